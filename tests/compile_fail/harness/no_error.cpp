@@ -1,0 +1,1 @@
+int compiles_either_way;

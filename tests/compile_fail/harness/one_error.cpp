@@ -1,0 +1,3 @@
+#ifdef WEIR_FAIL
+static_assert(sizeof(char) == 2, "the expected sentence; it has [brackets] in it");
+#endif

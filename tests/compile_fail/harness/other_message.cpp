@@ -1,0 +1,3 @@
+#ifdef WEIR_FAIL
+static_assert(sizeof(char) == 2, "some other sentence");
+#endif

@@ -1,0 +1,36 @@
+# cmake -DMESSAGE=<regex> -P compile_fail.cmake -- <compiler> <flags...> <source>
+# The source must compile as it is, and with -DWEIR_FAIL give exactly one error matching MESSAGE.
+cmake_minimum_required(VERSION 3.25)
+
+set(command)
+set(found_separator FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(found_separator)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(found_separator TRUE)
+  endif()
+endforeach()
+list(APPEND command -fsyntax-only -fno-diagnostics-color)
+set(ENV{LC_ALL} C)
+
+execute_process(COMMAND ${command} RESULT_VARIABLE status ERROR_VARIABLE output)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "does not compile even without WEIR_FAIL:\n${output}")
+endif()
+
+execute_process(COMMAND ${command} -DWEIR_FAIL RESULT_VARIABLE status ERROR_VARIABLE output)
+if(status EQUAL 0)
+  message(FATAL_ERROR "compiles with WEIR_FAIL, but should not")
+endif()
+# Semicolons and brackets in a diagnostic would split or glue CMake lists: count matches in a copy.
+string(REGEX REPLACE "[][;]" " " plain "${output}")
+string(REGEX MATCHALL "error: [^\n]*" errors "${plain}")
+list(LENGTH errors count)
+if(NOT count EQUAL 1)
+  message(FATAL_ERROR "gives ${count} errors, expected 1:\n${output}")
+endif()
+if(NOT errors MATCHES "${MESSAGE}")
+  message(FATAL_ERROR "the error does not match '${MESSAGE}':\n${output}")
+endif()
