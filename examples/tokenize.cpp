@@ -1,0 +1,65 @@
+// Prints the token ids of a text on one line.
+//
+//   tokenize --model model.gguf --text prompt.txt [--no-special]
+//
+// Exit status: 0 printed, 1 an input was refused, 2 wrong usage.
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include <weir/core/error.hpp>
+#include <weir/model/gguf.hpp>
+#include <weir/model/tokenizer.hpp>
+
+namespace {
+
+/// The file's bytes, unchanged.
+std::string read_bytes(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path))
+    weir::error::raise<weir::error::bad_input>(path.string(), ": is a directory; expected a text");
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes(std::istreambuf_iterator<char>(file), {});
+  weir::error::require<weir::error::bad_input>(file.good() || file.eof(), path.string(),
+                                               ": cannot be read");
+  return bytes;
+}
+
+void tokenize(const std::filesystem::path& model, const std::filesystem::path& text, bool bos) {
+  const weir::tokenizer tokenizer{weir::gguf_file(model)};
+  const char* separator = "";
+  for (const weir::token_id id : tokenizer.encode(read_bytes(text), bos)) {
+    std::cout << separator << id;
+    separator = " ";
+  }
+  std::cout << '\n' << std::flush;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Prints the token ids of a text on one line, separated by blanks.", "tokenize");
+  std::string model;
+  std::string text;
+  bool no_special = false;
+  app.add_option("--model", model, "GGUF file; one with a vocabulary alone will do")->required();
+  app.add_option("--text", text, "text file, taken byte by byte")->required();
+  app.add_flag("--no-special", no_special, "leave out the token that opens a text (BOS)")
+      ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  try {
+    tokenize(model, text, !no_special);
+  } catch (const std::exception& e) {
+    std::cerr << "tokenize: " << e.what() << '\n';
+    return 1;
+  }
+  return std::cout ? 0 : 1;
+}

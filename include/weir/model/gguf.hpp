@@ -1,0 +1,258 @@
+// GGUF: the file format that holds a model's metadata and tensors. Versions 2 and 3.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <weir/core/error.hpp>
+#include <weir/model/ggml_type.hpp>
+#include <weir/model/gguf_cursor.hpp>
+#include <weir/model/gguf_tensor.hpp>
+#include <weir/model/gguf_value.hpp>
+#include <weir/model/mapped_file.hpp>
+#include <weir/model/name_index.hpp>
+
+namespace weir {
+
+/// A GGUF file, checked in full and then read in place. Views that it hands out live as long as
+/// the object, and survive moving it.
+///
+/// Loading takes time proportional to the metadata; tensor data is not touched. Everything is
+/// checked before anything is allocated. All failures throw `error::bad_file` with the file's
+/// name, the byte offset, key or tensor, and what was expected.
+class gguf_file {
+ public:
+  /// Maps `path` read-only.
+  explicit gguf_file(const std::filesystem::path& path) : name_(path.string()), map_(path) {
+    parse(map_.bytes());
+  }
+
+  /// Copies an image from memory; `name` stands for the file in messages.
+  explicit gguf_file(std::span<const std::byte> image, std::string_view name = "GGUF image")
+      : name_(name), copy_((image.size() + sizeof(chunk) - 1) / sizeof(chunk)) {
+    if (!image.empty()) std::memcpy(copy_.data(), image.data(), image.size());
+    parse({reinterpret_cast<const std::byte*>(copy_.data()), image.size()});
+  }
+
+  gguf_file(gguf_file&&) noexcept = default;
+  gguf_file& operator=(gguf_file&&) noexcept = default;
+
+  /// The path, or the name given to an image.
+  const std::string& name() const { return name_; }
+  std::uint32_t version() const { return version_; }
+  /// Bytes between which tensors are aligned.
+  std::size_t alignment() const { return alignment_; }
+
+  // --- metadata ---
+
+  std::size_t key_count() const { return entries_.size(); }
+  std::string_view key(std::size_t i) const { return entries_[i].key; }
+  const gguf_value& value(std::size_t i) const { return entries_[i].value; }
+
+  /// The value of `key`, or null. O(1).
+  const gguf_value* find(std::string_view key) const {
+    const auto i = keys_.find(key, key_of{entries_});
+    return i ? &entries_[*i].value : nullptr;
+  }
+  bool contains(std::string_view key) const { return find(key) != nullptr; }
+
+  /// These throw `error::bad_file` when the key is missing or has another type. With a second
+  /// argument a missing key gives that default; another type still throws.
+  std::uint32_t get_u32(std::string_view key) const { return scalar<std::uint32_t>(key); }
+  float get_f32(std::string_view key) const { return scalar<float>(key); }
+  bool get_bool(std::string_view key) const { return scalar<bool>(key); }
+  std::string_view get_string(std::string_view key) const { return text(required(key), key); }
+
+  std::uint32_t get_u32(std::string_view key, std::uint32_t otherwise) const {
+    return contains(key) ? get_u32(key) : otherwise;
+  }
+  float get_f32(std::string_view key, float otherwise) const {
+    return contains(key) ? get_f32(key) : otherwise;
+  }
+  bool get_bool(std::string_view key, bool otherwise) const {
+    return contains(key) ? get_bool(key) : otherwise;
+  }
+  std::string_view get_string(std::string_view key, std::string_view otherwise) const {
+    const gguf_value* const v = find(key);
+    return v != nullptr ? text(*v, key) : otherwise;
+  }
+
+  gguf_strings get_strings(std::string_view key) const {
+    const gguf_value& v = array(key, gguf_type::string);
+    return {v.bytes, static_cast<std::size_t>(v.count)};
+  }
+  gguf_numbers<float> get_floats(std::string_view key) const {
+    return gguf_numbers<float>(array(key, gguf_type::f32).bytes);
+  }
+  gguf_numbers<std::int32_t> get_ints(std::string_view key) const {
+    return gguf_numbers<std::int32_t>(array(key, gguf_type::i32).bytes);
+  }
+
+  // --- tensors ---
+
+  std::span<const gguf_tensor> tensors() const { return tensors_; }
+
+  /// The tensor of that name, or null. O(1).
+  const gguf_tensor* find_tensor(std::string_view name) const {
+    const auto i = tensor_names_.find(name, name_of{tensors_});
+    return i ? &tensors_[*i] : nullptr;
+  }
+
+  /// The tensor of that name; throws `error::bad_file` when there is none.
+  const gguf_tensor& tensor(std::string_view name) const {
+    const gguf_tensor* const found = find_tensor(name);
+    error::require<error::bad_file>(found != nullptr, name_, ": tensor '", name, "' is missing");
+    return *found;
+  }
+
+  /// Throws `error::bad_file` unless weir can compute with `tensor`.
+  void require_supported(const gguf_tensor& tensor) const {
+    error::require<error::bad_file>(is_supported(tensor.type), name_, ": tensor '", tensor.name,
+                                    "' has type ", layout_of(tensor.type)->name,
+                                    "; expected F32, F16, BF16 or Q8_0");
+  }
+
+ private:
+  struct entry {
+    std::string_view key;
+    gguf_value value;
+  };
+  struct alignas(64) chunk {  // so that a copied image is aligned as a mapped one
+    std::array<std::byte, 64> bytes;
+  };
+
+  struct key_of {
+    const std::vector<entry>& entries;
+    std::string_view operator()(std::uint32_t i) const { return entries[i].key; }
+  };
+  struct name_of {
+    const std::vector<gguf_tensor>& tensors;
+    std::string_view operator()(std::uint32_t i) const { return tensors[i].name; }
+  };
+
+  const gguf_value& required(std::string_view key) const {
+    const gguf_value* const v = find(key);
+    error::require<error::bad_file>(v != nullptr, name_, ": key '", key, "' is missing");
+    return *v;
+  }
+
+  void require_type(const gguf_value& v, std::string_view key, gguf_type expected,
+                    std::string_view prefix = "") const {
+    error::require<error::bad_file>(v.element == expected && v.is_array() == !prefix.empty(), name_,
+                                    ": key '", key, "' has type ", v.is_array() ? "array of " : "",
+                                    detail::layout_of(v.element).name, "; expected ", prefix,
+                                    detail::layout_of(expected).name);
+  }
+
+  template <class T>
+  T scalar(std::string_view key) const {
+    constexpr gguf_type expected = std::is_same_v<T, bool>    ? gguf_type::boolean
+                                   : std::is_same_v<T, float> ? gguf_type::f32
+                                                              : gguf_type::u32;
+    const gguf_value& v = required(key);
+    require_type(v, key, expected);
+    T value;
+    std::memcpy(&value, v.bytes.data(), sizeof(T));
+    return value;
+  }
+
+  std::string_view text(const gguf_value& v, std::string_view key) const {
+    require_type(v, key, gguf_type::string);
+    return {reinterpret_cast<const char*>(v.bytes.data()), v.bytes.size()};
+  }
+
+  const gguf_value& array(std::string_view key, gguf_type element) const {
+    const gguf_value& v = required(key);
+    require_type(v, key, element, "array of ");
+    return v;
+  }
+
+  void parse(std::span<const std::byte> bytes) {
+    detail::gguf_cursor at(bytes, name_);
+    const detail::gguf_header header = detail::read_gguf_header(at);
+    version_ = header.version;
+    parse_metadata(at, header.key_count);
+    alignment_ = read_alignment();
+    parse_tensors(bytes, at, header.tensor_count);
+  }
+
+  /// Twice over the same records: once to check them all, once to keep them.
+  void parse_metadata(detail::gguf_cursor& at, std::uint64_t count) {
+    detail::gguf_cursor scan = at;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const std::string_view key = detail::read_gguf_key(scan);
+      detail::read_gguf_value(scan, key);
+    }
+    entries_.reserve(static_cast<std::size_t>(count));
+    keys_ = name_index(static_cast<std::size_t>(count));
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::size_t start = at.offset();
+      const std::string_view key = detail::read_gguf_key(at);
+      entries_.push_back({key, detail::read_gguf_value(at, key)});
+      error::require<error::bad_file>(!keys_.insert(key, i, key_of{entries_}), name_, ": byte ",
+                                      start, ": key '", key, "' appears twice");
+    }
+  }
+
+  std::size_t read_alignment() const {
+    const std::uint32_t a = get_u32("general.alignment", 32);
+    error::require<error::bad_file>(std::has_single_bit(a) && a >= 8 && a <= 65536, name_,
+                                    ": key 'general.alignment' is ", a,
+                                    "; expected a power of two, 8 ... 65536");
+    return a;
+  }
+
+  void parse_tensors(std::span<const std::byte> bytes, detail::gguf_cursor& at,
+                     std::uint64_t count) {
+    detail::gguf_cursor scan = at;
+    for (std::uint64_t i = 0; i < count; ++i) detail::read_gguf_tensor(scan, alignment_);
+    if (count == 0) return;  // such a file may end before the data section would start
+
+    // Neither sum can wrap: the offset lies within the file, the alignment is at most 64 KiB.
+    const std::size_t start = (scan.offset() + alignment_ - 1) / alignment_ * alignment_;
+    error::require<error::bad_file>(start <= bytes.size(), name_, ": byte ", bytes.size(),
+                                    ": the file ends before its data section, which starts at ",
+                                    start);
+    const std::span<const std::byte> section = bytes.subspan(start);
+
+    detail::gguf_cursor check = at;
+    for (std::uint64_t i = 0; i < count; ++i)
+      detail::require_within(section, detail::read_gguf_tensor(check, alignment_), start, name_);
+
+    tensors_.reserve(static_cast<std::size_t>(count));
+    tensor_names_ = name_index(static_cast<std::size_t>(count));
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::size_t record = at.offset();
+      const detail::gguf_tensor_record t = detail::read_gguf_tensor(at, alignment_);
+      tensors_.push_back(
+          {t.name, t.type, t.rank, t.dims, t.offset,
+           section.subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(t.size))});
+      error::require<error::bad_file>(!tensor_names_.insert(t.name, i, name_of{tensors_}), name_,
+                                      ": byte ", record, ": tensor '", t.name, "' appears twice");
+    }
+    detail::require_disjoint(tensors_, name_);
+  }
+
+  std::string name_;
+  mapped_file map_;
+  std::vector<chunk> copy_;
+  std::uint32_t version_ = 0;
+  std::size_t alignment_ = 0;
+  std::vector<entry> entries_;
+  name_index keys_;
+  std::vector<gguf_tensor> tensors_;
+  name_index tensor_names_;
+};
+
+}  // namespace weir

@@ -1,0 +1,193 @@
+// Metadata values of a GGUF file: scalars, strings and flat arrays, seen in place.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <span>
+#include <string_view>
+
+#include <weir/model/gguf_cursor.hpp>
+#include <weir/model/utf8.hpp>
+
+namespace weir {
+
+/// Value type ids as stored in files.
+enum class gguf_type : std::uint32_t {
+  u8 = 0,
+  i8 = 1,
+  u16 = 2,
+  i16 = 3,
+  u32 = 4,
+  i32 = 5,
+  f32 = 6,
+  boolean = 7,
+  string = 8,
+  array = 9,
+  u64 = 10,
+  i64 = 11,
+  f64 = 12,
+};
+
+namespace detail {
+
+struct gguf_type_layout {
+  std::string_view name;
+  std::size_t size;  // bytes; 0 for strings and arrays, whose size is their own
+};
+
+inline constexpr std::array<gguf_type_layout, 13> gguf_layouts{{{"u8", 1},
+                                                                {"i8", 1},
+                                                                {"u16", 2},
+                                                                {"i16", 2},
+                                                                {"u32", 4},
+                                                                {"i32", 4},
+                                                                {"f32", 4},
+                                                                {"bool", 1},
+                                                                {"string", 0},
+                                                                {"array", 0},
+                                                                {"u64", 8},
+                                                                {"i64", 8},
+                                                                {"f64", 8}}};
+
+constexpr const gguf_type_layout& layout_of(gguf_type type) {
+  return gguf_layouts[static_cast<std::size_t>(type)];
+}
+
+inline gguf_type read_gguf_type(gguf_cursor& at, std::string_view key) {
+  const std::size_t start = at.offset();
+  const auto id = at.read<std::uint32_t>("value type");
+  if (id >= gguf_layouts.size()) [[unlikely]]
+    error::raise<error::bad_file>(at.file(), ": byte ", start, ": key '", key, "' has value type ",
+                                  id, "; expected 0 ... 12");
+  return static_cast<gguf_type>(id);
+}
+
+}  // namespace detail
+
+/// The elements of an array of numbers, wherever they lie: files do not align them.
+template <class T>
+class gguf_numbers {
+ public:
+  gguf_numbers() = default;
+  explicit gguf_numbers(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  std::size_t size() const { return bytes_.size() / sizeof(T); }
+  bool empty() const { return bytes_.empty(); }
+
+  /// Element `i` < size().
+  T operator[](std::size_t i) const {
+    T value;
+    std::memcpy(&value, bytes_.data() + i * sizeof(T), sizeof(T));
+    return value;
+  }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+/// The elements of an array of strings, as views into the file. Walks forward only, because each
+/// string says where the next one starts.
+class gguf_strings {
+ public:
+  class iterator {
+   public:
+    using iterator_category = std::forward_iterator_tag;
+    using value_type = std::string_view;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const std::string_view*;
+    using reference = std::string_view;
+
+    iterator() = default;
+    explicit iterator(const std::byte* at) : at_(at) {}
+    std::string_view operator*() const {
+      return {reinterpret_cast<const char*>(at_) + 8, length()};
+    }
+    iterator& operator++() {
+      at_ += 8 + length();
+      return *this;
+    }
+    iterator operator++(int) {
+      const iterator before = *this;
+      ++*this;
+      return before;
+    }
+    friend bool operator==(iterator, iterator) = default;
+
+   private:
+    std::size_t length() const {
+      std::uint64_t length;
+      std::memcpy(&length, at_, 8);
+      return static_cast<std::size_t>(length);
+    }
+    const std::byte* at_ = nullptr;
+  };
+
+  gguf_strings() = default;
+  gguf_strings(std::span<const std::byte> bytes, std::size_t count)
+      : bytes_(bytes), count_(count) {}
+
+  iterator begin() const { return iterator(bytes_.data()); }
+  iterator end() const { return iterator(bytes_.data() + bytes_.size()); }
+  std::size_t size() const { return count_; }
+  bool empty() const { return count_ == 0; }
+
+ private:
+  std::span<const std::byte> bytes_;
+  std::size_t count_ = 0;
+};
+
+/// One value. For an array, `element` is the type of its elements and `count` how many there are;
+/// for anything else `element` equals `type` and `count` is 1. `bytes` are the elements; those of
+/// a single string are its text without the length.
+struct gguf_value {
+  gguf_type type;
+  gguf_type element;
+  std::uint64_t count;
+  std::span<const std::byte> bytes;
+
+  bool is_array() const { return type == gguf_type::array; }
+};
+
+namespace detail {
+
+inline void require_bools(const gguf_cursor& at, std::string_view key,
+                          std::span<const std::byte> bytes) {
+  for (const std::byte b : bytes)
+    at.require(b <= std::byte{1}, "key '", key, "' ends here and holds the bool ",
+               std::to_integer<int>(b), "; expected 0 or 1");
+}
+
+/// Reads one value and checks all of it. O(bytes of the value). Never recurses.
+inline gguf_value read_gguf_value(gguf_cursor& at, std::string_view key) {
+  const gguf_type type = read_gguf_type(at, key);
+  if (type == gguf_type::string) {
+    const std::string_view text = at.read_string(key);
+    return {type, type, 1, std::as_bytes(std::span(text))};
+  }
+  if (type != gguf_type::array) {
+    const auto bytes = at.take(1, layout_of(type).size, key);
+    if (type == gguf_type::boolean) require_bools(at, key, bytes);
+    return {type, type, 1, bytes};
+  }
+  const gguf_type element = read_gguf_type(at, key);
+  at.require(element != gguf_type::array, "key '", key,
+             "' is an array of arrays; expected an array of scalars or strings");
+  const auto count = at.read<std::uint64_t>(key);
+  if (element != gguf_type::string) {
+    const auto bytes = at.take(count, layout_of(element).size, key);
+    if (element == gguf_type::boolean) require_bools(at, key, bytes);
+    return {type, element, count, bytes};
+  }
+  // Every string takes at least its length field: a count that cannot fit fails before the loop.
+  at.require(count <= at.remaining() / 8, "key '", key, "' has ", count,
+             " strings; the file has room for ", at.remaining() / 8);
+  gguf_cursor scan = at;
+  for (std::uint64_t i = 0; i < count; ++i) scan.read_string(key);
+  return {type, element, count, at.take(scan.offset() - at.offset(), 1, key)};
+}
+
+}  // namespace detail
+}  // namespace weir

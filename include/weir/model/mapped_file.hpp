@@ -1,0 +1,70 @@
+// A whole file as read-only memory.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
+#include <span>
+#include <utility>
+
+#include <weir/core/error.hpp>
+
+namespace weir {
+
+/// Maps a file for as long as the object lives. Pages are read when touched. Another process that
+/// shortens the file meanwhile makes touching the lost pages fatal, as with every mapping: replace
+/// model files by renaming, never by writing into them.
+class mapped_file {
+ public:
+  mapped_file() = default;
+
+  /// Throws `error::bad_file` when `path` cannot be opened, is not a regular file, or is empty.
+  explicit mapped_file(const std::filesystem::path& path) {
+    const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (file.number < 0) fail(path, "cannot be opened");
+    struct stat status {};
+    if (::fstat(file.number, &status) != 0) fail(path, "cannot be examined");
+    error::require<error::bad_file>(S_ISREG(status.st_mode), path.string(),
+                                    ": not a regular file; expected a GGUF file");
+    error::require<error::bad_file>(status.st_size > 0, path.string(),
+                                    ": empty file at byte 0; expected a GGUF file");
+    const auto size = static_cast<std::size_t>(status.st_size);
+    void* const data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);
+    if (data == MAP_FAILED) fail(path, "cannot be mapped");
+    bytes_ = {static_cast<const std::byte*>(data), size};
+  }
+
+  mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  mapped_file& operator=(mapped_file&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~mapped_file() {
+    if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  }
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  struct descriptor {
+    int number;
+    ~descriptor() {
+      if (number >= 0) ::close(number);
+    }
+  };
+
+  [[noreturn]] static void fail(const std::filesystem::path& path, const char* what) {
+    const int reason = errno;
+    error::raise<error::bad_file>(path.string(), ": ", what, ": ", std::strerror(reason));
+  }
+
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace weir

@@ -1,0 +1,86 @@
+// Names to small integers: the hash table behind keys, tensors and vocabularies.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <random>
+#include <string_view>
+#include <vector>
+
+namespace weir {
+
+/// Finds the number of a name in O(length). Keeps numbers only; the caller keeps the names and
+/// hands in `name_of`, a function from number to name. The hash is seeded at random per table, so
+/// that no file can be made whose names collide on purpose.
+class name_index {
+ public:
+  name_index() = default;
+
+  /// Room for `count` names. Allocates at most 24 bytes a name.
+  explicit name_index(std::size_t count)
+      : slots_(std::bit_ceil(count + count / 2 + 1)), seed_(random_seed()) {}
+
+  /// Adds `name` as `number` (below 2³² − 1), or returns the number that an equal name already has.
+  template <class NameOf>
+  std::optional<std::uint32_t> insert(std::string_view name, std::uint32_t number,
+                                      const NameOf& name_of) {
+    const std::uint64_t h = hash(name);
+    const auto tag = static_cast<std::uint32_t>(h >> 32);
+    std::size_t i = h & (slots_.size() - 1);
+    for (; slots_[i].number != vacant; i = (i + 1) & (slots_.size() - 1))
+      if (slots_[i].tag == tag && name_of(slots_[i].number) == name) return slots_[i].number;
+    slots_[i] = {number, tag};
+    return std::nullopt;
+  }
+
+  template <class NameOf>
+  std::optional<std::uint32_t> find(std::string_view name, const NameOf& name_of) const {
+    if (slots_.empty()) return std::nullopt;
+    const std::uint64_t h = hash(name);
+    const auto tag = static_cast<std::uint32_t>(h >> 32);
+    for (std::size_t i = h & (slots_.size() - 1); slots_[i].number != vacant;
+         i = (i + 1) & (slots_.size() - 1))
+      if (slots_[i].tag == tag && name_of(slots_[i].number) == name) return slots_[i].number;
+    return std::nullopt;
+  }
+
+ private:
+  static constexpr std::uint32_t vacant = 0xFFFFFFFFu;
+
+  struct slot {
+    std::uint32_t number = vacant;
+    std::uint32_t tag = 0;  // upper half of the hash: most misses never touch the name
+  };
+
+  static std::uint64_t random_seed() {
+    std::random_device device;
+    return (std::uint64_t{device()} << 32) | device();
+  }
+
+  static constexpr std::uint64_t mix(std::uint64_t x) {
+    x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
+    x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
+    return x ^ (x >> 32);
+  }
+
+  std::uint64_t hash(std::string_view name) const {
+    std::uint64_t h = seed_ ^ name.size();
+    while (!name.empty()) {
+      std::uint64_t word = 0;
+      const std::size_t n = name.size() < 8 ? name.size() : 8;
+      std::memcpy(&word, name.data(), n);
+      // The seed enters every round: without it, states that meet once would stay together.
+      h = mix(h ^ word) + seed_;
+      name.remove_prefix(n);
+    }
+    return mix(h);
+  }
+
+  std::vector<slot> slots_;
+  std::uint64_t seed_ = 0;
+};
+
+}  // namespace weir
