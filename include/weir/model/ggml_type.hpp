@@ -10,7 +10,7 @@ namespace weir {
 
 /// Type ids as stored in files. weir computes with F32, F16, BF16 and Q8_0; the container may hold
 /// any other valid one.
-enum class ggml_type : std::uint32_t { f32 = 0, f16 = 1, q8_0 = 8, bf16 = 30 };
+enum class ggml_type : std::uint32_t { float32 = 0, float16 = 1, q8_0 = 8, bfloat16 = 30 };
 
 struct ggml_type_layout {
   std::string_view name;       ///< empty for ids that are removed or unknown
@@ -77,7 +77,7 @@ constexpr const ggml_type_layout* layout_of(ggml_type type) {
 
 /// Whether weir can compute with weights of this type.
 constexpr bool is_supported(ggml_type type) {
-  return type == ggml_type::f32 || type == ggml_type::f16 || type == ggml_type::bf16 ||
+  return type == ggml_type::float32 || type == ggml_type::float16 || type == ggml_type::bfloat16 ||
          type == ggml_type::q8_0;
 }
 

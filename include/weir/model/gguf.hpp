@@ -93,10 +93,10 @@ class gguf_file {
     return {v.bytes, static_cast<std::size_t>(v.count)};
   }
   gguf_numbers<float> get_floats(std::string_view key) const {
-    return gguf_numbers<float>(array(key, gguf_type::f32).bytes);
+    return gguf_numbers<float>(array(key, gguf_type::float32).bytes);
   }
   gguf_numbers<std::int32_t> get_ints(std::string_view key) const {
-    return gguf_numbers<std::int32_t>(array(key, gguf_type::i32).bytes);
+    return gguf_numbers<std::int32_t>(array(key, gguf_type::int32).bytes);
   }
 
   // --- tensors ---
@@ -158,8 +158,8 @@ class gguf_file {
   template <class T>
   T scalar(std::string_view key) const {
     constexpr gguf_type expected = std::is_same_v<T, bool>    ? gguf_type::boolean
-                                   : std::is_same_v<T, float> ? gguf_type::f32
-                                                              : gguf_type::u32;
+                                   : std::is_same_v<T, float> ? gguf_type::float32
+                                                              : gguf_type::uint32;
     const gguf_value& v = required(key);
     require_type(v, key, expected);
     T value;

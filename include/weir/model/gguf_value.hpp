@@ -16,19 +16,19 @@ namespace weir {
 
 /// Value type ids as stored in files.
 enum class gguf_type : std::uint32_t {
-  u8 = 0,
-  i8 = 1,
-  u16 = 2,
-  i16 = 3,
-  u32 = 4,
-  i32 = 5,
-  f32 = 6,
+  uint8 = 0,
+  int8 = 1,
+  uint16 = 2,
+  int16 = 3,
+  uint32 = 4,
+  int32 = 5,
+  float32 = 6,
   boolean = 7,
   string = 8,
   array = 9,
-  u64 = 10,
-  i64 = 11,
-  f64 = 12,
+  uint64 = 10,
+  int64 = 11,
+  float64 = 12,
 };
 
 namespace detail {
@@ -38,19 +38,19 @@ struct gguf_type_layout {
   std::size_t size;  // bytes; 0 for strings and arrays, whose size is their own
 };
 
-inline constexpr std::array<gguf_type_layout, 13> gguf_layouts{{{"u8", 1},
-                                                                {"i8", 1},
-                                                                {"u16", 2},
-                                                                {"i16", 2},
-                                                                {"u32", 4},
-                                                                {"i32", 4},
-                                                                {"f32", 4},
+inline constexpr std::array<gguf_type_layout, 13> gguf_layouts{{{"uint8", 1},
+                                                                {"int8", 1},
+                                                                {"uint16", 2},
+                                                                {"int16", 2},
+                                                                {"uint32", 4},
+                                                                {"int32", 4},
+                                                                {"float32", 4},
                                                                 {"bool", 1},
                                                                 {"string", 0},
                                                                 {"array", 0},
-                                                                {"u64", 8},
-                                                                {"i64", 8},
-                                                                {"f64", 8}}};
+                                                                {"uint64", 8},
+                                                                {"int64", 8},
+                                                                {"float64", 8}}};
 
 constexpr const gguf_type_layout& layout_of(gguf_type type) {
   return gguf_layouts[static_cast<std::size_t>(type)];

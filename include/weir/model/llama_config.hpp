@@ -51,8 +51,9 @@ class llama_keys {
   std::size_t positive_per_layer(std::string_view key, std::size_t layers) const {
     const gguf_value* const value = file_.find(key);
     if (value == nullptr || !value->is_array()) return positive(key);
-    require(value->element == gguf_type::u32 || value->element == gguf_type::i32, key,
-            "is an array of ", layout_of(value->element).name, "; expected u32 or an array of it");
+    require(value->element == gguf_type::uint32 || value->element == gguf_type::int32, key,
+            "is an array of ", layout_of(value->element).name,
+            "; expected uint32 or an array of it");
     require(value->count == layers, key, "has ", value->count,
             " elements; expected one for each of ", layers, " layers");
     const gguf_numbers<std::int32_t> numbers(value->bytes);

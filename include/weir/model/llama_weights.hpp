@@ -10,24 +10,11 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/kernels/matrix_view.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 
 namespace weir {
-
-/// A matrix whose rows lie one after the other; row i gives output i.
-struct matrix_view {
-  ggml_type type = ggml_type::f32;  ///< one that weir computes with
-  std::size_t rows = 0;             ///< outputs
-  std::size_t cols = 0;             ///< inputs
-  const std::byte* data = nullptr;
-
-  /// Bytes from one row to the next.
-  std::size_t row_bytes() const {
-    const ggml_type_layout& layout = *layout_of(type);
-    return cols / layout.elements * layout.bytes;
-  }
-};
 
 struct llama_layer_weights {
   std::span<const float> attn_norm;
@@ -55,13 +42,14 @@ class weight_reader {
     const gguf_tensor& t = take(name);
     file_.require_supported(t);
     require_dims(t, {cols, rows, 1, 1});
-    return {t.type, rows, cols, t.data.data()};
+    // A supported type has the same number in files and in kernels.
+    return {static_cast<weight_type>(t.type), rows, cols, t.data.data()};
   }
 
   std::span<const float> vector(std::string_view name, std::size_t size) {
     const gguf_tensor& t = take(name);
-    error::require<error::bad_file>(t.type == ggml_type::f32, file_.name(), ": tensor '", t.name,
-                                    "' has type ", layout_of(t.type)->name,
+    error::require<error::bad_file>(t.type == ggml_type::float32, file_.name(), ": tensor '",
+                                    t.name, "' has type ", layout_of(t.type)->name,
                                     "; expected F32 for a norm");
     require_dims(t, {size, 1, 1, 1});
     return {reinterpret_cast<const float*>(t.data.data()), size};
