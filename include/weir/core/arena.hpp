@@ -1,0 +1,67 @@
+// One aligned block per object, sized before it is allocated.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <span>
+#include <type_traits>
+
+namespace weir {
+
+/// Every array starts on a cache line (and on a 512-bit register).
+inline constexpr std::size_t cache_line = 64;
+
+/// Adds up what an object will need. The same code that plans also hands out the memory, so that
+/// the bytes announced and the bytes held cannot differ.
+class arena_plan {
+ public:
+  template <class T>
+  struct block {
+    std::size_t offset = 0;  ///< bytes from the start of the arena
+    std::size_t count = 0;   ///< elements
+  };
+
+  /// Reserves `count` elements of a trivial type.
+  template <class T>
+  block<T> reserve(std::size_t count) {
+    static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+    const block<T> b{bytes_, count};
+    bytes_ += (count * sizeof(T) + cache_line - 1) / cache_line * cache_line;
+    return b;
+  }
+
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::size_t bytes_ = 0;
+};
+
+/// Owns the memory of a plan: zeroed, cache-line aligned, one allocation.
+class arena {
+ public:
+  arena() = default;
+  explicit arena(const arena_plan& plan) : bytes_(plan.bytes()) {
+    if (bytes_ == 0) return;
+    memory_.reset(static_cast<std::byte*>(::operator new(bytes_, std::align_val_t{cache_line})));
+    std::memset(memory_.get(), 0, bytes_);
+  }
+
+  /// The elements that `plan.reserve` set aside.
+  template <class T>
+  std::span<T> operator[](arena_plan::block<T> b) const {
+    return {reinterpret_cast<T*>(memory_.get() + b.offset), b.count};
+  }
+
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct release {
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{cache_line}); }
+  };
+  std::unique_ptr<std::byte, release> memory_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace weir

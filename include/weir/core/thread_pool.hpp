@@ -1,0 +1,118 @@
+// Threads: a static partition over a small persistent pool, or over an executor of the user's.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "weir/core/error.hpp"
+#include "weir/core/function_ref.hpp"
+
+namespace weir {
+
+/// Whatever can call `part(0)` … `part(width - 1)`, in any order, perhaps at once, and returns
+/// when all have returned. Results never depend on the width: it decides who works, not what is
+/// added to what.
+class executor {
+ public:
+  /// Runs everything on the calling thread.
+  executor() = default;
+  virtual ~executor() = default;
+  executor(const executor&) = delete;
+  executor& operator=(const executor&) = delete;
+
+  virtual unsigned width() const { return 1; }
+  virtual void run(function_ref<void(unsigned)> part) { part(0); }
+
+  /// Splits [0, n) into `width()` even ranges and calls `body(first, last)` for each that is not
+  /// empty. `cost` is a rough count of multiply-adds (or bytes) for the whole call: below the
+  /// price of waking a thread, it stays on this one.
+  template <class Body>
+  void for_range(std::size_t n, std::size_t cost, Body&& body) {
+    const unsigned parts = width();
+    if (parts == 1 || n < 2 || cost < worth_sharing) {
+      if (n > 0) body(std::size_t{0}, n);
+      return;
+    }
+    run([&](unsigned part) {
+      const std::size_t first = n * part / parts, last = n * (part + 1) / parts;
+      if (first < last) body(first, last);
+    });
+  }
+
+  /// About 5 µs of one core's arithmetic.
+  static constexpr std::size_t worth_sharing = 1 << 16;
+};
+
+/// A fixed set of threads. Between calls they spin for a few microseconds and then sleep, so that
+/// more threads than cores work too.
+class thread_pool final : public executor {
+ public:
+  /// `width` includes the calling thread. 0 stands for one per hardware thread.
+  explicit thread_pool(unsigned width = 0) {
+    if (width == 0) width = std::max(1u, std::thread::hardware_concurrency());
+    error::require<error::bad_config>(width <= 1024, "threads: ", width, " (expected 1 to 1024)");
+    workers_.reserve(width - 1);
+    for (unsigned part = 1; part < width; ++part)
+      workers_.emplace_back([this, part] { work(part); });
+  }
+
+  ~thread_pool() override {
+    stopping_ = true;
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+    for (auto& worker : workers_) worker.join();
+  }
+
+  unsigned width() const override { return static_cast<unsigned>(workers_.size()) + 1; }
+
+  /// `part` must not throw.
+  void run(function_ref<void(unsigned)> part) override {
+    if (workers_.empty()) return part(0);
+    job_ = &part;
+    pending_.store(static_cast<std::uint32_t>(workers_.size()), std::memory_order_relaxed);
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+    part(0);
+    wait_while(pending_, [](std::uint32_t left) { return left != 0; });
+  }
+
+ private:
+  static constexpr int spins = 2000;
+
+  template <class Keep>
+  static std::uint32_t wait_while(std::atomic<std::uint32_t>& value, Keep keep_waiting) {
+    for (int spin = 0;; ++spin) {
+      const std::uint32_t seen = value.load(std::memory_order_acquire);
+      if (!keep_waiting(seen)) return seen;
+      if (spin < spins) {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#endif
+      } else {
+        value.wait(seen, std::memory_order_acquire);
+      }
+    }
+  }
+
+  void work(unsigned part) {
+    std::uint32_t done = 0;
+    for (;;) {
+      done = wait_while(round_, [done](std::uint32_t round) { return round == done; });
+      if (stopping_) return;
+      (*job_)(part);
+      if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
+    }
+  }
+
+  alignas(64) std::atomic<std::uint32_t> round_{0};
+  alignas(64) std::atomic<std::uint32_t> pending_{0};
+  const function_ref<void(unsigned)>* job_ = nullptr;
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace weir

@@ -1,0 +1,86 @@
+// Rotary position embedding. Su et al., "RoFormer", arXiv 2104.09864, section 3.2.
+//
+// Angles are fixed point: a turn is 2^64, so phase(index) = index × step mod 2^64 is exactly
+// additive, and as exact at index ten billion as at ten, where float angles lose every digit.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numbers>
+#include <vector>
+
+#include "weir/core/index.hpp"
+
+namespace weir {
+
+/// Which elements of a head turn together.
+enum class rope_pairing : std::uint8_t {
+  interleaved,  ///< (2i, 2i+1): RoFormer, and llama models in GGUF order
+  half_split,   ///< (i, i + dims/2): NeoX, and llama models in Hugging Face order
+};
+
+/// What a model rotates by. `dims == 0`: weir rotates nothing (no RoPE, or the model does it).
+struct rope_shape {
+  std::size_t dims = 0;  ///< leading elements of a head that turn; even, at most head_dim
+  double base = 10000;
+  rope_pairing pairing = rope_pairing::interleaved;
+};
+
+/// The angles of one `rope_shape`.
+class rope_angles {
+ public:
+  rope_angles() = default;
+
+  /// O(dims). Pair i turns by base^(−2i/dims) radians a position.
+  explicit rope_angles(rope_shape shape) : shape_(shape), step_(shape.dims / 2) {
+    for (std::size_t i = 0; i < step_.size(); ++i) {
+      const long double exponent = -2.0L * static_cast<long double>(i) / shape.dims;
+      const long double turns = std::pow(static_cast<long double>(shape.base), exponent) /
+                                (2 * std::numbers::pi_v<long double>);
+      step_[i] = static_cast<std::uint64_t>(std::roundl(turns * 0x1p64L));
+    }
+  }
+
+  std::size_t pairs() const { return step_.size(); }
+  const rope_shape& shape() const { return shape_; }
+
+  /// Fraction of a turn, in units of 2^−64, of pair i at `p`. Additive mod 2^64.
+  std::uint64_t phase(std::size_t i, position p) const { return p.value * step_[i]; }
+
+  /// Writes cos and sin of every pair's angle: `cos[i * stride]`, `sin[i * stride]`.
+  void cos_sin(position p, float* cos, float* sin, std::size_t stride = 1) const {
+    for (std::size_t i = 0; i < step_.size(); ++i) {
+      // As a signed number the phase lies in [−1/2, 1/2) turns.
+      const double angle = static_cast<double>(static_cast<std::int64_t>(phase(i, p))) *
+                           (2 * std::numbers::pi * 0x1p-64);
+      cos[i * stride] = static_cast<float>(std::cos(angle));
+      sin[i * stride] = static_cast<float>(std::sin(angle));
+    }
+  }
+
+  /// The two elements of pair i.
+  std::pair<std::size_t, std::size_t> elements(std::size_t i) const {
+    if (shape_.pairing == rope_pairing::interleaved) return {2 * i, 2 * i + 1};
+    return {i, i + step_.size()};
+  }
+
+  /// out = scale · R(p) in, over one head `[head_dim]`, with cos and sin of p `[pair]`.
+  /// `in` may be `out`.
+  void rotate(const float* in, float* out, std::size_t head_dim, const float* cos, const float* sin,
+              float scale = 1.0f) const {
+    for (std::size_t i = 0; i < step_.size(); ++i) {
+      const auto [a, b] = elements(i);
+      const float x = in[a], y = in[b];
+      out[a] = std::fma(x, cos[i], -(y * sin[i])) * scale;
+      out[b] = std::fma(x, sin[i], y * cos[i]) * scale;
+    }
+    for (std::size_t i = shape_.dims; i < head_dim; ++i) out[i] = in[i] * scale;
+  }
+
+ private:
+  rope_shape shape_;
+  std::vector<std::uint64_t> step_;  // [pair]
+};
+
+}  // namespace weir

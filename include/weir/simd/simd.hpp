@@ -1,0 +1,249 @@
+// xsimd behind one thin page: what kernels may say, and the differences between xsimd releases.
+//
+// xsimd gives registers, loads, arithmetic and selection for every architecture. This page adds
+// what Debian's xsimd 8.1 lacks: a fused multiply-add that fuses everywhere, 16-bit conversions,
+// lane masks taken from integers, and reductions in one fixed order. Each has a plain form that
+// works for any register, and intrinsics where they pay.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <xsimd/xsimd.hpp>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+#include "weir/core/half.hpp"
+
+namespace weir::simd {
+
+/// The best architecture that the compiler's flags allow.
+using native = xsimd::default_arch;
+
+/// One register of f32.
+template <class A>
+using floats = xsimd::batch<float, A>;
+
+template <class A>
+inline constexpr std::size_t lanes = floats<A>::size;
+
+template <class A>
+inline floats<A> broadcast(float x) {
+  return floats<A>(x);
+}
+
+// ---- load and store, any alignment -------------------------------------------------------------
+
+template <class A>
+inline floats<A> load(const float* p) {
+  return floats<A>::load_unaligned(p);
+}
+
+/// Exact conversion of `lanes<A>` bf16.
+template <class A>
+inline floats<A> load(const bf16* p) {
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16)
+    return floats<A>(_mm512_castsi512_ps(_mm512_slli_epi32(
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16)));
+#endif
+#if defined(__AVX2__)
+  if constexpr (lanes<A> == 8)
+    return floats<A>(_mm256_castsi256_ps(_mm256_slli_epi32(
+        _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16)));
+#endif
+  alignas(64) float wide[lanes<A>];
+  for (std::size_t i = 0; i < lanes<A>; ++i) wide[i] = to_float(p[i]);
+  return floats<A>::load_aligned(wide);
+}
+
+/// Exact conversion of `lanes<A>` f16.
+template <class A>
+inline floats<A> load(const f16* p) {
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16)
+    return floats<A>(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#endif
+#if defined(__F16C__)
+  if constexpr (lanes<A> == 8)
+    return floats<A>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#endif
+  alignas(64) float wide[lanes<A>];
+  for (std::size_t i = 0; i < lanes<A>; ++i) wide[i] = to_float(p[i]);
+  return floats<A>::load_aligned(wide);
+}
+
+template <class A>
+inline void store(float* p, floats<A> x) {
+  x.store_unaligned(p);
+}
+
+// ---- arithmetic --------------------------------------------------------------------------------
+
+/// a * b + c, rounded once. xsimd 8.1 multiplies, then adds, on AVX-512 and on AVX2 without FMA3.
+template <class A>
+inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16) return floats<A>(_mm512_fmadd_ps(a, b, c));
+#endif
+#if defined(__FMA__)
+  if constexpr (lanes<A> == 8) return floats<A>(_mm256_fmadd_ps(a, b, c));
+  if constexpr (lanes<A> == 4) return floats<A>(_mm_fmadd_ps(a, b, c));
+#elif defined(__aarch64__)
+  if constexpr (lanes<A> == 4) return floats<A>(vfmaq_f32(c, a, b));
+#endif
+  alignas(64) float x[lanes<A>], y[lanes<A>], z[lanes<A>];
+  a.store_aligned(x);
+  b.store_aligned(y);
+  c.store_aligned(z);
+  for (std::size_t i = 0; i < lanes<A>; ++i) z[i] = std::fma(x[i], y[i], z[i]);
+  return floats<A>::load_aligned(z);
+}
+
+template <class A>
+inline floats<A> max(floats<A> a, floats<A> b) {
+  return xsimd::max(a, b);
+}
+
+/// Lane i is a[i] where bit i of `bits` is set and b[i] where it is not.
+template <class A>
+inline floats<A> blend(std::uint32_t bits, floats<A> a, floats<A> b) {
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16)
+    return floats<A>(_mm512_mask_blend_ps(static_cast<__mmask16>(bits), b, a));
+#endif
+#if defined(__AVX2__)
+  if constexpr (lanes<A> == 8) {
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i chosen =
+        _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane), lane);
+    return floats<A>(_mm256_blendv_ps(b, a, _mm256_castsi256_ps(chosen)));
+  }
+#endif
+  alignas(64) float x[lanes<A>], y[lanes<A>];
+  a.store_aligned(x);
+  b.store_aligned(y);
+  for (std::size_t i = 0; i < lanes<A>; ++i)
+    if ((bits >> i & 1u) != 0) y[i] = x[i];
+  return floats<A>::load_aligned(y);
+}
+
+// ---- exp ---------------------------------------------------------------------------------------
+
+namespace exp_constants {
+// exp(x) = 2^n · p(r), n = round(x / ln 2), r = x − n ln 2 in two steps (Cody & Waite).
+// p is minimax for relative error on |r| ≤ ln 2 / 2 with p(0) = 1 held exact, so that exp(0) is
+// exactly 1 and a skipped rescale cannot change a bit. Largest relative error 2e-7.
+inline constexpr float log2_e = 0x1.715476p+0f;
+inline constexpr float ln2_high = 0x1.62e400p-1f, ln2_low = 0x1.7f7d1cp-20f;
+inline constexpr float c1 = 0x1.fffff6p-1f, c2 = 0x1.fffdc6p-2f, c3 = 0x1.555a6ap-3f,
+                       c4 = 0x1.573a54p-5f, c5 = 0x1.0fa834p-7f;
+inline constexpr float rounder = 0x1.8p+23f;  // adding it leaves the integer in the low bits
+inline constexpr float lowest = -87.0f;       // below it: exactly +0
+inline constexpr float highest = 88.0f;       // above it: exp(88)
+}  // namespace exp_constants
+
+/// e^x; exactly 1 at 0 and exactly +0 at −∞ (and below −87). NaN stays NaN.
+template <class A>
+inline floats<A> exp(floats<A> x) {
+  using namespace exp_constants;
+  using ints = xsimd::batch<std::int32_t, A>;
+  const floats<A> bounded = xsimd::min(x, broadcast<A>(highest));
+  const floats<A> shifted = fma<A>(bounded, broadcast<A>(log2_e), broadcast<A>(rounder));
+  const floats<A> n = shifted - broadcast<A>(rounder);
+  floats<A> r = fma<A>(n, broadcast<A>(-ln2_high), bounded);
+  r = fma<A>(n, broadcast<A>(-ln2_low), r);
+  floats<A> p = broadcast<A>(c5);
+  p = fma<A>(p, r, broadcast<A>(c4));
+  p = fma<A>(p, r, broadcast<A>(c3));
+  p = fma<A>(p, r, broadcast<A>(c2));
+  p = fma<A>(p, r, broadcast<A>(c1));
+  p = fma<A>(p, r, broadcast<A>(1.0f));
+  // The low bits of `shifted` hold n; multiply by 2^n through the exponent field of 1.0.
+  const ints scale = (xsimd::bitwise_cast<ints>(shifted) << 23) + ints(0x3F800000);
+  p = p * xsimd::bitwise_cast<floats<A>>(scale);
+  p = xsimd::select(x < broadcast<A>(lowest), broadcast<A>(0.0f), p);
+  return xsimd::select(x != x, x, p);
+}
+
+/// The same function for one value: the same operations, so the same bits as any lane.
+inline float exp(float x) {
+  using namespace exp_constants;
+  if (x != x) return x;
+  if (x < lowest) return 0.0f;
+  const float bounded = x < highest ? x : highest;
+  const float shifted = std::fma(bounded, log2_e, rounder);
+  const float n = shifted - rounder;
+  const float r = std::fma(n, -ln2_low, std::fma(n, -ln2_high, bounded));
+  float p = std::fma(c5, r, c4);
+  p = std::fma(p, r, c3);
+  p = std::fma(p, r, c2);
+  p = std::fma(p, r, c1);
+  p = std::fma(p, r, 1.0f);
+  const auto scale = (std::bit_cast<std::uint32_t>(shifted) << 23) + 0x3F800000u;
+  return p * std::bit_cast<float>(scale);
+}
+
+// ---- reductions over a fixed number of virtual lanes -------------------------------------------
+
+/// Adds up one register by halving: lane i with lane i + n/2, until one is left.
+template <class A>
+inline float sum_halving(floats<A> x) {
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16) {
+    const __m256 half =
+        _mm256_add_ps(_mm512_castps512_ps256(x),
+                      _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+    const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
+  }
+#endif
+#if defined(__AVX__)
+  if constexpr (lanes<A> == 8) {
+    const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
+  }
+#endif
+  alignas(64) float lane[lanes<A>];
+  x.store_aligned(lane);
+  for (std::size_t n = lanes<A> / 2; n > 0; n /= 2)
+    for (std::size_t i = 0; i < n; ++i) lane[i] = lane[i] + lane[i + n];
+  return lane[0];
+}
+
+/// Adds up `Registers * lanes<A>` virtual lanes by halving: the same bits on every width.
+template <class A, std::size_t Registers>
+inline float sum_halving(const floats<A> (&x)[Registers]) {
+  static_assert((Registers & (Registers - 1)) == 0);
+  floats<A> y[Registers];
+  for (std::size_t i = 0; i < Registers; ++i) y[i] = x[i];
+  for (std::size_t n = Registers / 2; n > 0; n /= 2)
+    for (std::size_t i = 0; i < n; ++i) y[i] = y[i] + y[i + n];
+  return sum_halving<A>(y[0]);
+}
+
+/// The plain form of the same tree. `n` is a power of two; `lane` is overwritten.
+inline float sum_halving(float* lane, std::size_t n) {
+  for (n /= 2; n > 0; n /= 2)
+    for (std::size_t i = 0; i < n; ++i) lane[i] = lane[i] + lane[i + n];
+  return lane[0];
+}
+
+/// The largest lane. Order cannot matter: max is exact.
+template <class A>
+inline float max_lane(floats<A> x) {
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16) return _mm512_reduce_max_ps(x);
+#endif
+  alignas(64) float lane[lanes<A>];
+  x.store_aligned(lane);
+  float m = lane[0];
+  for (std::size_t i = 1; i < lanes<A>; ++i) m = m > lane[i] ? m : lane[i];
+  return m;
+}
+
+}  // namespace weir::simd

@@ -1,0 +1,78 @@
+// Rotation: the worked numbers, additivity, and angles that stay exact at any stream index.
+#include "weir/kernels/rope.hpp"
+
+#include <array>
+
+#include "support/catch.hpp"
+
+namespace {
+
+using namespace weir;
+
+std::vector<float> rotated(const rope_angles& rope, std::vector<float> x, std::uint64_t at) {
+  std::vector<float> c(rope.pairs()), s(rope.pairs());
+  rope.cos_sin(position{at}, c.data(), s.data());
+  rope.rotate(x.data(), x.data(), x.size(), c.data(), s.data());
+  return x;
+}
+
+void require_near(const std::vector<float>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) REQUIRE(std::abs(a[i] - b[i]) < 1e-5);
+}
+
+}  // namespace
+
+TEST_CASE("keys rotate to the published numbers in both pairings") {
+  const rope_angles half({4, 1e4, rope_pairing::half_split});
+  const rope_angles inter({4, 1e4, rope_pairing::interleaved});
+  require_near(rotated(half, {1, 2, 3, 4}, 3), {-1.413353, 1.879118, -2.828857, 4.058191});
+  require_near(rotated(inter, {1, 2, 3, 4}, 3), {-1.272233, -1.838865, 2.878668, 4.088187});
+  require_near(rotated(half, {1, 2, 3, 4}, 10), {0.792992, 1.590675, -3.061236, 4.179683});
+  require_near(rotated(half, {1, 2, 3, 4}, 7), {-1.217058, 1.715331, 2.918693, 4.13009});
+}
+
+TEST_CASE("a score depends on the distance alone") {
+  const rope_angles rope({4, 1e4, rope_pairing::half_split});
+  const auto score = [&](std::uint64_t q, std::uint64_t k) {
+    const auto a = rotated(rope, {.5f, -1, .25f, 2}, q), b = rotated(rope, {1, 2, 3, 4}, k);
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3];
+  };
+  REQUIRE(std::abs(score(5, 3) - 6.455249f) < 1e-5f);
+  REQUIRE(std::abs(score(2, 0) - 6.455249f) < 1e-5f);
+  // As exact at ten billion as at ten.
+  REQUIRE(std::abs(score(10'000'000'002, 10'000'000'000) - 6.455249f) < 1e-5f);
+}
+
+TEST_CASE("phases add exactly, across 2^32 and at ten billion") {
+  const rope_angles rope({128, 1e4, rope_pairing::interleaved});
+  for (std::size_t i = 0; i < rope.pairs(); ++i)
+    for (const std::uint64_t a : {7ull, (1ull << 32) - 1, 10'000'000'000ull})
+      REQUIRE(rope.phase(i, position{a}) + rope.phase(i, position{67}) ==
+              rope.phase(i, position{a + 67}));
+}
+
+TEST_CASE("rotating forth and back is the identity; elements beyond dims stay") {
+  const rope_angles rope({4, 1e4, rope_pairing::interleaved});
+  // 2^64 − n is the position −n.
+  auto x = rotated(rope, {1, 2, 3, 4, 5, 6}, 1000);
+  REQUIRE((x[4] == 5 && x[5] == 6));
+  x = rotated(rope, x, std::uint64_t{0} - 1000);
+  require_near(x, {1, 2, 3, 4, 5, 6});
+}
+
+TEST_CASE("rotating 100...172 and then by -67 equals rotating 33...105") {
+  const rope_angles rope({64, 1e4, rope_pairing::half_split});
+  double difference = 0, total = 0;
+  for (std::uint64_t p = 100; p <= 172; ++p) {
+    std::vector<float> x(64);
+    for (std::size_t i = 0; i < 64; ++i) x[i] = std::sin(static_cast<float>(i + p));
+    const auto there = rotated(rope, rotated(rope, x, p), std::uint64_t{0} - 67);
+    const auto direct = rotated(rope, x, p - 67);
+    for (std::size_t i = 0; i < 64; ++i) {
+      difference += std::abs(there[i] - direct[i]);
+      total += std::abs(direct[i]);
+    }
+  }
+  REQUIRE(difference / total < 1e-4);
+}
