@@ -20,9 +20,9 @@ struct float_tiles {
 #else
   static constexpr std::size_t sums = simd::lanes<A> == 16 ? 24 : 12;
 #endif
-  /// Sums for at most four outputs: that many chains hide the latency of memory and of fma.
+  /// One row waits for memory, which eight streams of weights keep busy; more rows wait for fma.
   static constexpr std::size_t outputs(std::size_t rows) {
-    return std::min<std::size_t>(4, sums / (rows * registers));
+    return std::min<std::size_t>(rows == 1 ? 8 : 4, sums / (rows * registers));
   }
   static constexpr std::size_t most_rows() {
     std::size_t rows = 8;
@@ -102,7 +102,7 @@ void float_product(const Weight* w, std::size_t cols, const float* x, std::size_
                    std::size_t outputs, std::size_t stride, bool add) {
   constexpr std::size_t panel_bytes = 128 << 10, most = float_tiles<A>::most_rows();
   const std::size_t fitting = panel_bytes / (std::max<std::size_t>(cols, 1) * sizeof(Weight));
-  const std::size_t panel = std::max<std::size_t>(fitting / 12, 1) * 12;  // whole tiles: 3, 4
+  const std::size_t panel = std::max<std::size_t>(fitting / 24, 1) * 24;  // whole tiles
   for (std::size_t o = 0; o < outputs; o += panel) {
     const std::size_t count = std::min(panel, outputs - o);
     std::size_t row = 0;
