@@ -1,0 +1,17 @@
+// Attention sinks: the first tokens of the stream, on which models park the attention they do not
+// need. StreamingLLM, arXiv 2309.17453, section 3. Four suffice for models trained without a
+// dedicated sink token, one for models trained with one.
+#pragma once
+
+#include "weir/cache/eviction/concept.hpp"
+
+namespace weir {
+
+struct sinks {
+  std::size_t budget = 4;
+  static constexpr claimed_end end = claimed_end::first;
+};
+
+static_assert(positional_claim<sinks>);
+
+}  // namespace weir
