@@ -182,14 +182,13 @@ TEST_CASE("paths that hold no file are refused by name") {
   require_refused<weir::error::bad_file>([&] { gguf_file f(folder); }, {folder.string()});
   require_refused<weir::error::bad_file>([&] { gguf_file f(folder / "weir-no-such-file"); },
                                          {"weir-no-such-file", "cannot be opened"});
-  require_refused<weir::error::bad_file>(
-      [&] { gguf_file f(std::filesystem::path("/dev/null")); },
-      {"/dev/null", "not a regular file"});
+  require_refused<weir::error::bad_file>([&] { gguf_file f(std::filesystem::path("/dev/null")); },
+                                         {"/dev/null", "not a regular file"});
 }
 
 TEST_CASE("a built model loads whole, in every weight type, tied or not") {
-  const auto type = GENERATE(ggml_type::float32, ggml_type::float16, ggml_type::bfloat16,
-                             ggml_type::q8_0);
+  const auto type =
+      GENERATE(ggml_type::float32, ggml_type::float16, ggml_type::bfloat16, ggml_type::q8_0);
   const bool tied = GENERATE(true, false);
   tiny_llama_options o;
   o.type = type;

@@ -202,8 +202,7 @@ TEST_CASE("a string in an array that passes the end is refused") {
 }
 
 TEST_CASE("nested arrays are refused") {
-  refused(one_key(9, array_head(9, 1).append(array_head(4, 0))),
-          {"'the.key'", "array of arrays"});
+  refused(one_key(9, array_head(9, 1).append(array_head(4, 0))), {"'the.key'", "array of arrays"});
 }
 
 TEST_CASE("arrays nested 10,000 deep are refused without recursion") {
@@ -214,9 +213,9 @@ TEST_CASE("arrays nested 10,000 deep are refused without recursion") {
 
 TEST_CASE("a bool of 2 is refused, alone and in an array") {
   refused(one_key(7, byte_writer().put<std::uint8_t>(2)), {"'the.key'", "bool 2"});
-  refused(one_key(9, array_head(7, 3).put<std::uint8_t>(0).put<std::uint8_t>(1).put<std::uint8_t>(
-                         255)),
-          {"'the.key'", "bool 255"});
+  refused(
+      one_key(9, array_head(7, 3).put<std::uint8_t>(0).put<std::uint8_t>(1).put<std::uint8_t>(255)),
+      {"'the.key'", "bool 255"});
 }
 
 // --- alignment ---
@@ -305,8 +304,8 @@ TEST_CASE("dimensions whose product reaches 2^63 are refused, also beside a 0") 
 
 TEST_CASE("a byte size that wraps is refused") {
   gguf_builder b = one_tensor();
-  b.tensors[0].dims = {GENERATE(std::uint64_t{1} << 62, (std::uint64_t{1} << 62) + 8,
-                                (std::uint64_t{1} << 61))};
+  b.tensors[0].dims = {
+      GENERATE(std::uint64_t{1} << 62, (std::uint64_t{1} << 62) + 8, (std::uint64_t{1} << 61))};
   refused(b, {"byte ", "'weight'", "2^63 bytes"});
 }
 
@@ -376,8 +375,7 @@ TEST_CASE("two tensors whose sizes sum to a small number by wrapping are refused
 
 TEST_CASE("a size within one padding of the maximum is refused") {
   gguf_builder b;
-  b.add_tensor("w", static_cast<ggml_type>(24), {GENERATE(u63 - 1, u63 - 31, u63 - 32)},
-               bytes(32));
+  b.add_tensor("w", static_cast<ggml_type>(24), {GENERATE(u63 - 1, u63 - 31, u63 - 32)}, bytes(32));
   b.tensors[0].offset = GENERATE(std::uint64_t{0}, std::uint64_t{32}, u64_max - 31);
   refused(b, {"tensor 'w'", "bytes at offset"});
 }
@@ -458,10 +456,18 @@ TEST_CASE("random bytes overwritten, removed or inserted load or are refused") {
       const std::size_t at = below(head);
       const auto byte = static_cast<std::byte>(random());
       switch (below(5)) {
-        case 0: mutant[at] = byte; break;
-        case 1: mutant[at] ^= static_cast<std::byte>(1u << below(8)); break;
-        case 2: mutant.erase(mutant.begin() + static_cast<std::ptrdiff_t>(at)); break;
-        case 3: mutant.insert(mutant.begin() + static_cast<std::ptrdiff_t>(at), byte); break;
+        case 0:
+          mutant[at] = byte;
+          break;
+        case 1:
+          mutant[at] ^= static_cast<std::byte>(1u << below(8));
+          break;
+        case 2:
+          mutant.erase(mutant.begin() + static_cast<std::ptrdiff_t>(at));
+          break;
+        case 3:
+          mutant.insert(mutant.begin() + static_cast<std::ptrdiff_t>(at), byte);
+          break;
         default: {  // copy a stretch from elsewhere
           const std::size_t from = below(head);
           const std::size_t length = std::min(1 + below(24), mutant.size() - std::max(at, from));

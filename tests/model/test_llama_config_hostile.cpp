@@ -83,7 +83,8 @@ TEST_CASE("without head_count_kv every query head has its own") {
 TEST_CASE("an embedding_length that heads do not divide is refused") {
   config_refused(least_llama().set("llama.embedding_length", 5u),
                  {"'llama.embedding_length'", "5", "2 query heads"});
-  config_refused(least_llama().set("llama.embedding_length", 0u), {"'llama.embedding_length'", "0"});
+  config_refused(least_llama().set("llama.embedding_length", 0u),
+                 {"'llama.embedding_length'", "0"});
 }
 
 TEST_CASE("key and value lengths give the head's length and must agree") {
@@ -190,9 +191,9 @@ TEST_CASE("numbers given once a layer must be as many as layers, positive and eq
 
 TEST_CASE("every key with a value of the wrong type is refused") {
   const std::string key = GENERATE(
-      "general.architecture", "llama.context_length", "llama.embedding_length",
-      "llama.block_count", "llama.feed_forward_length", "llama.attention.head_count",
-      "llama.attention.head_count_kv", "llama.rope.dimension_count", "llama.rope.freq_base",
+      "general.architecture", "llama.context_length", "llama.embedding_length", "llama.block_count",
+      "llama.feed_forward_length", "llama.attention.head_count", "llama.attention.head_count_kv",
+      "llama.rope.dimension_count", "llama.rope.freq_base",
       "llama.attention.layer_norm_rms_epsilon", "llama.vocab_size", "llama.expert_count");
   const bool text = key == "general.architecture";
   const bool real = key.find("freq_base") != key.npos || key.find("epsilon") != key.npos;
@@ -287,8 +288,8 @@ TEST_CASE("an embedding with more or fewer rows than the vocabulary is refused")
   gguf_builder b = least_llama();
   b.tensor("token_embd.weight").dims[1] = rows;
   b.tensor("token_embd.weight").data.resize(4 * 4 * rows);
-  weights_refused(b, {"tensor 'token_embd.weight'", "shape 4 x " + std::to_string(rows),
-                      "expected 4 x 6"});
+  weights_refused(
+      b, {"tensor 'token_embd.weight'", "shape 4 x " + std::to_string(rows), "expected 4 x 6"});
 }
 
 TEST_CASE("an untied output of the wrong shape is refused") {

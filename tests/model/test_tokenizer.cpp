@@ -37,8 +37,7 @@ std::string utf8_of(std::uint32_t c) {
   const auto byte = [](std::uint32_t b) { return static_cast<char>(b); };
   if (c < 0x80) return {byte(c)};
   if (c < 0x800) return {byte(0xC0 | c >> 6), byte(0x80 | (c & 63))};
-  if (c < 0x10000)
-    return {byte(0xE0 | c >> 12), byte(0x80 | (c >> 6 & 63)), byte(0x80 | (c & 63))};
+  if (c < 0x10000) return {byte(0xE0 | c >> 12), byte(0x80 | (c >> 6 & 63)), byte(0x80 | (c & 63))};
   return {byte(0xF0 | c >> 18), byte(0x80 | (c >> 12 & 63)), byte(0x80 | (c >> 6 & 63)),
           byte(0x80 | (c & 63))};
 }
@@ -80,8 +79,8 @@ TEST_CASE("empty text gives no tokens, or BOS alone") {
 }
 
 TEST_CASE("the best score joins first, the leftmost among equals") {
-  tiny_vocabulary v = tiny_vocabulary::least();  // 3 is the blank
-  v.add("a", token_kind::normal, -9).add("b", token_kind::normal, -9);  // 4, 5
+  tiny_vocabulary v = tiny_vocabulary::least();                           // 3 is the blank
+  v.add("a", token_kind::normal, -9).add("b", token_kind::normal, -9);    // 4, 5
   v.add("aa", token_kind::normal, -1);                                    // 6
   v.add("ab", token_kind::normal, -2).add("ba", token_kind::normal, -2);  // 7, 8
   gguf_builder b = file_of(v);
@@ -99,9 +98,8 @@ TEST_CASE("joining equals its definition on random vocabularies and texts") {
     tiny_vocabulary v = tiny_vocabulary::least();
     for (const char* c : {"a", "b", "c"}) v.add(c, token_kind::normal, -100);
     while (v.tokens.size() < 40) {
-      const std::string piece =
-          v.tokens[3 + random() % (v.tokens.size() - 3)] +
-          v.tokens[3 + random() % (v.tokens.size() - 3)];
+      const std::string piece = v.tokens[3 + random() % (v.tokens.size() - 3)] +
+                                v.tokens[3 + random() % (v.tokens.size() - 3)];
       if (piece.size() > 14 || std::count(v.tokens.begin(), v.tokens.end(), piece) > 0) continue;
       v.add(piece, token_kind::normal, -static_cast<float>(random() % 8));  // many ties
     }
@@ -123,8 +121,8 @@ TEST_CASE("a long text of one letter takes no quadratic time") {
 
 TEST_CASE("text that spells special tokens stays text") {
   tiny_vocabulary v = with_bytes();
-  for (const char* c : {"<", ">", "/", "s", "<s", "</", "</s", "un", "0", "x", "<0", "<0x", "<0x4",
-                        "<0x41"})
+  for (const char* c :
+       {"<", ">", "/", "s", "<s", "</", "</s", "un", "0", "x", "<0", "<0x", "<0x4", "<0x41"})
     v.add(c, token_kind::normal, -1);
   v.add("rare", token_kind::unused, 5).add("ra", token_kind::normal, -2);
   const tokenizer t = tokenizer_of(v);
@@ -143,11 +141,11 @@ TEST_CASE("text that spells special tokens stays text") {
 TEST_CASE("user-defined tokens match first, longest first, and join with nothing") {
   tiny_vocabulary v = with_bytes();
   for (const char* c : {"a", "b", "<", ">"}) v.add(c, token_kind::normal, -5);  // 259 ... 262
-  v.add("ab", token_kind::normal, -1);           // 263
-  v.add("<ab>", token_kind::user_defined);       // 264
-  v.add("<ab>a", token_kind::user_defined);      // 265
-  v.add("  ", token_kind::user_defined);         // 266, two real blanks
-  v.add(blank, token_kind::normal, -9);          // 267
+  v.add("ab", token_kind::normal, -1);                                          // 263
+  v.add("<ab>", token_kind::user_defined);                                      // 264
+  v.add("<ab>a", token_kind::user_defined);                                     // 265
+  v.add("  ", token_kind::user_defined);  // 266, two real blanks
+  v.add(blank, token_kind::normal, -9);   // 267
   const tokenizer t = tokenizer_of(v);
   REQUIRE(t.encode("a<ab>b", false) == ids{267, 259, 264, 260});
   REQUIRE(t.encode("<ab>ab", false) == ids{267, 265, 260});
@@ -216,7 +214,8 @@ TEST_CASE("any bytes come back, UTF-8 or not") {
   std::mt19937 random(3);
   for (int i = 0; i < 5000; ++i) {
     std::string text(random() % 50, '\0');
-    for (char& c : text) c = static_cast<char>(random() % 3 == 0 ? random() : "ab e\xE2\x96"[random() % 6]);
+    for (char& c : text)
+      c = static_cast<char>(random() % 3 == 0 ? random() : "ab e\xE2\x96"[random() % 6]);
     REQUIRE(t.decode(t.encode(text, false)) == text);
   }
 }
@@ -251,8 +250,8 @@ TEST_CASE("BOS and EOS come from the file, or from control tokens at 1 and 2") {
 
 TEST_CASE("ids outside the vocabulary are refused by index and value") {
   const tokenizer t = tokenizer_of(tiny_vocabulary::least());
-  const token_id bad = GENERATE(-1, 4, std::numeric_limits<token_id>::min(),
-                                std::numeric_limits<token_id>::max());
+  const token_id bad =
+      GENERATE(-1, 4, std::numeric_limits<token_id>::min(), std::numeric_limits<token_id>::max());
   const auto refused = [&](auto call, std::string_view index) {
     require_refused<weir::error::bad_input>(call, {index, std::to_string(bad), "below 4"});
   };
@@ -300,14 +299,14 @@ TEST_CASE("bytes that no continuation completes become U+FFFD as soon as that is
   REQUIRE(push(d, 0xE2).empty());
   REQUIRE(push(d, 0x82).empty());
   REQUIRE(d.held() == 2);
-  REQUIRE(push(d, 'a') == bad + "a");      // a cut sequence, one mark
-  REQUIRE(push(d, 0x80) == bad);           // a continuation that continues nothing
-  REQUIRE(push(d, 0xFF) == bad);           // never part of UTF-8
-  REQUIRE(push(d, 0xC0) == bad);           // overlong
+  REQUIRE(push(d, 'a') == bad + "a");  // a cut sequence, one mark
+  REQUIRE(push(d, 0x80) == bad);       // a continuation that continues nothing
+  REQUIRE(push(d, 0xFF) == bad);       // never part of UTF-8
+  REQUIRE(push(d, 0xC0) == bad);       // overlong
   REQUIRE(push(d, 0xED).empty());
-  REQUIRE(push(d, 0xA0) == bad + bad);     // a surrogate
+  REQUIRE(push(d, 0xA0) == bad + bad);  // a surrogate
   REQUIRE(push(d, 0xF4).empty());
-  REQUIRE(push(d, 0x90) == bad + bad);     // above U+10FFFF
+  REQUIRE(push(d, 0x90) == bad + bad);  // above U+10FFFF
   REQUIRE(push(d, 0xF0).empty());
   REQUIRE(push(d, 0x9F).empty());
   REQUIRE(push(d, 0xA6).empty());

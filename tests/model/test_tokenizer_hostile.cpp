@@ -50,15 +50,15 @@ TEST_CASE("a tokenizer of another kind is refused by name") {
 TEST_CASE("scores shorter or longer than tokens are refused") {
   tiny_vocabulary v = tiny_vocabulary::least();
   v.scores.resize(GENERATE(0u, 1u, 3u, 5u));
-  refused(v, {"'tokenizer.ggml.scores'", std::to_string(v.scores.size()) + " elements",
-              "4 tokens"});
+  refused(v,
+          {"'tokenizer.ggml.scores'", std::to_string(v.scores.size()) + " elements", "4 tokens"});
 }
 
 TEST_CASE("token types shorter or longer than tokens are refused") {
   tiny_vocabulary v = tiny_vocabulary::least();
   v.kinds.resize(GENERATE(0u, 1u, 3u, 5u), 1);
-  refused(v, {"'tokenizer.ggml.token_type'", std::to_string(v.kinds.size()) + " elements",
-              "4 tokens"});
+  refused(
+      v, {"'tokenizer.ggml.token_type'", std::to_string(v.kinds.size()) + " elements", "4 tokens"});
 }
 
 TEST_CASE("missing or wrongly typed lists are refused") {
@@ -90,10 +90,10 @@ TEST_CASE("merges of known tokens are accepted, merges that name unknown ones re
 }
 
 TEST_CASE("special ids that reach the vocabulary's size are refused, whichever they are") {
-  const std::string key = std::string("tokenizer.ggml.") +
-                          GENERATE("bos", "eos", "unknown", "padding", "seperator", "eot", "mask",
-                                   "fim_pre", "cls") +
-                          "_token_id";
+  const std::string key =
+      std::string("tokenizer.ggml.") +
+      GENERATE("bos", "eos", "unknown", "padding", "seperator", "eot", "mask", "fim_pre", "cls") +
+      "_token_id";
   const std::uint32_t id = GENERATE(4u, 5u, 0x7FFFFFFFu, 0x80000000u, 0xFFFFFFFFu);
   gguf_builder b = file_of(tiny_vocabulary::least());
   refused(b.set(key, id), {"'" + key + "'", std::to_string(id), "4 tokens"});
@@ -160,10 +160,9 @@ TEST_CASE("a token of 2^31 bytes is refused without reading it") {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   REQUIRE(file >= 0);
   const auto at = static_cast<off_t>(head.data.size() + size);
-  const bool written =
-      ::write(file, head.data.data(), head.data.size()) >= 0 &&
-      ::pwrite(file, tail.data.data(), tail.data.size(), at) ==
-          static_cast<ssize_t>(tail.data.size());
+  const bool written = ::write(file, head.data.data(), head.data.size()) >= 0 &&
+                       ::pwrite(file, tail.data.data(), tail.data.size(), at) ==
+                           static_cast<ssize_t>(tail.data.size());
   ::close(file);
   if (written) {
     const gguf_file f(path);
@@ -175,9 +174,7 @@ TEST_CASE("a token of 2^31 bytes is refused without reading it") {
   std::filesystem::remove(path);
 }
 
-TEST_CASE("an empty vocabulary is refused") {
-  refused(tiny_vocabulary{}, {tokens_key, "empty"});
-}
+TEST_CASE("an empty vocabulary is refused") { refused(tiny_vocabulary{}, {tokens_key, "empty"}); }
 
 TEST_CASE("duplicate tokens are refused with both ids") {
   tiny_vocabulary v = tiny_vocabulary::least();
@@ -186,8 +183,8 @@ TEST_CASE("duplicate tokens are refused with both ids") {
 }
 
 TEST_CASE("tokens of invalid UTF-8 are refused, whatever their kind") {
-  const std::string token = GENERATE("\xFF", "a\x80", "\xC3", "\xE2\x96", "\xED\xA0\x80",
-                                     "\xF4\x90\x80\x80", "\xC0\xAF");
+  const std::string token =
+      GENERATE("\xFF", "a\x80", "\xC3", "\xE2\x96", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC0\xAF");
   for (const int kind : {1, 2, 3, 4, 5, 6}) {
     tiny_vocabulary v = tiny_vocabulary::least();
     v.add(token, static_cast<token_kind>(kind));
@@ -197,9 +194,9 @@ TEST_CASE("tokens of invalid UTF-8 are refused, whatever their kind") {
 
 TEST_CASE("scores that are not finite are refused") {
   tiny_vocabulary v = tiny_vocabulary::least();
-  v.scores[2] = GENERATE(std::numeric_limits<float>::quiet_NaN(),
-                         std::numeric_limits<float>::infinity(),
-                         -std::numeric_limits<float>::infinity());
+  v.scores[2] =
+      GENERATE(std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+               -std::numeric_limits<float>::infinity());
   refused(v, {"'tokenizer.ggml.scores'", "token 2", "'</s>'"});
 }
 

@@ -130,8 +130,8 @@ class gguf_builder {
     return *this;
   }
 
-  gguf_builder& add_tensor(std::string name, weir::ggml_type type,
-                           std::vector<std::uint64_t> dims, bytes data) {
+  gguf_builder& add_tensor(std::string name, weir::ggml_type type, std::vector<std::uint64_t> dims,
+                           bytes data) {
     tensors.push_back(
         {std::move(name), static_cast<std::uint32_t>(type), std::move(dims), std::move(data)});
     return *this;
@@ -152,8 +152,7 @@ class gguf_builder {
     w.put(magic).put(version);
     w.put<std::uint64_t>(tensor_count.value_or(tensors.size()));
     w.put<std::uint64_t>(key_count.value_or(keys.size()));
-    for (const key_record& k : keys)
-      w.put_string(k.key, k.key_length).put(k.type).append(k.value);
+    for (const key_record& k : keys) w.put_string(k.key, k.key_length).put(k.type).append(k.value);
     std::uint64_t offset = 0;
     for (const tensor_record& t : tensors) {
       w.put_string(t.name, t.name_length);

@@ -39,8 +39,8 @@ struct gguf_header {
 // The least bytes that a record can take. They bound how many there can be.
 inline constexpr std::size_t least_key_bytes = 8 + 1 + 4 + 1;
 inline constexpr std::size_t least_tensor_bytes = 8 + 1 + 4 + 8 + 4 + 8;
-// Numbers of keys and tensors are kept in 32 bits, with one value to spare.
-inline constexpr std::uint64_t most_records = std::numeric_limits<std::uint32_t>::max() - 1;
+// More than any model has; small enough for 32-bit numbers.
+inline constexpr std::uint64_t most_records = (std::uint64_t{1} << 30) - 1;
 
 inline gguf_header read_gguf_header(gguf_cursor& at) {
   constexpr std::uint32_t magic = 0x46554747u;          // "GGUF"

@@ -111,7 +111,7 @@ class vocabulary {
   static constexpr std::string_view merges_key = "tokenizer.ggml.merges";
   static constexpr std::string_view metaspace = "\xE2\x96\x81";
   static constexpr std::size_t most_token_bytes = 65535;
-  static constexpr std::size_t most_tokens = std::size_t{1} << 31;
+  static constexpr std::size_t most_tokens = std::size_t{1} << 30;
   static constexpr std::size_t most_bytes = std::size_t{1} << 31;
 
   struct text_of {
