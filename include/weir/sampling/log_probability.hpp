@@ -1,0 +1,22 @@
+// Log-probabilities, for those who ask.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+#include <weir/core/token.hpp>
+
+namespace weir {
+
+/// Natural log of softmax(logits)[id], in f64. `logits` is `[vocabulary]`, `id` one of it.
+/// O(vocabulary).
+inline double log_probability(std::span<const float> logits, token_id id) {
+  const double top = *std::max_element(logits.begin(), logits.end());
+  double total = 0;
+  for (const float x : logits) total += std::exp(x - top);
+  return logits[static_cast<std::size_t>(id)] - top - std::log(total);
+}
+
+}  // namespace weir
