@@ -1,7 +1,7 @@
 // Published token ids, and the ids of the reference models' texts.
+#include <cstdint>
 #include <fstream>
 #include <iterator>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -75,6 +75,22 @@ TEST_CASE("every piece and code point of the 32,000-token vocabulary comes back"
   int wrong = 0;
   for (weir::token_id id = 0; id < 32000; ++id) {
     const std::string text(t.piece(id));
+    wrong += t.decode(t.encode(text, false)) != text;
+  }
+  REQUIRE(wrong == 0);
+  const auto byte = [](std::uint32_t b) { return static_cast<char>(b); };
+  for (std::uint32_t c = 0; c < 0x110000; ++c) {
+    if (c >= 0xD800 && c < 0xE000) continue;
+    std::string text;
+    if (c < 0x80)
+      text = {byte(c)};
+    else if (c < 0x800)
+      text = {byte(0xC0 | c >> 6), byte(0x80 | (c & 63))};
+    else if (c < 0x10000)
+      text = {byte(0xE0 | c >> 12), byte(0x80 | (c >> 6 & 63)), byte(0x80 | (c & 63))};
+    else
+      text = {byte(0xF0 | c >> 18), byte(0x80 | (c >> 12 & 63)), byte(0x80 | (c >> 6 & 63)),
+              byte(0x80 | (c & 63))};
     wrong += t.decode(t.encode(text, false)) != text;
   }
   REQUIRE(wrong == 0);
