@@ -85,16 +85,16 @@ TEST_CASE("versions 0, 1, 4 and beyond are refused") {
 }
 
 TEST_CASE("a tensor count of 2^64-1, of 2^63, or that wraps when multiplied is refused") {
-  const std::uint64_t count = GENERATE(u64_max, u63, u64_max / 33 + 1, u64_max / 80 + 1,
-                                       u64_max / 64 + 1, std::uint64_t{1} << 32);
+  const std::uint64_t count = GENERATE(as<std::uint64_t>{}, u64_max, u63, u64_max / 33 + 1,
+                                       u64_max / 80 + 1, u64_max / 64 + 1, std::uint64_t{1} << 32);
   gguf_builder b = one_tensor();
   b.tensor_count = count;
   refused(b, {"byte 8", "tensor count", std::to_string(count)});
 }
 
 TEST_CASE("a key count of 2^64-1 or that wraps when multiplied is refused") {
-  const std::uint64_t count =
-      GENERATE(u64_max, u63, u64_max / 14 + 1, u64_max / 64 + 1, std::uint64_t{1} << 32);
+  const std::uint64_t count = GENERATE(as<std::uint64_t>{}, u64_max, u63, u64_max / 14 + 1,
+                                       u64_max / 64 + 1, std::uint64_t{1} << 32);
   gguf_builder b = one_tensor();
   b.key_count = count;
   refused(b, {"byte 16", "key count", std::to_string(count)});
@@ -133,7 +133,7 @@ TEST_CASE("a file cut short at any byte is refused") {
 TEST_CASE("a key length of 2^64-1, or past the end, is refused") {
   gguf_builder b = one_tensor();
   const auto rest = static_cast<std::uint64_t>(b.build().size()) - 24 - 8;
-  b.keys[0].key_length = GENERATE_COPY(u64_max, u63, rest + 1, rest + 1000);
+  b.keys[0].key_length = GENERATE_COPY(as<std::uint64_t>{}, u64_max, u63, rest + 1, rest + 1000);
   refused(b, {"byte 32", "key", std::to_string(*b.keys[0].key_length)});
 }
 
@@ -145,7 +145,7 @@ TEST_CASE("an empty key is refused") {
 
 TEST_CASE("a key with a NUL or invalid UTF-8 is refused") {
   gguf_builder b;
-  b.set(GENERATE(as<std::string>(), std::string("a\0b", 3), "\xFF", "a\xC3", "\xED\xA0\x80",
+  b.set(GENERATE(as<std::string>{}, std::string("a\0b", 3), "\xFF", "a\xC3", "\xED\xA0\x80",
                  "\xC0\x80"),
         std::uint32_t{1});
   refused(b, {"byte 24", "key", "UTF-8"});
@@ -173,7 +173,8 @@ TEST_CASE("a key that appears twice is refused") {
 
 TEST_CASE("a string length of 2^64-1, or one past the end, is refused") {
   gguf_builder b;
-  const std::uint64_t length = GENERATE(u64_max, u64_max - 1, u63, std::uint64_t{4});
+  const std::uint64_t length =
+      GENERATE(as<std::uint64_t>{}, u64_max, u64_max - 1, u63, std::uint64_t{4});
   b.set_raw("the.key", 8, byte_writer().put_string("abc", length));
   refused(b, {"byte ", "the.key", std::to_string(length)});
 }
@@ -185,8 +186,8 @@ TEST_CASE("an array of an unknown type is refused") {
 
 TEST_CASE("an array count of 2^64-1, or that wraps when multiplied, is refused") {
   const std::uint32_t element = GENERATE(0u, 2u, 4u, 6u, 7u, 8u, 10u, 12u);
-  const std::uint64_t count =
-      GENERATE(u64_max, u63, u64_max / 2 + 1, u64_max / 4 + 2, u64_max / 8 + 2, u64_max / 16 + 2);
+  const std::uint64_t count = GENERATE(as<std::uint64_t>{}, u64_max, u63, u64_max / 2 + 1,
+                                       u64_max / 4 + 2, u64_max / 8 + 2, u64_max / 16 + 2);
   refused(one_key(9, array_head(element, count).put<std::uint64_t>(0)),
           {"byte ", "the.key", std::to_string(count)});
 }
@@ -255,7 +256,7 @@ TEST_CASE("a tensor name length of 2^64-1 is refused") {
 
 TEST_CASE("a tensor name that is empty, holds a NUL or is not UTF-8 is refused") {
   gguf_builder b = one_tensor();
-  b.tensors[0].name = GENERATE(as<std::string>(), "", std::string("w\0", 2), "\x80");
+  b.tensors[0].name = GENERATE(as<std::string>{}, "", std::string("w\0", 2), "\x80");
   refused(b, {"byte ", "tensor name"});
 }
 
@@ -332,7 +333,7 @@ TEST_CASE("an unaligned offset is refused") {
 
 TEST_CASE("an offset of 2^64-1 or near it is refused") {
   gguf_builder b = one_tensor();
-  b.tensors[0].offset = GENERATE(u64_max, u64_max - 31, u63);
+  b.tensors[0].offset = GENERATE(as<std::uint64_t>{}, u64_max, u64_max - 31, u63);
   refused(b, {"'weight'", "offset", std::to_string(*b.tensors[0].offset)});
 }
 

@@ -129,7 +129,8 @@ TEST_CASE("an odd head is refused when all of it is to rotate") {
 }
 
 TEST_CASE("a norm epsilon of NaN, 0, infinity or below 0 is refused") {
-  const float epsilon = GENERATE(not_a_number, 0.0f, -0.0f, -1e-5f, infinite, -infinite);
+  const float epsilon =
+      GENERATE(as<float>{}, not_a_number, 0.0f, -0.0f, -1e-5f, infinite, -infinite);
   config_refused(least_llama().set("llama.attention.layer_norm_rms_epsilon", epsilon),
                  {"'llama.attention.layer_norm_rms_epsilon'", "expected a positive finite"});
 }
@@ -170,8 +171,8 @@ TEST_CASE("experts, sliding windows and attention that looks ahead are refused")
 }
 
 TEST_CASE("numbers given once a layer must be as many as layers, positive and equal") {
-  const std::string key = GENERATE("llama.attention.head_count", "llama.attention.head_count_kv",
-                                   "llama.feed_forward_length");
+  const std::string key = GENERATE(as<std::string>{}, "llama.attention.head_count",
+                                   "llama.attention.head_count_kv", "llama.feed_forward_length");
   tiny_llama_options o;
   o.vocabulary = tiny_vocabulary::least();
   gguf_builder b = tiny_llama(o);
@@ -191,9 +192,9 @@ TEST_CASE("numbers given once a layer must be as many as layers, positive and eq
 
 TEST_CASE("every key with a value of the wrong type is refused") {
   const std::string key = GENERATE(
-      "general.architecture", "llama.context_length", "llama.embedding_length", "llama.block_count",
-      "llama.feed_forward_length", "llama.attention.head_count", "llama.attention.head_count_kv",
-      "llama.rope.dimension_count", "llama.rope.freq_base",
+      as<std::string>{}, "general.architecture", "llama.context_length", "llama.embedding_length",
+      "llama.block_count", "llama.feed_forward_length", "llama.attention.head_count",
+      "llama.attention.head_count_kv", "llama.rope.dimension_count", "llama.rope.freq_base",
       "llama.attention.layer_norm_rms_epsilon", "llama.vocab_size", "llama.expert_count");
   const bool text = key == "general.architecture";
   const bool real = key.find("freq_base") != key.npos || key.find("epsilon") != key.npos;
@@ -209,8 +210,8 @@ TEST_CASE("every key with a value of the wrong type is refused") {
 
 TEST_CASE("every key that a model needs is missed by name") {
   const std::string key =
-      GENERATE("llama.context_length", "llama.embedding_length", "llama.block_count",
-               "llama.feed_forward_length", "llama.attention.head_count",
+      GENERATE(as<std::string>{}, "llama.context_length", "llama.embedding_length",
+               "llama.block_count", "llama.feed_forward_length", "llama.attention.head_count",
                "llama.attention.layer_norm_rms_epsilon");
   config_refused(least_llama().erase(key), {"'" + key + "'", "missing"});
 }
@@ -299,13 +300,14 @@ TEST_CASE("an untied output of the wrong shape is refused") {
 }
 
 TEST_CASE("tensors that would change results if passed over are refused, others are not") {
-  const char* name = GENERATE("rope_freqs.weight", "blk.0.attn_q.bias", "blk.1.attn_q.weight",
-                              "output.bias", "output_norm.bias", "token_types.weight",
-                              "rope_factors_long.weight", "blk.0.ffn_gate_inp.weight");
+  const std::string name =
+      GENERATE(as<std::string>{}, "rope_freqs.weight", "blk.0.attn_q.bias", "blk.1.attn_q.weight",
+               "output.bias", "output_norm.bias", "token_types.weight", "rope_factors_long.weight",
+               "blk.0.ffn_gate_inp.weight");
   gguf_builder b = least_llama();
   b.add_tensor("comment", ggml_type::float32, {1}, zeros(1));
   const gguf_file f(b.build());
   weir::read_llama_weights(f, weir::read_llama_config(f));
   b.add_tensor(name, ggml_type::float32, {4}, zeros(4));
-  weights_refused(b, {"tensor '" + std::string(name) + "'", "no place"});
+  weights_refused(b, {"tensor '" + name + "'", "no place"});
 }

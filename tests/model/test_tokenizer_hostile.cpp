@@ -62,8 +62,8 @@ TEST_CASE("token types shorter or longer than tokens are refused") {
 }
 
 TEST_CASE("missing or wrongly typed lists are refused") {
-  const std::string key =
-      GENERATE("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type");
+  const std::string key = GENERATE(as<std::string>{}, "tokenizer.ggml.tokens",
+                                   "tokenizer.ggml.scores", "tokenizer.ggml.token_type");
   gguf_builder b = file_of(tiny_vocabulary::least());
   refused(b.set(key, 1u), {"'" + key + "'", "uint32", "expected array"});
   refused(b.set(key, std::vector<std::uint32_t>{1, 1, 1, 1}), {"'" + key + "'", "array of uint32"});
@@ -90,10 +90,10 @@ TEST_CASE("merges of known tokens are accepted, merges that name unknown ones re
 }
 
 TEST_CASE("special ids that reach the vocabulary's size are refused, whichever they are") {
-  const std::string key =
-      std::string("tokenizer.ggml.") +
-      GENERATE("bos", "eos", "unknown", "padding", "seperator", "eot", "mask", "fim_pre", "cls") +
-      "_token_id";
+  const std::string key = std::string("tokenizer.ggml.") +
+                          GENERATE(as<std::string>{}, "bos", "eos", "unknown", "padding",
+                                   "seperator", "eot", "mask", "fim_pre", "cls") +
+                          "_token_id";
   const std::uint32_t id = GENERATE(4u, 5u, 0x7FFFFFFFu, 0x80000000u, 0xFFFFFFFFu);
   gguf_builder b = file_of(tiny_vocabulary::least());
   refused(b.set(key, id), {"'" + key + "'", std::to_string(id), "4 tokens"});
@@ -118,8 +118,8 @@ TEST_CASE("default special ids outside a vocabulary of one or two tokens are ref
 
 TEST_CASE("byte tokens that spell no byte are refused, as text they are fine") {
   const std::string spelled =
-      GENERATE("<0x-1>", "<0xZZ>", "<0x", "<0x>", "<0x0>", "<0x000>", "<0x 1>", "<0x1G>", "0x41",
-               "<0X41>", "<0x41", "<0x+1>", "", "a");
+      GENERATE(as<std::string>{}, "<0x-1>", "<0xZZ>", "<0x", "<0x>", "<0x0>", "<0x000>", "<0x 1>",
+               "<0x1G>", "0x41", "<0X41>", "<0x41", "<0x+1>", "", "a");
   tiny_vocabulary v = tiny_vocabulary::least();
   v.add(spelled, token_kind::byte);
   refused(v, {tokens_key, "byte token 4", "'" + spelled + "'"});
@@ -183,8 +183,8 @@ TEST_CASE("duplicate tokens are refused with both ids") {
 }
 
 TEST_CASE("tokens of invalid UTF-8 are refused, whatever their kind") {
-  const std::string token =
-      GENERATE("\xFF", "a\x80", "\xC3", "\xE2\x96", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC0\xAF");
+  const std::string token = GENERATE(as<std::string>{}, "\xFF", "a\x80", "\xC3", "\xE2\x96",
+                                     "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC0\xAF");
   for (const int kind : {1, 2, 3, 4, 5, 6}) {
     tiny_vocabulary v = tiny_vocabulary::least();
     v.add(token, static_cast<token_kind>(kind));
@@ -208,7 +208,7 @@ TEST_CASE("token types outside 1 ... 6 are refused") {
 }
 
 TEST_CASE("switches that are no bools are refused") {
-  const std::string key = GENERATE("tokenizer.ggml.add_space_prefix",
+  const std::string key = GENERATE(as<std::string>{}, "tokenizer.ggml.add_space_prefix",
                                    "tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token");
   gguf_builder b = file_of(tiny_vocabulary::least());
   refused(b.set(key, 1u), {"'" + key + "'", "uint32", "expected bool"});
