@@ -3,13 +3,13 @@
 #include <limits>
 #include <vector>
 
+#include <weir/core/arena.hpp>
+#include <weir/core/thread_pool.hpp>
+#include <weir/kernels/cpu/matmul.hpp>
+#include <weir/kernels/reference/matmul.hpp>
 #include "support/arches.hpp"
 #include "support/catch.hpp"
 #include "support/random_weights.hpp"
-#include "weir/core/arena.hpp"
-#include "weir/core/thread_pool.hpp"
-#include "weir/kernels/cpu/matmul.hpp"
-#include "weir/kernels/reference/matmul.hpp"
 
 using weir::weight_type;
 using weir_test::owned_matrix;

@@ -1,4 +1,4 @@
-#include "weir/model/llama.hpp"
+#include <weir/model/llama.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
+#include <weir/core/thread_pool.hpp>
+#include <weir/model/load_model.hpp>
 #include "support/catch.hpp"
 #include "support/count_allocations.hpp"
 #include "support/gguf_builder.hpp"
 #include "support/naive_attention.hpp"
 #include "support/random_weights.hpp"
 #include "support/shared.hpp"
-#include "weir/core/thread_pool.hpp"
-#include "weir/model/load_model.hpp"
 
 using weir::ggml_type;
 using weir::token_id;

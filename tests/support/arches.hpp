@@ -1,7 +1,7 @@
 // The SIMD architectures that this build can run, for TEMPLATE_TEST_CASE.
 #pragma once
 
-#include "weir/simd/simd.hpp"
+#include <weir/simd/simd.hpp>
 
 namespace weir_test {
 

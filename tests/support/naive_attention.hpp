@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "weir/model/llama_config.hpp"
+#include <weir/model/llama_config.hpp>
 
 namespace weir_test {
 

@@ -7,9 +7,9 @@
 #include <cstring>
 #include <vector>
 
-#include "weir/core/half.hpp"
-#include "weir/core/philox.hpp"
-#include "weir/kernels/matrix_view.hpp"
+#include <weir/core/half.hpp>
+#include <weir/core/philox.hpp>
+#include <weir/kernels/matrix_view.hpp>
 
 namespace weir_test {
 

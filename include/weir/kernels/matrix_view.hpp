@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "weir/core/half.hpp"
+#include <weir/core/half.hpp>
 
 namespace weir {
 

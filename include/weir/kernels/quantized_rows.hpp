@@ -9,8 +9,8 @@
 #include <limits>
 #include <span>
 
-#include "weir/core/arena.hpp"
-#include "weir/core/error.hpp"
+#include <weir/core/arena.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "weir/core/function_ref.hpp"
+#include <weir/core/function_ref.hpp>
 
 namespace weir {
 

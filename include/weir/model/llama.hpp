@@ -5,18 +5,18 @@
 #include <cstddef>
 #include <span>
 
-#include "weir/core/arena.hpp"
-#include "weir/core/error.hpp"
-#include "weir/core/thread_pool.hpp"
-#include "weir/core/token.hpp"
-#include "weir/kernels/cpu/embed.hpp"
-#include "weir/kernels/cpu/matmul.hpp"
-#include "weir/kernels/cpu/norm.hpp"
-#include "weir/kernels/cpu/swiglu.hpp"
-#include "weir/kernels/quantized_rows.hpp"
-#include "weir/model/attend.hpp"
-#include "weir/model/llama_config.hpp"
-#include "weir/model/llama_weights.hpp"
+#include <weir/core/arena.hpp>
+#include <weir/core/error.hpp>
+#include <weir/core/thread_pool.hpp>
+#include <weir/core/token.hpp>
+#include <weir/kernels/cpu/embed.hpp>
+#include <weir/kernels/cpu/matmul.hpp>
+#include <weir/kernels/cpu/norm.hpp>
+#include <weir/kernels/cpu/swiglu.hpp>
+#include <weir/kernels/quantized_rows.hpp>
+#include <weir/model/attend.hpp>
+#include <weir/model/llama_config.hpp>
+#include <weir/model/llama_weights.hpp>
 
 namespace weir {
 

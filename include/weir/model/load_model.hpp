@@ -4,10 +4,10 @@
 #include <filesystem>
 #include <utility>
 
-#include "weir/model/gguf.hpp"
-#include "weir/model/llama_config.hpp"
-#include "weir/model/llama_weights.hpp"
-#include "weir/model/tokenizer.hpp"
+#include <weir/model/gguf.hpp>
+#include <weir/model/llama_config.hpp>
+#include <weir/model/llama_weights.hpp>
+#include <weir/model/tokenizer.hpp>
 
 namespace weir {
 

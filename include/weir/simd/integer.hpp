@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "weir/core/half.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/half.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::simd {
 

@@ -15,7 +15,7 @@
 #include <immintrin.h>
 #endif
 
-#include "weir/core/half.hpp"
+#include <weir/core/half.hpp>
 
 namespace weir::simd {
 
@@ -165,7 +165,7 @@ inline floats<A> exp(floats<A> x) {
   const ints scale = (xsimd::bitwise_cast<ints>(shifted) << 23) + ints(0x3F800000);
   p = p * xsimd::bitwise_cast<floats<A>>(scale);
   p = xsimd::select(x < broadcast<A>(lowest), broadcast<A>(0.0f), p);
-  return xsimd::select(x != x, x, p);
+  return xsimd::select(x == x, p, x);  // xsimd 8.1 calls NaN != NaN false
 }
 
 /// The same function for one value: the same operations, so the same bits as any lane.

@@ -3,9 +3,9 @@
 
 #include <cstddef>
 
-#include "weir/core/half.hpp"
-#include "weir/kernels/matrix_view.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/half.hpp>
+#include <weir/kernels/matrix_view.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir {
 

@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "weir/core/half.hpp"
-#include "weir/core/thread_pool.hpp"
-#include "weir/kernels/cpu/matmul_float.hpp"
-#include "weir/kernels/cpu/matmul_q8_0.hpp"
-#include "weir/kernels/matrix_view.hpp"
-#include "weir/kernels/quantized_rows.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/half.hpp>
+#include <weir/core/thread_pool.hpp>
+#include <weir/kernels/cpu/matmul_float.hpp>
+#include <weir/kernels/cpu/matmul_q8_0.hpp>
+#include <weir/kernels/matrix_view.hpp>
+#include <weir/kernels/quantized_rows.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir {
 

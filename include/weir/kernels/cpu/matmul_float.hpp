@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstddef>
 
-#include "weir/core/half.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/half.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::detail {
 

@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <cstring>
 
-#include "weir/core/half.hpp"
-#include "weir/kernels/matrix_view.hpp"
-#include "weir/kernels/quantized_rows.hpp"
-#include "weir/simd/integer.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/half.hpp>
+#include <weir/kernels/matrix_view.hpp>
+#include <weir/kernels/quantized_rows.hpp>
+#include <weir/simd/integer.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::detail {
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstddef>
 
-#include "weir/core/thread_pool.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/thread_pool.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir {
 
@@ -44,11 +44,11 @@ void rms_norm(const float* x, const float* weight, std::size_t rows, std::size_t
       float* const to = out + row * n;
       const float mean = detail::sum_of_squares<Arch>(in, n) / static_cast<float>(n);
       const float scale = 1.0f / std::sqrt(mean + epsilon);
-      std::size_t i = 0;
-      for (; i + simd::lanes<Arch> <= n; i += simd::lanes<Arch>)
+      const std::size_t whole = n / simd::lanes<Arch> * simd::lanes<Arch>;
+      for (std::size_t i = 0; i < whole; i += simd::lanes<Arch>)
         simd::store<Arch>(to + i, simd::load<Arch>(in + i) * simd::broadcast<Arch>(scale) *
                                       simd::load<Arch>(weight + i));
-      for (; i < n; ++i) to[i] = in[i] * scale * weight[i];
+      for (std::size_t i = whole; i < n; ++i) to[i] = in[i] * scale * weight[i];
     }
   });
 }

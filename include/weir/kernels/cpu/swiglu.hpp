@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
-#include "weir/core/thread_pool.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/thread_pool.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir {
 

@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "weir/core/half.hpp"
-#include "weir/kernels/matrix_view.hpp"
-#include "weir/kernels/quantized_rows.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/half.hpp>
+#include <weir/kernels/matrix_view.hpp>
+#include <weir/kernels/quantized_rows.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::reference {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "weir/simd/simd.hpp"
+#include <weir/simd/simd.hpp>
 
 namespace weir::reference {
 

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "weir/simd/simd.hpp"
+#include <weir/simd/simd.hpp>
 
 namespace weir::reference {
 

@@ -1,0 +1,23 @@
+#include <vector>
+
+#include <weir/kernels/cpu/embed.hpp>
+#include "support/arches.hpp"
+#include "support/catch.hpp"
+#include "support/random_weights.hpp"
+
+TEMPLATE_TEST_CASE("a row of weights comes out as numbers", "", weir_test::native, weir_test::avx2,
+                   weir_test::sse2) {
+  using weir::weight_type;
+  for (const weight_type type :
+       {weight_type::f32, weight_type::f16, weight_type::bf16, weight_type::q8_0})
+    for (const std::size_t cols : {32, 33, 64, 15}) {
+      if (type == weight_type::q8_0 && cols % 32 != 0) continue;
+      const auto w = weir_test::pack(type, 5, cols, weir_test::random_floats(5 * cols, cols));
+      for (std::size_t row = 0; row < 5; ++row) {
+        std::vector<float> out(cols), expected(cols);
+        weir::load_row<TestType>(w.view(), row, out.data());
+        for (std::size_t i = 0; i < cols; ++i) expected[i] = weir_test::weight_at(w.view(), row, i);
+        CHECK(weir_test::same_bits(out, expected));
+      }
+    }
+}
