@@ -38,19 +38,21 @@ struct gguf_type_layout {
   std::size_t size;  // bytes; 0 for strings and arrays, whose size is their own
 };
 
-inline constexpr std::array<gguf_type_layout, 13> gguf_layouts{{{"uint8", 1},
-                                                                {"int8", 1},
-                                                                {"uint16", 2},
-                                                                {"int16", 2},
-                                                                {"uint32", 4},
-                                                                {"int32", 4},
-                                                                {"float32", 4},
-                                                                {"bool", 1},
-                                                                {"string", 0},
-                                                                {"array", 0},
-                                                                {"uint64", 8},
-                                                                {"int64", 8},
-                                                                {"float64", 8}}};
+inline constexpr auto gguf_layouts = std::to_array<gguf_type_layout>({
+    {"uint8", 1},
+    {"int8", 1},
+    {"uint16", 2},
+    {"int16", 2},
+    {"uint32", 4},
+    {"int32", 4},
+    {"float32", 4},
+    {"bool", 1},
+    {"string", 0},
+    {"array", 0},
+    {"uint64", 8},
+    {"int64", 8},
+    {"float64", 8},
+});
 
 constexpr const gguf_type_layout& layout_of(gguf_type type) {
   return gguf_layouts[static_cast<std::size_t>(type)];
