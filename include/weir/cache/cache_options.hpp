@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "weir/cache/step_rows.hpp"
-#include "weir/core/error.hpp"
-#include "weir/core/thread_pool.hpp"
-#include "weir/kernels/attention.hpp"
+#include <weir/cache/step_rows.hpp>
+#include <weir/core/error.hpp>
+#include <weir/core/thread_pool.hpp>
+#include <weir/kernels/attention.hpp>
 
 namespace weir {
 

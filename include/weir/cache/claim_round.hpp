@@ -9,7 +9,7 @@
 #include <span>
 #include <tuple>
 
-#include "weir/cache/eviction/keep.hpp"
+#include <weir/cache/eviction/keep.hpp>
 
 namespace weir {
 

@@ -14,13 +14,13 @@
 #include <span>
 #include <utility>
 
-#include "weir/cache/cache_options.hpp"
-#include "weir/cache/codec/concept.hpp"
-#include "weir/cache/eviction/keep.hpp"
-#include "weir/cache/kv_store.hpp"
-#include "weir/cache/position/positions.hpp"
-#include "weir/cache/positional_keeper.hpp"
-#include "weir/cache/scored_keeper.hpp"
+#include <weir/cache/cache_options.hpp>
+#include <weir/cache/codec/concept.hpp>
+#include <weir/cache/eviction/keep.hpp>
+#include <weir/cache/kv_store.hpp>
+#include <weir/cache/position/positions.hpp>
+#include <weir/cache/positional_keeper.hpp>
+#include <weir/cache/scored_keeper.hpp>
 
 namespace weir {
 

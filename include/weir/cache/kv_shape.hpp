@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstddef>
 
-#include "weir/core/error.hpp"
-#include "weir/kernels/attention.hpp"
-#include "weir/kernels/rope.hpp"
+#include <weir/core/error.hpp>
+#include <weir/kernels/attention.hpp>
+#include <weir/kernels/rope.hpp>
 
 namespace weir {
 

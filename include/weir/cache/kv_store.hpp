@@ -6,14 +6,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <tuple>
 
-#include "weir/cache/codec/concept.hpp"
-#include "weir/cache/kv_shape.hpp"
-#include "weir/cache/tile_place.hpp"
-#include "weir/core/arena.hpp"
-#include "weir/core/function_ref.hpp"
-#include "weir/core/thread_pool.hpp"
-#include "weir/kernels/cpu/attention.hpp"
+#include <weir/cache/codec/concept.hpp>
+#include <weir/cache/codec/round_pair.hpp>
+#include <weir/cache/kv_shape.hpp>
+#include <weir/cache/tile_place.hpp>
+#include <weir/core/arena.hpp>
+#include <weir/core/function_ref.hpp>
+#include <weir/core/thread_pool.hpp>
+#include <weir/kernels/cpu/attention.hpp>
 
 namespace weir {
 
@@ -61,10 +63,13 @@ class kv_store {
              const float* value) {
     T* k = key_tile(layer, head, at.tile) + at.lane;
     T* v = value_tile(layer, head, at.tile) + at.lane * padded_;
-    for (std::size_t i = 0; i < shape_.head_dim; ++i) {
-      k[i * tile_lanes] = round_to<T>(key[i]);
-      v[i] = round_to<T>(value[i]);
+    for (std::size_t i = 0; i < shape_.rope.dims / 2; ++i) {
+      const auto [a, b] = shape_.rope.elements(i);
+      std::tie(k[a * tile_lanes], k[b * tile_lanes]) = round_pair<T>(key[a], key[b]);
     }
+    for (std::size_t i = shape_.rope.dims; i < shape_.head_dim; ++i)
+      k[i * tile_lanes] = round_to<T>(key[i]);
+    for (std::size_t i = 0; i < shape_.head_dim; ++i) v[i] = round_to<T>(value[i]);
   }
   void copy(std::size_t layer, std::size_t head, tile_place from, tile_place to) {
     const T* k = key_tile(layer, head, from.tile) + from.lane;

@@ -11,12 +11,12 @@
 #include <limits>
 #include <span>
 
-#include "weir/cache/cache_options.hpp"
-#include "weir/cache/eviction/keep.hpp"
-#include "weir/cache/kv_shape.hpp"
-#include "weir/cache/layout/contiguous.hpp"
-#include "weir/cache/visit_plan.hpp"
-#include "weir/core/arena.hpp"
+#include <weir/cache/cache_options.hpp>
+#include <weir/cache/eviction/keep.hpp>
+#include <weir/cache/kv_shape.hpp>
+#include <weir/cache/layout/contiguous.hpp>
+#include <weir/cache/visit_plan.hpp>
+#include <weir/core/arena.hpp>
 
 namespace weir {
 

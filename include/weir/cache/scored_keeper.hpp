@@ -12,11 +12,11 @@
 #include <limits>
 #include <span>
 
-#include "weir/cache/cache_options.hpp"
-#include "weir/cache/claim_round.hpp"
-#include "weir/cache/kv_shape.hpp"
-#include "weir/cache/visit_plan.hpp"
-#include "weir/core/arena.hpp"
+#include <weir/cache/cache_options.hpp>
+#include <weir/cache/claim_round.hpp>
+#include <weir/cache/kv_shape.hpp>
+#include <weir/cache/visit_plan.hpp>
+#include <weir/core/arena.hpp>
 
 namespace weir {
 

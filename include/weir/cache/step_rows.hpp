@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "weir/core/error.hpp"
-#include "weir/core/index.hpp"
+#include <weir/core/error.hpp>
+#include <weir/core/index.hpp>
 
 namespace weir {
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
-#include "weir/cache/step_rows.hpp"
-#include "weir/core/error.hpp"
+#include <weir/cache/step_rows.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "weir/cache/step_rows.hpp"
-#include "weir/cache/tile_place.hpp"
-#include "weir/kernels/attention.hpp"
+#include <weir/cache/step_rows.hpp>
+#include <weir/cache/tile_place.hpp>
+#include <weir/kernels/attention.hpp>
 
 namespace weir {
 

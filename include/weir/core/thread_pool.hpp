@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
-#include "weir/core/error.hpp"
-#include "weir/core/function_ref.hpp"
+#include <weir/core/error.hpp>
+#include <weir/core/function_ref.hpp>
 
 namespace weir {
 

@@ -14,7 +14,7 @@
 #include <limits>
 #include <span>
 
-#include "weir/simd/simd.hpp"
+#include <weir/simd/simd.hpp>
 
 namespace weir {
 

@@ -8,9 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <numbers>
+#include <utility>
 #include <vector>
 
-#include "weir/core/index.hpp"
+#include <weir/core/index.hpp>
 
 namespace weir {
 
@@ -25,6 +26,12 @@ struct rope_shape {
   std::size_t dims = 0;  ///< leading elements of a head that turn; even, at most head_dim
   double base = 10000;
   rope_pairing pairing = rope_pairing::interleaved;
+
+  /// The two elements of a head that make up pair i of dims / 2.
+  constexpr std::pair<std::size_t, std::size_t> elements(std::size_t i) const {
+    if (pairing == rope_pairing::interleaved) return {2 * i, 2 * i + 1};
+    return {i, i + dims / 2};
+  }
 };
 
 /// The angles of one `rope_shape`.
@@ -59,18 +66,12 @@ class rope_angles {
     }
   }
 
-  /// The two elements of pair i.
-  std::pair<std::size_t, std::size_t> elements(std::size_t i) const {
-    if (shape_.pairing == rope_pairing::interleaved) return {2 * i, 2 * i + 1};
-    return {i, i + step_.size()};
-  }
-
   /// out = scale · R(p) in, over one head `[head_dim]`, with cos and sin of p `[pair]`.
   /// `in` may be `out`.
   void rotate(const float* in, float* out, std::size_t head_dim, const float* cos, const float* sin,
               float scale = 1.0f) const {
     for (std::size_t i = 0; i < step_.size(); ++i) {
-      const auto [a, b] = elements(i);
+      const auto [a, b] = shape_.elements(i);
       const float x = in[a], y = in[b];
       out[a] = std::fma(x, cos[i], -(y * sin[i])) * scale;
       out[b] = std::fma(x, sin[i], y * cos[i]) * scale;

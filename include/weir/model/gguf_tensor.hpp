@@ -70,15 +70,18 @@ inline gguf_header read_gguf_header(gguf_cursor& at) {
   return {version, tensors, keys};
 }
 
+/// Whether a name can stand in a message as it is.
 inline bool is_plain_name(std::string_view name) {
-  return !name.empty() && name.find('\0') == std::string_view::npos && utf8::is_valid(name);
+  const auto prints = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; };
+  return !name.empty() && std::all_of(name.begin(), name.end(), prints) && utf8::is_valid(name);
 }
 
 inline std::string_view read_gguf_key(gguf_cursor& at) {
   const gguf_cursor start = at;
   const std::string_view key = at.read_string("key");
   start.require(key.size() <= 65535, "key of ", key.size(), " bytes; expected at most 65535");
-  start.require(is_plain_name(key), "key is empty, holds a NUL or is not UTF-8");
+  start.require(is_plain_name(key),
+                "key is empty, holds a NUL or other control character, or is not UTF-8");
   return key;
 }
 
@@ -98,7 +101,8 @@ inline gguf_tensor_record read_gguf_tensor(gguf_cursor& at, std::size_t alignmen
   t.name = at.read_string("tensor name");
   field.require(t.name.size() < 64, "tensor name of ", t.name.size(),
                 " bytes; expected at most 63");
-  field.require(is_plain_name(t.name), "tensor name is empty, holds a NUL or is not UTF-8");
+  field.require(is_plain_name(t.name),
+                "tensor name is empty, holds a NUL or other control character, or is not UTF-8");
 
   field = at;
   t.rank = at.read<std::uint32_t>(t.name);

@@ -10,6 +10,7 @@
 
 #include <weir/core/error.hpp>
 #include <weir/model/gguf.hpp>
+#include <weir/model/quoted.hpp>
 
 namespace weir {
 
@@ -151,8 +152,8 @@ inline std::size_t read_llama_vocabulary_size(const llama_keys& keys) {
 inline llama_config read_llama_config(const gguf_file& file) {
   const detail::llama_keys keys(file);
   const std::string_view architecture = file.get_string("general.architecture");
-  keys.require(architecture == "llama", "general.architecture", "is '", architecture,
-               "'; expected 'llama'");
+  keys.require(architecture == "llama", "general.architecture", "is ", quoted{architecture},
+               "; expected 'llama'");
 
   llama_config c;
   c.context_length = keys.positive("llama.context_length");

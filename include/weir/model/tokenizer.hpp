@@ -14,6 +14,7 @@
 #include <weir/core/token.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/piece_merger.hpp>
+#include <weir/model/quoted.hpp>
 #include <weir/model/vocabulary.hpp>
 
 namespace weir {
@@ -133,8 +134,8 @@ class tokenizer {
   static void require_llama(const gguf_file& file) {
     constexpr std::string_view key = "tokenizer.ggml.model";
     const std::string_view model = file.get_string(key);
-    error::require<error::bad_file>(model == "llama", file.name(), ": key '", key, "' is '", model,
-                                    "'; expected 'llama'");
+    error::require<error::bad_file>(model == "llama", file.name(), ": key '", key, "' is ",
+                                    quoted{model}, "; expected 'llama'");
   }
 
   /// Every special id that the file names, also those that weir has no use for.

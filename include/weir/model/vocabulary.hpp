@@ -15,6 +15,7 @@
 #include <weir/core/token.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/name_index.hpp>
+#include <weir/model/quoted.hpp>
 #include <weir/model/utf8.hpp>
 
 namespace weir {
@@ -145,7 +146,7 @@ class vocabulary {
       const auto earlier = names.insert(raw[i], static_cast<std::uint32_t>(i),
                                         [&](std::uint32_t n) { return raw[n]; });
       if (earlier)
-        require(false, file, tokens_key, "has token ", i, " '", raw[i], "' equal to token ",
+        require(false, file, tokens_key, "has token ", i, " ", quoted{raw[i]}, " equal to token ",
                 *earlier);
     }
     return names;
@@ -163,33 +164,33 @@ class vocabulary {
       require(merge.size() <= 2 * most_token_bytes + 1, file, merges_key, "has merge ", i, " of ",
               merge.size(), " bytes; expected two tokens");
       const std::size_t blank = merge.find(' ', merge.empty() ? 0 : 1);
-      require(blank != std::string_view::npos, file, merges_key, "has merge ", i, " '", merge,
-              "'; expected two tokens with a blank between them");
+      require(blank != std::string_view::npos, file, merges_key, "has merge ", i, " ",
+              quoted{merge}, "; expected two tokens with a blank between them");
       const std::string_view left = merge.substr(0, blank);
       const std::string_view right = merge.substr(blank + 1);
       whole.assign(left).append(right);
       for (const std::string_view part : {left, right, std::string_view(whole)})
-        require(known(part), file, merges_key, "has merge ", i, " '", merge, "'; '", part,
-                "' is not in the vocabulary");
+        require(known(part), file, merges_key, "has merge ", i, " ", quoted{merge}, "; ",
+                quoted{part}, " is not in the vocabulary");
       ++i;
     }
   }
 
   void add(const gguf_file& file, std::size_t i, std::string_view raw, float score,
            std::int32_t kind) {
-    require(std::isfinite(score), file, scores_key, "is ", score, " for token ", i, " '", raw,
-            "'; expected a finite number");
-    require(kind >= 1 && kind <= 6, file, kinds_key, "is ", kind, " for token ", i, " '", raw,
-            "'; expected 1 ... 6");
+    require(std::isfinite(score), file, scores_key, "is ", score, " for token ", i, " ",
+            quoted{raw}, "; expected a finite number");
+    require(kind >= 1 && kind <= 6, file, kinds_key, "is ", kind, " for token ", i, " ",
+            quoted{raw}, "; expected 1 ... 6");
     scores_.push_back(score);
     kinds_.push_back(static_cast<token_kind>(kind));
     if (kinds_.back() == token_kind::byte) {
       const int byte = parse_byte(raw);
-      require(byte >= 0, file, tokens_key, "has byte token ", i, " '", raw,
-              "'; expected <0x00> ... <0xFF>");
+      require(byte >= 0, file, tokens_key, "has byte token ", i, " ", quoted{raw},
+              "; expected <0x00> ... <0xFF>");
       token_id& slot = byte_tokens_[static_cast<std::size_t>(byte)];
-      require(slot < 0, file, tokens_key, "has byte token ", i, " '", raw,
-              "' for the same byte as token ", slot);
+      require(slot < 0, file, tokens_key, "has byte token ", i, " ", quoted{raw},
+              " for the same byte as token ", slot);
       slot = static_cast<token_id>(i);
       text_ += static_cast<char>(byte);
     } else {

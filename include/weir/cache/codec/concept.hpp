@@ -9,8 +9,8 @@
 
 #include <concepts>
 
-#include "weir/core/half.hpp"
-#include "weir/simd/simd.hpp"
+#include <weir/core/half.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir {
 

@@ -25,7 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "weir/cache/eviction/slots_view.hpp"
+#include <weir/cache/eviction/slots_view.hpp>
 
 namespace weir {
 

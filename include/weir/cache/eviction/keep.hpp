@@ -4,8 +4,8 @@
 #include <tuple>
 #include <utility>
 
-#include "weir/cache/eviction/concept.hpp"
-#include "weir/core/error.hpp"
+#include <weir/cache/eviction/concept.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 

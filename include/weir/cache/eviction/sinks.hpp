@@ -3,7 +3,7 @@
 // dedicated sink token, one for models trained with one.
 #pragma once
 
-#include "weir/cache/eviction/concept.hpp"
+#include <weir/cache/eviction/concept.hpp>
 
 namespace weir {
 

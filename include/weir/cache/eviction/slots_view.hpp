@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <span>
 
-#include "weir/core/function_ref.hpp"
-#include "weir/core/index.hpp"
+#include <weir/core/function_ref.hpp>
+#include <weir/core/index.hpp>
 
 namespace weir {
 

@@ -1,7 +1,7 @@
 // Sliding window: the last tokens of the stream, the row's own among them.
 #pragma once
 
-#include "weir/cache/eviction/concept.hpp"
+#include <weir/cache/eviction/concept.hpp>
 
 namespace weir {
 

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <span>
 
-#include "weir/kernels/attention.hpp"
+#include <weir/kernels/attention.hpp>
 
 namespace weir::cpu {
 

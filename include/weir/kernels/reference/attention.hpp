@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "weir/kernels/attention.hpp"
+#include <weir/kernels/attention.hpp>
 
 namespace weir::reference {
 

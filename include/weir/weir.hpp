@@ -1,0 +1,14 @@
+// Everything a CPU user needs.
+#pragma once
+
+#include <weir/cache/eviction/keep.hpp>
+#include <weir/cache/eviction/sinks.hpp>
+#include <weir/cache/eviction/window.hpp>
+#include <weir/cache/kv_cache.hpp>
+#include <weir/cache/position/positions.hpp>
+#include <weir/model/load_model.hpp>
+#include <weir/sampling/log_probability.hpp>
+#include <weir/sampling/sampler.hpp>
+#include <weir/stream/stream_decoder.hpp>
+#include <weir/stream/token_stream.hpp>
+#include <weir/version.hpp>
