@@ -143,10 +143,10 @@ TEST_CASE("an empty key is refused") {
   refused(b, {"byte 24", "key is empty"});
 }
 
-TEST_CASE("a key with a NUL or invalid UTF-8 is refused") {
+TEST_CASE("a key with a NUL, another control character or invalid UTF-8 is refused") {
   gguf_builder b;
   b.set(GENERATE(as<std::string>{}, std::string("a\0b", 3), "\xFF", "a\xC3", "\xED\xA0\x80",
-                 "\xC0\x80"),
+                 "\xC0\x80", "a\nb", "\x1B[2J"),
         std::uint32_t{1});
   refused(b, {"byte 24", "key", "UTF-8"});
 }
@@ -254,9 +254,9 @@ TEST_CASE("a tensor name length of 2^64-1 is refused") {
   refused(b, {"byte ", "tensor name", "18446744073709551615"});
 }
 
-TEST_CASE("a tensor name that is empty, holds a NUL or is not UTF-8 is refused") {
+TEST_CASE("a tensor name that is empty, holds a control character or is not UTF-8 is refused") {
   gguf_builder b = one_tensor();
-  b.tensors[0].name = GENERATE(as<std::string>{}, "", std::string("w\0", 2), "\x80");
+  b.tensors[0].name = GENERATE(as<std::string>{}, "", std::string("w\0", 2), "\x80", "a\nb");
   refused(b, {"byte ", "tensor name"});
 }
 

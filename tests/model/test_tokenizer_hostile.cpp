@@ -182,6 +182,15 @@ TEST_CASE("duplicate tokens are refused with both ids") {
   refused(v, {tokens_key, "token 6", "'dup'", "token 4"});
 }
 
+TEST_CASE("what a file spells stays on one short line of the message") {
+  tiny_vocabulary v = tiny_vocabulary::least();
+  const std::string long_token = "two\nlines \x1B[2J" + std::string(1000, 'x');
+  v.add(long_token, token_kind::byte);
+  refused(v, {tokens_key, "'two\\x0Alines \\x1B[2Jxxx", "xxx...'"});
+  gguf_builder b = file_of(tiny_vocabulary::least());
+  refused(b.set("tokenizer.ggml.model", "a\nb"), {"'a\\x0Ab'"});
+}
+
 TEST_CASE("tokens of invalid UTF-8 are refused, whatever their kind") {
   const std::string token = GENERATE(as<std::string>{}, "\xFF", "a\x80", "\xC3", "\xE2\x96",
                                      "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC0\xAF");
