@@ -1,0 +1,155 @@
+// Command lines of the tools. Wrong usage (2) is told from well-formed values that are refused (1).
+#pragma once
+
+#include <charconv>
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <limits>
+#include <new>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include <weir/core/error.hpp>
+
+#include "session.hpp"
+
+namespace tool {
+
+/// A program's flags and its exit status.
+class command_line {
+ public:
+  command_line(std::string name, std::string description) : app_(std::move(description), name) {}
+
+  CLI::Option* text(const char* name, std::string& value, const char* help) {
+    return app_.add_option(name, value, help)->type_name("TEXT");
+  }
+  CLI::Option* file(const char* name, std::string& value, const char* help) {
+    return text(name, value, help)->type_name("FILE");
+  }
+  /// A flag that may be given again and again.
+  CLI::Option* texts(const char* name, std::vector<std::string>& values, const char* help) {
+    return app_.add_option(name, values, help)
+        ->type_name("TEXT")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
+  CLI::Option* choice(const char* name, std::string& value, std::vector<std::string> names,
+                      const char* help) {
+    return app_.add_option(name, value, help)
+        ->type_name("")
+        ->check(CLI::IsMember(std::move(names)))
+        ->capture_default_str();
+  }
+  CLI::Option* on_off(const char* name, bool& value, const char* help) {
+    return app_.add_flag(name, value, help)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  }
+  /// Text that is no number is wrong usage; a number outside [least, most] is refused.
+  template <class T>
+  CLI::Option* number(const char* name, T& value, const char* help, T least,
+                      T most = std::numeric_limits<T>::max()) {
+    const auto parse = [this, name, &value, least, most](const std::string& given) {
+      if (!is_number<T>(given)) throw CLI::ConversionError(given, name);
+      T parsed{};
+      const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), parsed);
+      const bool in_range = error == std::errc() && end == given.data() + given.size();
+      if (in_range && !(parsed < least) && !(parsed > most)) {
+        value = parsed;
+      } else if (refusal_.empty()) {
+        refusal_ =
+            std::string(name) + ": " + given + " (expected " + plain(least) +
+            (most == std::numeric_limits<T>::max() ? " or more)" : " to " + plain(most) + ")");
+      }
+    };
+    return app_.add_option_function<std::string>(name, parse, help)
+        ->type_name("N")
+        ->default_str(plain(value));
+  }
+  /// Runs once all flags were read; throws CLI::ValidationError for wrong usage.
+  void check(std::function<void()> callback) { app_.callback(std::move(callback)); }
+
+  /// Reads the flags, runs `body` and returns the program's exit status.
+  template <class Body>
+  int run(int argc, char** argv, Body body) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+      return app_.exit(e) == 0 ? 0 : 2;
+    }
+    try {
+      weir::error::require<weir::error::bad_config>(refusal_.empty(), refusal_);
+      body();
+      return 0;
+    } catch (const std::bad_alloc&) {
+      return refuse("not enough memory");
+    } catch (const std::exception& e) {
+      return refuse(e.what());
+    }
+  }
+
+ private:
+  int refuse(std::string_view why) const {
+    std::cerr << app_.get_name() << ": " << why << '\n';
+    return 1;
+  }
+
+  template <class T>
+  static bool is_number(std::string_view text) {
+    if constexpr (std::floating_point<T>) {
+      T ignored;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ignored);
+      return error != std::errc::invalid_argument && end == text.data() + text.size();
+    } else {
+      if (text.starts_with('-')) text.remove_prefix(1);
+      return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+    }
+  }
+  template <class T>
+  static std::string plain(T value) {
+    char text[32];
+    return {text, std::to_chars(text, text + sizeof text, value).ptr};
+  }
+
+  CLI::App app_;
+  std::string refusal_;  // the first value out of range
+};
+
+/// The flags that choose a cache, the same in every tool.
+inline void add_cache_flags(command_line& line, cache_choice& c) {
+  constexpr std::size_t most = std::size_t{1} << 40;
+  line.choice("--policy", c.policy, {"full", "window", "sinks-window"}, "which tokens stay");
+  const auto* sinks = line.number<std::size_t>(
+      "--sinks", c.sinks, "first tokens of the stream that stay (sinks-window)", 0, most);
+  const auto* window = line.number<std::size_t>(
+      "--window", c.window, "last tokens of the stream that stay (window, sinks-window)", 1, most);
+  const auto* positions =
+      line.choice("--positions", c.positions, {"original", "within-cache"},
+                  "what a kept token's position is counted from (window, sinks-window)");
+  line.choice("--codec", c.codec, {"f32", "f16", "bf16"}, "how keys and values are stored");
+  line.check([&c, sinks, window, positions] {
+    const auto unread = [&](const CLI::Option* flag) {
+      if (flag->count() > 0)
+        throw CLI::ValidationError(flag->get_name(), "not read by --policy " + c.policy);
+    };
+    if (c.policy != "sinks-window") unread(sinks);
+    if (c.policy == "full") unread(window), unread(positions);
+  });
+}
+
+/// The flags that decide how fast it goes, and nothing else.
+inline void add_work_flags(command_line& line, weir::stream_options& o) {
+  line.number<std::size_t>("--chunk", o.chunk, "tokens of given text that the model takes at once",
+                           1, 1 << 20);
+  line.number<unsigned>("--threads", o.threads, "threads that compute", 1, 1024)
+      ->default_str("all cores");
+}
+
+}  // namespace tool

@@ -1,0 +1,70 @@
+// Streams whose policies are named at run time: what the tools see of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <weir/core/function_ref.hpp>
+#include <weir/core/token.hpp>
+#include <weir/model/load_model.hpp>
+#include <weir/stream/stream_decoder.hpp>
+#include <weir/stream/token_stream.hpp>
+
+namespace tool {
+
+/// A cache, by the names of its policies.
+struct cache_choice {
+  std::string policy = "sinks-window";     ///< full, window or sinks-window
+  std::size_t sinks = 4;                   ///< read by sinks-window
+  std::size_t window = 252;                ///< read by window and sinks-window
+  std::string positions = "within-cache";  ///< or original; read by window and sinks-window
+  std::string codec = "f16";               ///< f32, f16 or bf16
+  std::size_t rows = 0;                    ///< tokens to be fed in all; read by full
+};
+
+/// What every session can tell.
+class session {
+ public:
+  virtual ~session() = default;
+  /// Tokens fed so far.
+  virtual std::uint64_t length() const = 0;
+  /// Bytes that the cache holds, from the first token on.
+  virtual std::size_t cache_bytes() const = 0;
+};
+
+/// Makes text.
+class generator : public session {
+ public:
+  using shown = weir::function_ref<bool(const weir::token_event&)>;
+  virtual weir::finish_reason generate(std::string_view prompt, shown show,
+                                       weir::generate_options options) = 0;
+};
+
+/// Rates given text.
+class scorer : public session {
+ public:
+  using scored = weir::function_ref<void(double)>;
+  /// Feeds all tokens but the last, and calls `show` with the natural-log probability of each
+  /// token but the first, in order.
+  virtual void score(std::span<const weir::token_id> tokens, scored show) = 0;
+};
+
+/// The rows to be fed, if the policy takes so many. Throws error::bad_input if it keeps everything
+/// and they exceed the model's context. `no_end`: for ever.
+inline constexpr std::uint64_t no_end = std::numeric_limits<std::uint64_t>::max();
+std::size_t require_context(const cache_choice& choice, std::uint64_t rows,
+                            const weir::llama_model& model);
+
+/// Throw weir::error::base on choices that are refused. The model must outlive the session.
+std::unique_ptr<generator> make_generator(const weir::llama_model& model,
+                                          const cache_choice& choice,
+                                          weir::decoder_options options);
+std::unique_ptr<scorer> make_scorer(const weir::llama_model& model, const cache_choice& choice,
+                                    const weir::stream_options& options);
+
+}  // namespace tool
