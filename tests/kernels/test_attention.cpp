@@ -1,13 +1,13 @@
 // The SIMD attention kernel gives the bits of the reference, whatever is live, and the reference
 // gives attention.
-#include "weir/kernels/cpu/attention.hpp"
+#include <weir/kernels/cpu/attention.hpp>
 
 #include <cstring>
 #include <random>
 #include <vector>
 
+#include <weir/kernels/reference/attention.hpp>
 #include "support/catch.hpp"
-#include "weir/kernels/reference/attention.hpp"
 
 namespace {
 

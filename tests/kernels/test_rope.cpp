@@ -1,5 +1,5 @@
 // Rotation: the worked numbers, additivity, and angles that stay exact at any stream index.
-#include "weir/kernels/rope.hpp"
+#include <weir/kernels/rope.hpp>
 
 #include <array>
 

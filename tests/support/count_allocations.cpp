@@ -1,5 +1,6 @@
-// Replaces the global allocation functions. They stand in a file of their own, because a compiler
-// that sees both sides of a pair complains of the malloc inside.
+// Replaces the global allocation functions, operator new and malloc alike. They stand in a file of
+// their own, because a compiler that sees both sides of a pair complains of the malloc inside.
+// Sanitizers bring their own malloc, and other C libraries hide theirs: there, only new counts.
 #include "support/count_allocations.hpp"
 
 #include <atomic>
@@ -25,7 +26,37 @@ void* operator new(std::size_t size) { return allocate(size, alignof(std::max_al
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return allocate(size, static_cast<std::size_t>(alignment));
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  ++count;
+  return std::malloc(size > 0 ? size : 1);
+}
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WEIR_TEST_SANITIZED
+#endif
+#endif
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(WEIR_TEST_SANITIZED)
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+
+void* malloc(std::size_t size) noexcept {
+  ++count;
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t n, std::size_t size) noexcept {
+  ++count;
+  return __libc_calloc(n, size);
+}
+void* realloc(void* p, std::size_t size) noexcept {
+  ++count;
+  return __libc_realloc(p, size);
+}
+}
+#endif

@@ -5,7 +5,8 @@
 
 namespace weir_test {
 
-/// Calls of any global `operator new` since the program started, by all threads.
+/// Calls of any global `operator new`, malloc, calloc or realloc since the program started, by all
+/// threads. Only the differences mean anything: one request may count twice.
 std::size_t allocation_count();
 
 }  // namespace weir_test

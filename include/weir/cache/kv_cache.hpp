@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -21,6 +22,7 @@
 #include <weir/cache/position/positions.hpp>
 #include <weir/cache/positional_keeper.hpp>
 #include <weir/cache/scored_keeper.hpp>
+#include <weir/core/exact_arithmetic.hpp>
 
 namespace weir {
 
@@ -72,7 +74,8 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
     arena_plan::block<float> query, row_cos, row_sin, rank_cos, rank_sin, sink_cos, sink_sin;
 
     parts(const kv_shape& shape, const Keep& keep, const cache_options& options)
-        : keeper((validate(shape), validate(options), plan), shape, keep, options),
+        : keeper((require_exact_arithmetic(), validate(shape), validate(options), plan), shape, keep,
+                 options),
           store(plan, shape, keeper.physical_tiles(), keeper.most_splits()) {
       if (Positions::renumbers)
         error::require<error::bad_config>(

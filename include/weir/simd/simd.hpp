@@ -15,6 +15,7 @@
 #include <immintrin.h>
 #endif
 
+#include <weir/core/exact_arithmetic.hpp>
 #include <weir/core/half.hpp>
 
 namespace weir::simd {

@@ -1,0 +1,3 @@
+// The same cases, compiled with contraction switched on.
+#define WEIR_TEST_CONTRACTS
+#include "test_exact_arithmetic.cpp"
