@@ -27,22 +27,25 @@ T other_neighbour(T nearest, float x) {
 
 }  // namespace detail
 
-/// Encodes a pair. O(1). Not finite: each element by itself.
+/// Encodes a pair. O(1). If one of them rounds to infinity or NaN, each element by itself.
 template <class T>
 std::pair<T, T> round_pair(float x, float y) {
   const T x0 = round_to<T>(x), y0 = round_to<T>(y);
+  if (!std::isfinite(to_float(x0)) || !std::isfinite(to_float(y0))) return {x0, y0};
   const T x1 = detail::other_neighbour(x0, x), y1 = detail::other_neighbour(y0, y);
+  const auto error = [x, y](T a, T b) {
+    const float ex = to_float(a) - x, ey = to_float(b) - y;
+    const float along = std::fma(ex, x, ey * y), across = std::fma(ex, y, -(ey * x));
+    return std::fma(along, along, 2 * across * across);
+  };
   std::pair<T, T> best{x0, y0};
-  float least = -1;
-  for (const T a : {x0, x1})
-    for (const T b : {y0, y1}) {
-      const float ex = to_float(a) - x, ey = to_float(b) - y;
-      const float along = std::fma(ex, x, ey * y), across = std::fma(ex, y, -(ey * x));
-      const float error = std::fma(along, along, 2 * across * across);
-      if (least >= 0 && !(error < least)) continue;
-      least = error;
-      best = {a, b};
-    }
+  float least = error(x0, y0);
+  for (const auto& [a, b] : {std::pair{x0, y1}, std::pair{x1, y0}, std::pair{x1, y1}}) {
+    const float e = error(a, b);
+    if (!(e < least)) continue;
+    least = e;
+    best = {a, b};
+  }
   return best;
 }
 
