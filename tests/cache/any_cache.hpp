@@ -1,0 +1,190 @@
+// Every cache type that the tests of this folder run, behind one interface: each is compiled once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <weir/cache/eviction/sinks.hpp>
+#include <weir/cache/eviction/window.hpp>
+#include <weir/cache/kv_cache.hpp>
+
+namespace weir_test {
+
+/// Keeps the tokens with the largest key norm.
+struct longest_keys {
+  std::size_t budget = 0;
+  float score(const weir::slots_view& view, weir::slot s) const { return view.key_norm(s); }
+};
+
+enum class codec { f32, f16, bf16 };
+enum class policy { everything, window, sinks_window, scored };
+
+inline constexpr codec codecs[] = {codec::f32, codec::f16, codec::bf16};
+inline constexpr policy policies[] = {policy::everything, policy::window, policy::sinks_window,
+                                      policy::scored};
+
+/// A cache, said in plain numbers.
+struct setup {
+  codec stored = codec::f32;
+  policy keeps = policy::everything;
+  bool renumbers = false;  ///< positions::within_cache
+  std::size_t capacity = 4096, sinks = 0, window = 64, scored = 0;
+  weir::kv_shape shape{.layers = 2,
+                       .q_heads = 4,
+                       .kv_heads = 2,
+                       .head_dim = 16,
+                       .rope = {.dims = 16, .base = 10000}};
+  weir::cache_options options{};
+};
+
+inline std::string describe(const setup& s) {
+  std::ostringstream text;
+  text << "codec " << int(s.stored) << " policy " << int(s.keeps) << " renumbers " << s.renumbers
+       << " capacity " << s.capacity << " sinks " << s.sinks << " window " << s.window << " scored "
+       << s.scored << " layers " << s.shape.layers << " heads " << s.shape.q_heads << '/'
+       << s.shape.kv_heads << " dim " << s.shape.head_dim << " rope " << s.shape.rope.dims
+       << (s.shape.rope.pairing == weir::rope_pairing::half_split ? " half" : "") << " cadence "
+       << s.options.cadence << " first " << s.options.first_index << " drafts "
+       << s.options.max_draft_rows << '*' << s.options.max_draft_width;
+  return text.str();
+}
+
+/// A live entry, copied.
+struct entry_copy {
+  std::uint64_t index;
+  std::uint32_t tile, lane;
+  std::vector<float> key, value;
+};
+
+/// kv_cache with its open step inside.
+class any_cache {
+ public:
+  virtual ~any_cache() = default;
+  virtual void begin(std::span<const weir::row> rows) = 0;
+  virtual void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
+                      std::span<const float> v, std::span<float> out) = 0;
+  virtual weir::commit_report commit(std::span<const std::size_t> path) = 0;
+  virtual void rollback() = 0;
+  virtual void take_back() = 0;
+  virtual void reset() = 0;
+  virtual std::uint64_t length() const = 0;
+  virtual std::uint64_t room() const = 0;
+  virtual std::size_t draft_room(std::size_t finals) const = 0;
+  virtual std::size_t most_entries() const = 0;
+  virtual std::size_t bytes() const = 0;
+  virtual weir::cache_stats stats() const = 0;
+  virtual std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const = 0;
+};
+
+template <class Cache, class Keep>
+class one_cache final : public any_cache {
+ public:
+  one_cache(const setup& s, const Keep& keep) : cache_(s.shape, keep, s.options) {}
+  void begin(std::span<const weir::row> rows) override { step_.emplace(cache_.begin(rows)); }
+  void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
+              std::span<const float> v, std::span<float> out) override {
+    step_->attend(layer, q, k, v, out);
+  }
+  weir::commit_report commit(std::span<const std::size_t> path) override {
+    return step_->commit(path);
+  }
+  void rollback() override { step_.reset(); }
+  void take_back() override { cache_.take_back(); }
+  void reset() override { cache_.reset(); }
+  std::uint64_t length() const override { return cache_.length(); }
+  std::uint64_t room() const override { return cache_.room(); }
+  std::size_t draft_room(std::size_t finals) const override { return cache_.draft_room(finals); }
+  std::size_t most_entries() const override { return cache_.most_entries(); }
+  std::size_t bytes() const override { return cache_.bytes(); }
+  weir::cache_stats stats() const override { return cache_.stats(); }
+  std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const override {
+    std::vector<entry_copy> all;
+    cache_.for_each_entry(layer, head, [&](const typename Cache::entry& e) {
+      all.push_back({e.index.value,
+                     e.tile,
+                     e.lane,
+                     {e.key.begin(), e.key.end()},
+                     {e.value.begin(), e.value.end()}});
+    });
+    return all;
+  }
+
+ private:
+  Cache cache_;
+  std::optional<typename Cache::step> step_;
+};
+
+/// Calls `use.operator()<Cache>(keep)` with the type and policy that `s` names.
+template <class Codec, class Use>
+auto with_cache(const setup& s, Use use) {
+  const auto placed = [&]<class Keep>(const Keep& keep) {
+    using original = weir::kv_cache<Codec, Keep, weir::positions::original>;
+    using within = weir::kv_cache<Codec, Keep, weir::positions::within_cache>;
+    return s.renumbers ? use.template operator()<within>(keep)
+                       : use.template operator()<original>(keep);
+  };
+  const weir::sinks sinks{s.sinks};
+  const weir::window window{s.window};
+  switch (s.keeps) {
+    case policy::everything:
+      return placed(weir::keep_all{s.capacity});
+    case policy::window:
+      return placed(weir::keep<weir::window>{window});
+    case policy::sinks_window:
+      return placed(weir::keep<weir::sinks, weir::window>{sinks, window});
+    default:
+      return placed(weir::keep<weir::sinks, weir::window, longest_keys>{sinks, window,
+                                                                        longest_keys{s.scored}});
+  }
+}
+
+template <class Codec>
+std::unique_ptr<any_cache> make_cache_of(const setup& s) {
+  return with_cache<Codec>(
+      s, [&]<class Cache, class Keep>(const Keep& keep) -> std::unique_ptr<any_cache> {
+        return std::make_unique<one_cache<Cache, Keep>>(s, keep);
+      });
+}
+
+template <class Codec>
+std::size_t required_bytes_of(const setup& s) {
+  return with_cache<Codec>(s, [&]<class Cache, class Keep>(const Keep& keep) {
+    return Cache::required_bytes(s.shape, keep, s.options);
+  });
+}
+
+extern template std::unique_ptr<any_cache> make_cache_of<weir::f32>(const setup&);
+extern template std::unique_ptr<any_cache> make_cache_of<weir::f16>(const setup&);
+extern template std::unique_ptr<any_cache> make_cache_of<weir::bf16>(const setup&);
+extern template std::size_t required_bytes_of<weir::f32>(const setup&);
+extern template std::size_t required_bytes_of<weir::f16>(const setup&);
+extern template std::size_t required_bytes_of<weir::bf16>(const setup&);
+
+inline std::unique_ptr<any_cache> make_cache(const setup& s) {
+  switch (s.stored) {
+    case codec::f32:
+      return make_cache_of<weir::f32>(s);
+    case codec::f16:
+      return make_cache_of<weir::f16>(s);
+    default:
+      return make_cache_of<weir::bf16>(s);
+  }
+}
+inline std::size_t required_bytes(const setup& s) {
+  switch (s.stored) {
+    case codec::f32:
+      return required_bytes_of<weir::f32>(s);
+    case codec::f16:
+      return required_bytes_of<weir::f16>(s);
+    default:
+      return required_bytes_of<weir::bf16>(s);
+  }
+}
+
+}  // namespace weir_test

@@ -1,0 +1,78 @@
+// Queries, keys and values that depend on nothing but the token's name and the layer, so that the
+// same token can be fed as a final row here and as a provisional one there.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include <weir/cache/kv_shape.hpp>
+
+namespace weir_test {
+
+/// A token's name. Poisoned ones have infinite keys and NaN values: nobody may notice that they
+/// were ever in a lane.
+using token_name = std::uint64_t;
+inline constexpr token_name poison = token_name{1} << 63;
+
+inline std::uint64_t mix(std::uint64_t x) {  // SplitMix64
+  x += 0x9E3779B97F4A7C15u;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+
+/// Random numbers for the tests' own choices.
+struct dice {
+  std::uint64_t state;
+  std::uint64_t next() { return state = mix(state); }
+  /// Uniform in [low, high], up to a bias nobody sees.
+  std::size_t within(std::size_t low, std::size_t high) { return low + next() % (high - low + 1); }
+  bool one_in(std::size_t n) { return next() % n == 0; }
+  template <class T, std::size_t N>
+  T pick(const T (&from)[N]) {
+    return from[next() % N];
+  }
+};
+
+/// What a step feeds to one layer: q `[row, q_head, head_dim]`, k and v `[row, kv_head, head_dim]`.
+struct layer_rows {
+  std::vector<float> q, k, v, out;
+};
+
+/// Fills `rows` for `names` in `layer`, reusing its memory. Key lengths differ by up to e³ between
+/// tokens and heads, so that scores that look at them have something to see.
+inline void make_rows(const weir::kv_shape& shape, std::span<const token_name> names,
+                      std::size_t layer, layer_rows& rows) {
+  const std::size_t q_row = shape.q_heads * shape.head_dim,
+                    kv_row = shape.kv_heads * shape.head_dim;
+  rows.q.resize(names.size() * q_row);
+  rows.out.assign(names.size() * q_row, 0.0f);
+  rows.k.resize(names.size() * kv_row);
+  rows.v.resize(names.size() * kv_row);
+  for (std::size_t r = 0; r < names.size(); ++r) {
+    std::uint64_t state = mix(names[r] * 64 + layer);
+    const auto number = [&] {  // uniform on [-1.7, 1.7): variance about 1
+      state = mix(state);
+      return static_cast<float>(static_cast<double>(state >> 11) * 0x1p-53 * 3.4 - 1.7);
+    };
+    for (std::size_t i = 0; i < q_row; ++i) rows.q[r * q_row + i] = number();
+    for (std::size_t h = 0; h < shape.kv_heads; ++h) {
+      const float length = std::exp(number() * 0.8f);
+      for (std::size_t i = 0; i < shape.head_dim; ++i) {
+        rows.k[r * kv_row + h * shape.head_dim + i] = number() * length;
+        rows.v[r * kv_row + h * shape.head_dim + i] = number();
+      }
+    }
+    if ((names[r] & poison) == 0) continue;
+    for (std::size_t i = 0; i < kv_row; ++i) {
+      rows.k[r * kv_row + i] = std::numeric_limits<float>::infinity();
+      rows.v[r * kv_row + i] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+}
+
+}  // namespace weir_test
