@@ -147,7 +147,7 @@ TEMPLATE_TEST_CASE("the largest lane is found in every lane", "", weir_test::nat
   }
 }
 
-#if defined(__AVX2__)
+#if defined(__AVX2__) && defined(__F16C__)
 
 namespace {
 

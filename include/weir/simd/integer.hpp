@@ -19,13 +19,13 @@ inline std::int32_t dot_32(const std::int8_t* a, const std::int8_t* b) {
 /// Whether `eight_dots<A>` exists.
 template <class A>
 inline constexpr bool has_eight_dots =
-#if defined(__AVX2__)
+#if defined(__AVX2__) && defined(__F16C__)
     lanes<A> >= 8;
 #else
     false;
 #endif
 
-#if defined(__AVX2__)
+#if defined(__AVX2__) && defined(__F16C__)
 
 /// Eight chains of exact dot products at once, one in each 32-bit lane. Weights are any int8,
 /// activations lie in −127 … 127.

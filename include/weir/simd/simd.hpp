@@ -81,6 +81,12 @@ inline void store(float* p, floats<A> x) {
   x.store_unaligned(p);
 }
 
+/// Asks for the cache line `ahead` bytes after `p`, which need not exist.
+inline void prefetch(const void* p, std::size_t ahead) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead), 0,
+                     2);
+}
+
 // ---- arithmetic --------------------------------------------------------------------------------
 
 /// a * b + c, rounded once. xsimd 8.1 multiplies, then adds, on AVX-512 and on AVX2 without FMA3.

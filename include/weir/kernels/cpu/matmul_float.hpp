@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 
+#include <weir/core/arena.hpp>
 #include <weir/core/half.hpp>
 #include <weir/simd/simd.hpp>
 
@@ -20,7 +21,8 @@ struct float_tiles {
 #else
   static constexpr std::size_t sums = simd::lanes<A> == 16 ? 24 : 12;
 #endif
-  /// One row waits for memory, which eight streams of weights keep busy; more rows wait for fma.
+  /// One row waits for memory, which eight streams of weights keep busy; more rows wait for fma,
+  /// and prefetch.
   static constexpr std::size_t outputs(std::size_t rows) {
     return std::min<std::size_t>(rows == 1 ? 8 : 4, sums / (rows * registers));
   }
@@ -32,9 +34,10 @@ struct float_tiles {
 };
 
 /// y[row, output] (+)= w[output, :] · x[row, :] for Rows × Outputs. Rows of y are `stride` apart.
+/// `fresh` weights, and those of the next tile, come from memory.
 template <class A, std::size_t Rows, std::size_t Outputs, class Weight>
 void float_tile(const Weight* w, std::size_t cols, const float* x, float* y, std::size_t stride,
-                bool add) {
+                bool add, bool fresh) {
   using tiles = float_tiles<A>;
   constexpr std::size_t step = tiles::virtual_lanes, lanes = simd::lanes<A>;
   simd::floats<A> sum[Rows][Outputs][tiles::registers];
@@ -52,7 +55,13 @@ void float_tile(const Weight* w, std::size_t cols, const float* x, float* y, std
       const std::size_t at = k + r * lanes;
       simd::floats<A> weight[Outputs];
 #pragma GCC unroll 8
-      for (std::size_t o = 0; o < Outputs; ++o) weight[o] = simd::load<A>(w + o * cols + at);
+      for (std::size_t o = 0; o < Outputs; ++o) {
+        const Weight* const p = w + o * cols + at;
+        weight[o] = simd::load<A>(p);
+        // A few streams, each short: the processor's own prefetching comes too late for them.
+        if (Rows > 1 && fresh && at * sizeof(Weight) % cache_line == 0)
+          simd::prefetch(p, Outputs * cols * sizeof(Weight));
+      }
 #pragma GCC unroll 8
       for (std::size_t row = 0; row < Rows; ++row) {
         const simd::floats<A> in = simd::load<A>(x + row * cols + at);
@@ -86,13 +95,14 @@ void float_tile(const Weight* w, std::size_t cols, const float* x, float* y, std
 /// All `outputs` outputs of Rows rows.
 template <class A, std::size_t Rows, class Weight>
 void float_rows(const Weight* w, std::size_t cols, const float* x, float* y, std::size_t outputs,
-                std::size_t stride, bool add) {
+                std::size_t stride, bool add, bool fresh) {
   constexpr std::size_t step = float_tiles<A>::outputs(Rows);
   std::size_t o = 0;
   for (; o + step <= outputs; o += step)
-    float_tile<A, Rows, step>(w + o * cols, cols, x, y + o, stride, add);
+    float_tile<A, Rows, step>(w + o * cols, cols, x, y + o, stride, add, fresh);
   if constexpr (step > 1)
-    for (; o < outputs; ++o) float_tile<A, Rows, 1>(w + o * cols, cols, x, y + o, stride, add);
+    for (; o < outputs; ++o)
+      float_tile<A, Rows, 1>(w + o * cols, cols, x, y + o, stride, add, fresh);
 }
 
 /// All outputs of all rows: as many rows at a time as registers allow. Panels of weights stay in
@@ -110,7 +120,7 @@ void float_product(const Weight* w, std::size_t cols, const float* x, std::size_
       if constexpr (Rows <= most)
         for (; row + Rows <= rows; row += Rows)
           float_rows<A, Rows>(w + o * cols, cols, x + row * cols, y + row * stride + o, count,
-                              stride, add);
+                              stride, add, row == 0);
     };
     take.template operator()<8>();
     take.template operator()<4>();

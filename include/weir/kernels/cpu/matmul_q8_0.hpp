@@ -25,13 +25,13 @@ inline float q8_0_dot(const q8_0_block* w, const std::int8_t* quants, const floa
   return sum;
 }
 
-#if defined(__AVX2__)
+#if defined(__AVX2__) && defined(__F16C__)
 
 /// Block `b` of eight weight rows: their scales as f32.
 inline simd::floats<xsimd::avx2> eight_scales(const q8_0_block* w, std::size_t blocks) {
-  alignas(16) f16 scale[8];
-  for (std::size_t o = 0; o < 8; ++o) scale[o] = w[o * blocks].scale;
-  return simd::load<xsimd::avx2>(scale);
+  const auto bits = [&](std::size_t o) { return static_cast<short>(w[o * blocks].scale.bits); };
+  return simd::floats<xsimd::avx2>(_mm256_cvtph_ps(
+      _mm_setr_epi16(bits(0), bits(1), bits(2), bits(3), bits(4), bits(5), bits(6), bits(7))));
 }
 
 /// y[row, 0 … 7] (+)= for Rows rows from `first` on.
@@ -50,7 +50,12 @@ void q8_0_tile(const q8_0_block* w, std::size_t blocks, const quantized_rows& x,
     const simd::floats<eight> scale = eight_scales(w + b, blocks);
     __m256i weight[8];
 #pragma GCC unroll 8
-    for (std::size_t o = 0; o < 8; ++o) weight[o] = dots::load_weights(w[o * blocks + b].quants);
+    for (std::size_t o = 0; o < 8; ++o) {
+      const q8_0_block& block = w[o * blocks + b];
+      weight[o] = dots::load_weights(block.quants);
+      // Eight short streams defeat the processor's own prefetching: name the next tile's block.
+      if (first == 0) simd::prefetch(&block, 8 * blocks * sizeof block);
+    }
     // Several rows share the cost of laying the weights out by column; one row adds across.
     if constexpr (Rows > 1) dots::transpose(weight);
 #pragma GCC unroll 8
@@ -93,7 +98,7 @@ void q8_0_product(const q8_0_block* w, std::size_t cols, const quantized_rows& x
                   float* y, std::size_t outputs, std::size_t stride, bool add) {
   const std::size_t blocks = cols / q8_0_block::size;
   std::size_t o = 0;
-#if defined(__AVX2__)
+#if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::has_eight_dots<A>)
     for (; o + 8 <= outputs; o += 8) {
       std::size_t row = 0;
@@ -101,6 +106,7 @@ void q8_0_product(const q8_0_block* w, std::size_t cols, const quantized_rows& x
         for (; row + Rows <= rows; row += Rows)
           q8_0_tile<A, Rows>(w + o * blocks, blocks, x, row, y + row * stride + o, stride, add);
       };
+      if constexpr (simd::lanes<A> == 16) take.template operator()<8>();
       take.template operator()<4>();
       take.template operator()<2>();
       take.template operator()<1>();
