@@ -31,15 +31,15 @@ struct settings {
 const char* name_of(weir::finish_reason why) {
   switch (why) {
     case weir::finish_reason::max_tokens:
-      return "all that were asked for";
+      return "done";
     case weir::finish_reason::eos:
-      return "the model ended the text";
+      return "end of text";
     case weir::finish_reason::stop_string:
       return "stop string";
     case weir::finish_reason::cancelled:
       return "interrupted";
     default:
-      return "nobody is reading";
+      return "reader gone";
   }
 }
 
@@ -60,6 +60,7 @@ void stream(settings s, const std::stop_token& interrupted) {
                            s.quiet    ? when::never
                            : s.status ? when::always
                                       : when::on_terminal);
+  bool mid_line = false;
   const auto show = [&](const weir::token_event& e) {
     errno = 0;
     if (s.ids)
@@ -69,10 +70,12 @@ void stream(settings s, const std::stop_token& interrupted) {
     if (!std::cout)  // a reader that went away has had enough
       weir::error::require<weir::error::bad_input>(errno == EPIPE,
                                                    "standard output: cannot be written");
+    if (!e.text.empty()) mid_line = !s.ids && e.text.back() != '\n';
     status.count();
     return bool{std::cout};
   };
-  status.finish(name_of(generator->generate(s.prompt, show, {s.tokens, interrupted})));
+  const weir::finish_reason why = generator->generate(s.prompt, show, {s.tokens, interrupted});
+  status.finish(name_of(why), mid_line);
 }
 
 }  // namespace

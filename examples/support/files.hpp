@@ -33,15 +33,16 @@ class output_file {
  public:
   /// Throws error::bad_input if `path` cannot be written; touches nothing.
   explicit output_file(std::filesystem::path path) : path_(std::move(path)) {
-    if (std::filesystem::exists(path_)) path_ = std::filesystem::canonical(path_);
-    require(!std::filesystem::is_directory(path_));
-    in_place_ = std::filesystem::exists(path_) && !std::filesystem::is_regular_file(path_);
-    const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
+    namespace fs = std::filesystem;
+    require(!fs::is_directory(path_));
+    const fs::file_type type = fs::symlink_status(path_).type();
+    in_place_ = type != fs::file_type::not_found && type != fs::file_type::regular;
+    const fs::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
     require(::access(in_place_ ? path_.c_str() : folder.c_str(), W_OK) == 0);
   }
 
   void write(std::string_view bytes) const {
-    std::filesystem::path target = path_;  // a device or a pipe takes the bytes as they come
+    std::filesystem::path target = path_;  // devices, pipes and links stay what they are
     if (!in_place_) target += ".partial";
     std::ofstream file(target, std::ios::binary);
     file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));

@@ -57,7 +57,8 @@ class command_line {
   CLI::Option* number(const char* name, T& value, const char* help, T least,
                       T most = std::numeric_limits<T>::max()) {
     const auto parse = [this, name, &value, least, most](const std::string& given) {
-      if (!is_number<T>(given)) throw CLI::ConversionError(given, name);
+      if (!is_number<T>(given))
+        throw CLI::ValidationError(name, "'" + given + "' is no " + kind_of_number<T>);
       T parsed{};
       const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), parsed);
       const bool in_range = error == std::errc() && end == given.data() + given.size();
@@ -100,6 +101,9 @@ class command_line {
     std::cerr << app_.get_name() << ": " << why << '\n';
     return 1;
   }
+
+  template <class T>
+  static constexpr const char* kind_of_number = std::floating_point<T> ? "number" : "whole number";
 
   template <class T>
   static bool is_number(std::string_view text) {

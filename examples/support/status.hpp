@@ -52,16 +52,15 @@ class status_line {
     show(std::to_string(tokens_) + " tokens, " + rounded(rate_) + " tokens/s, " + occupancy());
   }
 
-  /// The last word: what was done in all.
-  void finish(std::string_view why) {
+  /// The last word: what was done in all. `mid_line`: the text did not end its last line.
+  void finish(std::string_view why, bool mid_line) {
     leave();
     if (quiet_) return;
     const auto spent = clock::now() - first_;
     std::string line = std::to_string(tokens_) + (tokens_ == 1 ? " token" : " tokens");
     if (tokens_ > 1) line += ", " + rounded(per_second(tokens_ - 1, spent)) + " tokens/s";
-    // Text that shares the terminal did not end its line.
-    std::cerr << (same_terminal() ? "\n" : "") << line << ", " << occupancy() << " (" << why
-              << ")\n";
+    std::cerr << (mid_line && same_terminal() ? "\n" : "") << line << ", " << occupancy() << " ("
+              << why << ")\n";
   }
 
  private:
@@ -101,6 +100,10 @@ class status_line {
     return text + ", " + rounded(static_cast<double>(stream_.cache_bytes()) / 1024, "%.0f KiB");
   }
 
+  /// Terminal codes after which the cursor is back where it was.
+  static std::string aside(const std::string& codes) { return "\0337" + codes + "\0338"; }
+  std::string last_row() const { return "\033[" + std::to_string(rows_) + ";1H"; }
+
   void show(const std::string& text) {
     winsize size{};
     if (live_ != lines) ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
@@ -108,38 +111,22 @@ class status_line {
     const std::string line = text.substr(0, width);
     std::string out;
     if (live_ == lines) out = line + "\n";
-    if (live_ == rewritten) out = "\r" + line + "\x1b[K";
+    if (live_ == rewritten) out = "\r" + line + "\033[K";
     if (live_ == bottom_row && size.ws_row > 1) {
-      if (size.ws_row != rows_) {  // the text gets all rows but the last
-        if (rows_ == 0) out += "\n\x1b[A";
-        out +=
-            "\x1b"
-            "7\x1b[1;" +
-            std::to_string(size.ws_row - 1) +
-            "r\x1b"
-            "8";
+      if (size.ws_row != rows_) {  // leave the last row, and keep the text out of it
         rows_ = size.ws_row;
+        out = aside("\033[r") + "\033D\033[A" + aside("\033[1;" + std::to_string(rows_ - 1) + "r");
       }
-      out +=
-          "\x1b"
-          "7\x1b[" +
-          std::to_string(rows_) + ";1H\x1b[2m" + line +
-          "\x1b[0m\x1b[K\x1b"
-          "8";
+      out += aside(last_row() + "\033[2m" + line + "\033[0m\033[K");
     }
     std::cerr << out << std::flush;
   }
 
   /// Gives the terminal back as it was.
   void leave() {
-    if (live_ == rewritten && tokens_ > 0) std::cerr << "\r\x1b[K" << std::flush;
+    if (live_ == rewritten && tokens_ > 0) std::cerr << "\r\033[K" << std::flush;
     if (live_ == bottom_row && rows_ > 0)
-      std::cerr << "\x1b"
-                   "7\x1b[r\x1b[" +
-                       std::to_string(rows_) +
-                       ";1H\x1b[2K\x1b"
-                       "8"
-                << std::flush;
+      std::cerr << aside("\033[r" + last_row() + "\033[2K") << std::flush;
     live_ = off;
   }
 

@@ -1,0 +1,30 @@
+// Streams text from a model at a held level of memory: for ever, or as many tokens as asked for.
+//
+//   01_stream model.gguf "It was a dark night" [tokens]
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <string_view>
+
+#include <weir/weir.hpp>
+
+int main(int argc, char** argv) try {
+  if (argc < 3) {
+    std::cerr << "usage: 01_stream model.gguf prompt [tokens]\n";
+    return 2;
+  }
+  // Keys and values in half precision; the first 4 tokens and the last 252 stay and are numbered
+  // 0 ... 255, so the stream may outrun the context that the model was trained on.
+  using cache = weir::kv_cache<weir::f16, weir::keep<weir::sinks, weir::window>,
+                               weir::positions::within_cache>;
+  const auto model = weir::load_model(argv[1]);
+  weir::stream_decoder<cache> decoder{model, {weir::sinks{4}, weir::window{252}}};
+
+  const std::size_t tokens = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 0;  // 0: for ever
+  for (std::string_view piece : decoder.generate(argv[2], {.max_tokens = tokens}))
+    std::cout << piece << std::flush;
+  std::cout << '\n';
+} catch (const std::exception& e) {
+  std::cerr << "01_stream: " << e.what() << '\n';
+  return 1;
+}
