@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -56,16 +57,17 @@ class thread_pool final : public executor {
     if (width == 0) width = std::max(1u, std::thread::hardware_concurrency());
     error::require<error::bad_config>(width <= 1024, "threads: ", width, " (expected 1 to 1024)");
     workers_.reserve(width - 1);
-    for (unsigned part = 1; part < width; ++part)
-      workers_.emplace_back([this, part] { work(part); });
+    try {
+      for (unsigned part = 1; part < width; ++part)
+        workers_.emplace_back([this, part] { work(part); });
+    } catch (const std::system_error&) {
+      stop();
+      error::raise<error::bad_config>("threads: ", width, " (expected at most ",
+                                      workers_.size() + 1, ", all that could be started)");
+    }
   }
 
-  ~thread_pool() override {
-    stopping_ = true;
-    round_.fetch_add(1, std::memory_order_release);
-    round_.notify_all();
-    for (auto& worker : workers_) worker.join();
-  }
+  ~thread_pool() override { stop(); }
 
   unsigned width() const override { return static_cast<unsigned>(workers_.size()) + 1; }
 
@@ -82,6 +84,13 @@ class thread_pool final : public executor {
 
  private:
   static constexpr int spins = 2000;
+
+  void stop() {
+    stopping_ = true;
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+    for (auto& worker : workers_) worker.join();
+  }
 
   template <class Keep>
   static std::uint32_t wait_while(std::atomic<std::uint32_t>& value, Keep keep_waiting) {
