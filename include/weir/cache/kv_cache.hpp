@@ -74,8 +74,8 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
     arena_plan::block<float> query, row_cos, row_sin, rank_cos, rank_sin, sink_cos, sink_sin;
 
     parts(const kv_shape& shape, const Keep& keep, const cache_options& options)
-        : keeper((require_exact_arithmetic(), validate(shape), validate(options), plan), shape, keep,
-                 options),
+        : keeper((require_exact_arithmetic(), validate(shape), validate(options), plan), shape,
+                 keep, options),
           store(plan, shape, keeper.physical_tiles(), keeper.most_splits()) {
       if (Positions::renumbers)
         error::require<error::bad_config>(
@@ -419,6 +419,7 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
 
   /// Entries that a positional policy has lost for good when `length` tokens have come.
   std::uint64_t positional_evictions(std::uint64_t length) const {
+    if constexpr (!keeper_type::evicts) return 0;
     const std::uint64_t n = length - keeper().first_index(), most = keeper().most_entries();
     return n >= most ? (n - most + 1) * shape_.units() : 0;
   }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/eviction/keep.hpp>
@@ -28,15 +29,17 @@ class positional_keeper {
   /// Renumbering needs no unrotated keys: only the distance to the sinks differs, and that is
   /// the query's business.
   static constexpr bool stores_rotated_keys = true;
+  /// False if the stream is refused more tokens rather than losing old ones.
+  static constexpr bool evicts = !std::is_same_v<Keep, keep_all>;
 
   positional_keeper(arena_plan&, const kv_shape& shape, const Keep& keep,
                     const cache_options& options)
       : first_(options.first_index), length_(options.first_index) {
     using error::bad_config, error::require;
     const std::size_t drafts = options.max_draft_rows;
-    if constexpr (std::is_same_v<Keep, keep_all>) {
-      require<bad_config>(keep.capacity > 0 && keep.capacity <= std::size_t{1} << 40,
-                          "keep_all.capacity: ", keep.capacity, " (expected 1 to 2^40)");
+    if constexpr (!evicts) {
+      require<bad_config>(keep.capacity > 0 && keep.capacity <= std::size_t{1} << 31,
+                          "keep_all.capacity: ", keep.capacity, " (expected 1 to 2^31)");
       window_ = keep.capacity;
       layout_ = {0, (keep.capacity + tile_lanes - 1) / tile_lanes};
     } else {
@@ -83,7 +86,7 @@ class positional_keeper {
   std::size_t draft_room(std::size_t) const { return max_draft_rows; }
   /// Final rows that can be appended before the stream is full.
   std::uint64_t room() const {
-    if constexpr (std::is_same_v<Keep, keep_all>) return first_ + window_ - length_;
+    if constexpr (!evicts) return first_ + window_ - length_;
     return std::numeric_limits<std::uint64_t>::max() - length_;
   }
   /// Final rows from `r` on that may be stored before they are attended: up to the tile's end, so
@@ -98,7 +101,8 @@ class positional_keeper {
   };
   occupancy live() const {
     const std::uint64_t sinks_end = std::min(length_, first_ + sinks_);
-    const std::uint64_t begin = window_ - 1 < length_ - first_ ? length_ - (window_ - 1) : first_;
+    const std::uint64_t begin =
+        evicts && window_ - 1 < length_ - first_ ? length_ - (window_ - 1) : first_;
     return {sinks_end, std::max(sinks_end, begin), length_};
   }
 
