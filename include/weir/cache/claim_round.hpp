@@ -22,15 +22,16 @@ struct claim_scratch {
 
 namespace detail {
 
+/// `first_end`: stream index behind the first tokens that members claimed so far.
 template <class Member>
-void claim_for(const Member& member, const slots_view& view, std::uint64_t first_index,
+void claim_for(const Member& member, const slots_view& view, std::uint64_t& first_end,
                const claim_scratch& scratch) {
   const std::size_t n = view.size(), budget = member.budget;
   const std::span<std::uint8_t> taken = scratch.taken.first(n);
   if constexpr (positional_claim<Member>) {
     if (Member::end == claimed_end::first) {
-      for (std::size_t i = 0; i < n && view.index(view.at(i)).value - first_index < budget; ++i)
-        taken[i] = 1;
+      first_end += budget;
+      for (std::size_t i = 0; i < n && view.index(view.at(i)).value < first_end; ++i) taken[i] = 1;
     } else {
       std::size_t left = budget;
       for (std::size_t i = n; i-- > 0 && left > 0;)
@@ -68,8 +69,9 @@ template <class... Members>
 void claim_round(const keep<Members...>& keep, const slots_view& view, std::uint64_t first_index,
                  const claim_scratch& scratch) {
   std::fill_n(scratch.taken.begin(), view.size(), std::uint8_t{0});
+  std::uint64_t first_end = first_index;
   std::apply(
-      [&](const auto&... member) { (detail::claim_for(member, view, first_index, scratch), ...); },
+      [&](const auto&... member) { (detail::claim_for(member, view, first_end, scratch), ...); },
       keep.members);
 }
 
