@@ -1,0 +1,295 @@
+// Who keeps what at a boundary: order of members, ties, NaN, budgets; and what each member may be.
+#include <weir/cache/claim_round.hpp>
+#include <weir/cache/codec/concept.hpp>
+#include <weir/cache/eviction/sinks.hpp>
+#include <weir/cache/eviction/window.hpp>
+#include <weir/cache/position/positions.hpp>
+
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "cache/any_cache.hpp"
+#include "cache/drive.hpp"
+#include "support/catch.hpp"
+
+namespace {
+
+using weir_test::longest_keys;
+
+/// Scores each token by a table over stream indices.
+struct table {
+  std::size_t budget = 0;
+  std::vector<float> by_index;
+  float score(const weir::slots_view& view, weir::slot s) const {
+    return by_index[view.index(s).value];
+  }
+};
+
+/// Takes every `step`-th entry, and tries to take too much.
+struct greedy {
+  std::size_t budget = 0;
+  std::size_t step = 1;
+  void claim(weir::claims& c) const {
+    for (std::size_t i = 0; i < c.size(); i += step) {
+      const bool free = !c.is_taken(i) && c.left() > 0;
+      if (c.take(i) != free) throw 1;
+      if (c.take(i)) throw 2;  // taken now, or nothing left
+    }
+  }
+};
+
+struct no_budget {
+  float score(const weir::slots_view&, weir::slot) const { return 0; }
+};
+struct nothing_to_say {
+  std::size_t budget = 0;
+};
+struct two_minds {
+  std::size_t budget = 0;
+  static constexpr weir::claimed_end end = weir::claimed_end::last;
+  float score(const weir::slots_view&, weir::slot) const { return 0; }
+};
+struct no_positions {};
+
+static_assert(weir::positional_claim<weir::sinks> && weir::positional_claim<weir::window>);
+static_assert(!weir::positional_claim<longest_keys> && !weir::positional_claim<greedy>);
+static_assert(weir::scoring_claim<longest_keys> && weir::scoring_claim<table>);
+static_assert(!weir::scoring_claim<weir::sinks> && !weir::scoring_claim<greedy>);
+static_assert(!weir::scoring_claim<no_budget>);
+static_assert(weir::free_claim<greedy> && !weir::free_claim<weir::window>);
+static_assert(!weir::free_claim<longest_keys>);
+static_assert(weir::has_budget<nothing_to_say> && !weir::has_budget<no_budget>);
+static_assert(weir::eviction_member<weir::sinks> && weir::eviction_member<weir::window>);
+static_assert(weir::eviction_member<longest_keys> && weir::eviction_member<greedy>);
+static_assert(!weir::eviction_member<nothing_to_say> && !weir::eviction_member<no_budget>);
+static_assert(!weir::eviction_member<two_minds> && !weir::eviction_member<int>);
+static_assert(weir::kv_codec<weir::f32> && weir::kv_codec<weir::f16> && weir::kv_codec<weir::bf16>);
+static_assert(!weir::kv_codec<int> && !weir::kv_codec<double> && !weir::kv_codec<weir::sinks>);
+static_assert(weir::position_policy<weir::positions::original>);
+static_assert(weir::position_policy<weir::positions::within_cache>);
+static_assert(!weir::position_policy<int> && !weir::position_policy<no_positions>);
+static_assert(weir::is_keep<weir::keep_all> && weir::is_keep<weir::keep<weir::window>>);
+static_assert(!weir::is_keep<weir::window> && !weir::is_keep<int>);
+static_assert(weir::is_positional_keep<weir::keep_all>);
+static_assert(weir::is_positional_keep<weir::keep<weir::sinks, weir::window>>);
+static_assert(!weir::is_positional_keep<weir::keep<weir::window, longest_keys>>);
+static_assert(!weir::is_positional_keep<weir::keep<greedy>>);
+
+/// Stream indices that stay of `indices`, which lie in slots of falling number.
+template <class... Members>
+std::vector<std::uint64_t> stay(const weir::keep<Members...>& keep,
+                                const std::vector<std::uint64_t>& indices,
+                                std::uint64_t first_index = 0) {
+  const std::size_t n = indices.size();
+  std::vector<std::uint32_t> order(n), candidate(n);
+  std::vector<std::uint64_t> index(n);
+  std::vector<float> scratch(1), score(n);
+  std::vector<std::uint8_t> taken(n, 7);
+  for (std::size_t i = 0; i < n; ++i) {
+    order[i] = static_cast<std::uint32_t>(n - 1 - i);
+    index[order[i]] = indices[i];
+  }
+  // Keys are as long as their stream index mod 10, values as their index.
+  const auto key = [&](weir::slot s, float* x) { *x = -static_cast<float>(index[s.value] % 10); };
+  const auto value = [&](weir::slot s, float* x) { *x = static_cast<float>(index[s.value]); };
+  const weir::slots_view view(3, 1, order, index, scratch, key, value);
+  claim_round(keep, view, first_index, {taken, score, candidate});
+  std::vector<std::uint64_t> left;
+  for (std::size_t i = 0; i < n; ++i)
+    if (taken[i] != 0) left.push_back(indices[i]);
+  return left;
+}
+
+std::vector<std::uint64_t> up_to(std::uint64_t n) {
+  std::vector<std::uint64_t> all(n);
+  std::iota(all.begin(), all.end(), std::uint64_t{0});
+  return all;
+}
+
+using list = std::vector<std::uint64_t>;
+
+}  // namespace
+
+TEST_CASE("members claim in order, each from what is left") {
+  const weir::sinks first{2};
+  const weir::window last{3};
+  const longest_keys longest{2};
+  CHECK(stay(weir::keep(first, last), up_to(10)) == list{0, 1, 7, 8, 9});
+  // 9 and 8 are the longest; the window then takes the last three of the others.
+  CHECK(stay(weir::keep(longest, last), up_to(10)) == list{5, 6, 7, 8, 9});
+  CHECK(stay(weir::keep(last, longest), up_to(10)) == list{5, 6, 7, 8, 9});
+  CHECK(stay(weir::keep(first, last, longest), up_to(10)) == list{0, 1, 5, 6, 7, 8, 9});
+  CHECK(stay(weir::keep(longest, first), up_to(20)) == list{0, 1, 9, 19});
+}
+
+TEST_CASE("sinks named twice claim twice as many, whoever claims in between") {
+  CHECK(stay(weir::keep(weir::sinks{2}, weir::sinks{3}, longest_keys{1}), up_to(20)) ==
+        list{0, 1, 2, 3, 4, 9});
+  CHECK(stay(weir::keep(weir::sinks{1}, longest_keys{1}, weir::sinks{1}), up_to(20)) ==
+        list{0, 1, 9});
+}
+
+TEST_CASE("sinks are the stream's first tokens, not the oldest that are left") {
+  CHECK(stay(weir::keep(weir::sinks{4}, longest_keys{1}), {0, 2, 17, 18, 19}) == list{0, 2, 19});
+  const std::uint64_t first = std::uint64_t{1} << 32;
+  CHECK(stay(weir::keep(weir::sinks{2}, weir::window{1}), {first, first + 1, first + 7, first + 8},
+             first) == list{first, first + 1, first + 8});
+}
+
+TEST_CASE("on ties the older token wins") {
+  CHECK(stay(weir::keep(longest_keys{3}), up_to(30)) == list{9, 19, 29});
+  CHECK(stay(weir::keep(longest_keys{4}), up_to(30)) == list{8, 9, 19, 29});
+  CHECK(stay(weir::keep(longest_keys{2}), up_to(30)) == list{9, 19});
+  CHECK(stay(weir::keep(table{3, std::vector<float>(50, 1.0f)}), up_to(50)) == list{0, 1, 2});
+  CHECK(stay(weir::keep(table{2, {0.0f, -0.0f, 0.0f}}), up_to(3)) == list{0, 1});
+}
+
+TEST_CASE("NaN ranks lowest, with minus infinity") {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  CHECK(stay(weir::keep(table{2, {nan, -5, nan, inf, -inf}}), up_to(5)) == list{1, 3});
+  CHECK(stay(weir::keep(table{3, {nan, -5, nan, inf, -inf}}), up_to(5)) == list{0, 1, 3});
+  CHECK(stay(weir::keep(table{2, {-inf, nan, nan, nan}}), up_to(4)) == list{0, 1});
+  CHECK(stay(weir::keep(table{1, {nan, nan, nan}}), up_to(3)) == list{0});
+}
+
+TEST_CASE("a free claim takes what it likes, up to its budget") {
+  CHECK(stay(weir::keep(greedy{3, 2}), up_to(10)) == list{0, 2, 4});
+  CHECK(stay(weir::keep(weir::sinks{1}, greedy{3, 2}, weir::window{1}), up_to(10)) ==
+        list{0, 2, 4, 6, 9});
+  CHECK(stay(weir::keep(greedy{0, 1}, weir::window{2}), up_to(4)) == list{2, 3});
+}
+
+TEST_CASE("a budget of at least everything keeps everything; of nothing, nothing") {
+  CHECK(stay(weir::keep(longest_keys{10}), up_to(10)) == up_to(10));
+  CHECK(stay(weir::keep(longest_keys{100}), up_to(10)) == up_to(10));
+  CHECK(stay(weir::keep(greedy{100, 1}), up_to(10)) == up_to(10));
+  CHECK(stay(weir::keep(weir::sinks{100}, longest_keys{1}), up_to(10)) == up_to(10));
+  CHECK(stay(weir::keep(longest_keys{0}, weir::sinks{0}), up_to(10)).empty());
+  CHECK(stay(weir::keep(longest_keys{4}), {}).empty());
+}
+
+TEST_CASE("a view tells where it is and reads keys and values") {
+  struct looker {
+    std::size_t budget = 1;
+    float score(const weir::slots_view& view, weir::slot s) const {
+      REQUIRE(view.layer() == 3);
+      REQUIRE(view.kv_head() == 1);
+      REQUIRE(view.key_norm(s) == static_cast<float>(view.index(s).value % 10));
+      REQUIRE(view.value_norm(s) == static_cast<float>(view.index(s).value));
+      REQUIRE(view.key(s)[0] == -view.key_norm(s));
+      REQUIRE(view.value(s)[0] == view.value_norm(s));
+      return -view.value_norm(s);
+    }
+  };
+  CHECK(stay(weir::keep(looker{}), {3, 5, 6}) == list{3});
+}
+
+TEST_CASE("budgets add up, and absurd ones are refused") {
+  const weir::keep keep(weir::sinks{4}, weir::window{60}, longest_keys{100});
+  CHECK(keep.budget() == 164);
+  CHECK(keep.budget(weir::claimed_end::first) == 4);
+  CHECK(keep.budget(weir::claimed_end::last) == 60);
+  const std::size_t most = std::numeric_limits<std::size_t>::max();
+  CHECK_THROWS_AS(weir::keep(weir::sinks{most}, weir::window{2}).budget(), weir::error::bad_config);
+  CHECK_THROWS_AS(weir::keep(weir::sinks{4}, weir::window{most - 3}).budget(),
+                  weir::error::bad_config);
+}
+
+// ---- in a cache ------------------------------------------------------------------------------
+
+namespace {
+
+list kept(const weir_test::any_cache& cache, std::size_t layer = 0, std::size_t head = 0) {
+  list indices;
+  for (const auto& e : cache.entries(layer, head)) indices.push_back(e.index);
+  return indices;
+}
+
+}  // namespace
+
+TEST_CASE("the worked example of sinks and a window") {
+  // One sink and a window of 3, tokens 0 to 5: the row of token 5 read 0, 3, 4, 5.
+  for (const bool renumbers : {false, true}) {
+    weir_test::setup s;
+    s.keeps = weir_test::policy::sinks_window;
+    s.sinks = 1;
+    s.window = 3;
+    s.renumbers = renumbers;
+    const auto cache = make_cache(s);
+    const list live[] = {{0}, {0, 1}, {0, 1, 2}, {0, 2, 3}, {0, 3, 4}, {0, 4, 5}};
+    for (std::size_t t = 0; t < 6; ++t) {
+      append(*cache, s.shape, weir_test::names_of(1, t), 1);
+      CHECK(kept(*cache) == live[t]);  // what row t + 1 reads beside itself
+    }
+    CHECK(cache->most_entries() == 4);
+    CHECK(cache->stats().evicted_entries == 3 * s.shape.units());
+  }
+}
+
+TEST_CASE("what is cached before each token, two sinks and a window of four") {
+  weir_test::setup s;
+  s.keeps = weir_test::policy::sinks_window;
+  s.renumbers = true;
+  s.sinks = 2;
+  s.window = 4;
+  const auto cache = make_cache(s);
+  for (std::size_t t = 0; t <= 13; ++t) {
+    if (t == 5) CHECK(kept(*cache) == list{0, 1, 2, 3, 4});
+    if (t == 6) CHECK(kept(*cache) == list{0, 1, 3, 4, 5});
+    if (t == 13) CHECK(kept(*cache) == list{0, 1, 10, 11, 12});
+    append(*cache, s.shape, weir_test::names_of(1, t), 1);
+  }
+}
+
+TEST_CASE("boundaries run lazily, at multiples of the cadence, and hold the budget") {
+  using namespace weir_test;
+  for (const std::size_t cadence : {1, 7, 32, 50})
+    for (const std::uint64_t first : {std::uint64_t{0}, (std::uint64_t{1} << 32) - 512}) {
+      setup s;
+      s.keeps = policy::scored;
+      s.sinks = 4;
+      s.window = 10;
+      s.scored = 20;
+      s.options.cadence = cadence;
+      s.options.first_index = first;
+      const auto cache = make_cache(s);
+      const std::size_t budget = 34;
+      CHECK(cache->most_entries() == budget + cadence);
+      const auto names = names_of(300, cadence);
+      std::uint64_t evicted = 0;
+      for (std::size_t t = 0; t < 300; ++t) {
+        append(*cache, s.shape, std::span(names).subspan(t, 1), 1);
+        // Token t was stored; the boundary at t, if there is one, ran just before.
+        CHECK(cache->stats().boundaries == t / cadence * s.shape.layers);
+        std::uint64_t entries = 0;
+        for (std::size_t layer = 0; layer < s.shape.layers; ++layer)
+          for (std::size_t head = 0; head < s.shape.kv_heads; ++head) {
+            const list now = kept(*cache, layer, head);
+            entries += now.size();
+            REQUIRE(now.size() <= budget + cadence);
+            REQUIRE(now.size() == std::min(t / cadence * cadence, budget) + t % cadence + 1);
+            for (std::size_t i = 1; i < now.size(); ++i) REQUIRE(now[i - 1] < now[i]);
+            for (std::size_t i = 0; i < std::min<std::size_t>(4, t + 1); ++i)
+              REQUIRE(now[i] == first + i);
+            for (std::size_t i = 0; i < std::min<std::size_t>(10, t + 1); ++i)
+              REQUIRE(now[now.size() - 1 - i] == first + t - i);
+          }
+        evicted = cache->stats().evicted_entries;
+        REQUIRE(evicted + entries == (t + 1) * s.shape.units());
+      }
+      CHECK(evicted > 0);
+    }
+}
+
+TEST_CASE("a full cache that keeps everything has lost nothing") {
+  using namespace weir_test;
+  setup s;
+  s.capacity = 40;
+  const auto cache = make_cache(s);
+  append(*cache, s.shape, names_of(40, 1), 16);
+  CHECK(cache->room() == 0);
+  CHECK(cache->stats().evicted_entries == 0);
+  CHECK(kept(*cache) == up_to(40));
+}
