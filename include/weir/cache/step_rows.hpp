@@ -104,10 +104,11 @@ class step_rows {
     for (std::size_t i = 0; i < path.size(); ++i) {
       const bool named = path[i] >= finals_ && path[i] < size();
       const std::uint64_t self = named ? std::uint64_t{1} << (path[i] - finals_) : 0;
-      error::require<error::bad_input>(named && ancestors(path[i]) == (above | self),
-                                       "commit: row ", path[i], " at place ", i,
-                                       " of the path (expected a provisional row whose parent is "
-                                       "the one before it)");
+      error::require<error::bad_input>(
+          named && (above & self) == 0 && ancestors(path[i]) == (above | self), "commit: row ",
+          path[i], " at place ", i,
+          " of the path (expected a provisional row whose parent is "
+          "the one before it)");
       above |= self;
     }
   }
