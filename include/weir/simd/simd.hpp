@@ -83,8 +83,9 @@ inline void store(float* p, floats<A> x) {
 
 /// Asks for the cache line `ahead` bytes after `p`, which need not exist.
 inline void prefetch(const void* p, std::size_t ahead) {
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead), 0,
-                     2);
+  const auto address = reinterpret_cast<std::uintptr_t>(p) + ahead;  // may lie past the array
+  __builtin_prefetch(reinterpret_cast<const void*>(address), 0,
+                     2);  // NOLINT(performance-no-int-to-ptr)
 }
 
 // ---- arithmetic --------------------------------------------------------------------------------

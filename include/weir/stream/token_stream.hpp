@@ -73,7 +73,8 @@ class basic_token_stream {
     return feed(
         tokens, [](std::size_t, std::size_t) {}, std::move(cancel));
   }
-  std::size_t feed(std::span<const token_id> tokens, chunk_done done, std::stop_token cancel = {}) {
+  std::size_t feed(std::span<const token_id> tokens, chunk_done done,
+                   const std::stop_token& cancel = {}) {
     require_in_vocabulary(tokens, logits_.size());
     error::require<error::bad_input>(tokens.size() <= cache_.room(), "feed: ", tokens.size(),
                                      " tokens do not fit (room for ", cache_.room(),
