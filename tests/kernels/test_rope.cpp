@@ -1,7 +1,9 @@
 // Rotation: the worked numbers, additivity, and angles that stay exact at any stream index.
-#include <weir/kernels/rope.hpp>
+#include <weir/kernels/cpu/rope.hpp>
 
 #include <array>
+
+#include <weir/kernels/reference/rope.hpp>
 
 #include "support/catch.hpp"
 
@@ -9,11 +11,29 @@ namespace {
 
 using namespace weir;
 
-std::vector<float> rotated(const rope_angles& rope, std::vector<float> x, std::uint64_t at) {
-  std::vector<float> c(rope.pairs()), s(rope.pairs());
-  rope.cos_sin(position{at}, c.data(), s.data());
-  rope.rotate(x.data(), x.data(), x.size(), c.data(), s.data());
-  return x;
+std::vector<float> rotated(const rope_angles& rope, const std::vector<float>& x, std::uint64_t at) {
+  std::vector<float> c(rope.shape().dims), s(rope.shape().dims), out(x.size());
+  rope.factors(position{at}, c.data(), s.data());
+  reference::rotate(rope.shape(), x.data(), out.data(), x.size(), c.data(), s.data());
+  return out;
+}
+
+template <class A>
+void expect_reference_bits() {
+  for (const auto pairing : {rope_pairing::interleaved, rope_pairing::half_split})
+    for (const std::size_t dims : {0, 2, 4, 6, 16, 30, 32, 34, 64, 80, 128}) {
+      const rope_angles rope({dims, 1e4, pairing});
+      const std::size_t head_dim = dims + 3;
+      std::vector<float> x(head_dim), c(dims), s(dims), expected(head_dim), out(head_dim);
+      for (std::size_t i = 0; i < head_dim; ++i) x[i] = std::sin(static_cast<float>(7 * i + 1));
+      rope.factors(position{12345}, c.data(), s.data());
+      reference::rotate(rope.shape(), x.data(), expected.data(), head_dim, c.data(), s.data(),
+                        0.3f);
+      cpu::rotate<A>(rope.shape(), x.data(), out.data(), head_dim, c.data(), s.data(), 0.3f);
+      REQUIRE(out == expected);
+      cpu::rotate<A>(rope.shape(), x.data(), x.data(), head_dim, c.data(), s.data(), 0.3f);
+      REQUIRE(x == expected);  // in place
+    }
 }
 
 void require_near(const std::vector<float>& a, const std::vector<double>& b) {
@@ -22,6 +42,16 @@ void require_near(const std::vector<float>& a, const std::vector<double>& b) {
 }
 
 }  // namespace
+
+TEST_CASE("rotation gives the reference's bits on every architecture, in place too") {
+  expect_reference_bits<simd::native>();
+#if XSIMD_WITH_AVX2
+  expect_reference_bits<xsimd::avx2>();
+#endif
+#if XSIMD_WITH_SSE2
+  expect_reference_bits<xsimd::sse2>();
+#endif
+}
 
 TEST_CASE("keys rotate to the published numbers in both pairings") {
   const rope_angles half({4, 1e4, rope_pairing::half_split});

@@ -29,6 +29,7 @@ void expect_no_allocation(keep_of<Cache> keep) {
   REQUIRE(made == 1500);
   REQUIRE(after - before == 0);
   REQUIRE(decoder.bytes() == bytes);
+  REQUIRE(bytes == stream_decoder<Cache>::required_bytes(model, keep));
 }
 
 struct longest_keys {

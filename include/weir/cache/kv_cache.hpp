@@ -13,54 +13,49 @@
 #include <cstdint>
 #include <initializer_list>
 #include <span>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include <weir/cache/cache_options.hpp>
+#include <weir/cache/cache_reports.hpp>
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/kv_store.hpp>
 #include <weir/cache/position/positions.hpp>
 #include <weir/cache/positional_keeper.hpp>
+#include <weir/cache/refused_cache.hpp>
 #include <weir/cache/scored_keeper.hpp>
 #include <weir/core/exact_arithmetic.hpp>
+#include <weir/kernels/cpu/rope.hpp>
 
 namespace weir {
 
-/// What a cache has done since it was made or reset.
-struct cache_stats {
-  std::uint64_t appended = 0;         ///< tokens that entered the stream
-  std::uint64_t evicted_entries = 0;  ///< (token, layer, KV head) entries no row will read again
-  std::uint64_t boundaries = 0;       ///< times a layer decided
-  std::uint64_t provisional = 0;      ///< provisional rows attended
-  std::uint64_t accepted = 0;         ///< of which were committed
-};
-
-/// What one commit did.
-struct commit_report {
-  std::size_t appended = 0;  ///< tokens that entered the stream, accepted ones included
-  std::size_t accepted = 0;  ///< provisional rows among them
-  std::uint64_t evicted_entries = 0;
-};
-
-namespace detail {
-
-/// Base of every legal cache. An illegal one derives from a base that accepts any call, so that
-/// the one sentence is all the compiler has to say.
+/// Policies that can work together.
 template <class Codec, class Keep, class Positions>
-struct checked_cache {
+concept legal_cache = kv_codec<Codec> && legal_keep<Keep> && position_policy<Positions>;
+
+/// Illegal combinations: one sentence, and members that accept what a cache accepts, so that the
+/// sentence is all the compiler has to say.
+template <class Codec, class Keep, class Positions = positions::original, class Arch = simd::native>
+class kv_cache : public refused_cache {
   static_assert(kv_codec<Codec>,
                 "weir: the first parameter of kv_cache is a codec: f32, f16 or bf16");
   static_assert(is_keep<Keep>,
                 "weir: the second parameter of kv_cache says what stays: keep_all or keep<...>");
+  static_assert(sizeof(Keep) > 0);  // has keep<...> say what is wrong with its members
   static_assert(position_policy<Positions>,
                 "weir: the third parameter of kv_cache is positions::original or "
                 "positions::within_cache");
+
+ public:
+  kv_cache(const kv_shape&, const Keep&, const cache_options& = {});
+  static std::size_t required_bytes(const kv_shape&, const Keep&, const cache_options& = {});
 };
 
-}  // namespace detail
-
-template <class Codec, class Keep, class Positions = positions::original, class Arch = simd::native>
-class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
+template <class Codec, class Keep, class Positions, class Arch>
+  requires legal_cache<Codec, Keep, Positions>
+class kv_cache<Codec, Keep, Positions, Arch> {
   using keeper_type =
       std::conditional_t<is_positional_keep<Keep>, positional_keeper<Keep, Positions::renumbers>,
                          scored_keeper<Keep, Positions::renumbers>>;
@@ -85,11 +80,10 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
       segment_rows = std::max(std::min(options.max_rows, tile_lanes), options.max_draft_rows);
       pairs = shape.rope.dims / 2;
       query = plan.reserve<float>(query_variants * segment_rows * shape.q_heads * shape.head_dim);
-      const std::size_t angles = options.max_rows * pairs;
-      row_cos = plan.reserve<float>(angles);
-      row_sin = plan.reserve<float>(angles);
-      sink_cos = plan.reserve<float>(pairs);
-      sink_sin = plan.reserve<float>(pairs);
+      row_cos = plan.reserve<float>(options.max_rows * shape.rope.dims);
+      row_sin = plan.reserve<float>(options.max_rows * shape.rope.dims);
+      sink_cos = plan.reserve<float>(shape.rope.dims);
+      sink_sin = plan.reserve<float>(shape.rope.dims);
       if constexpr (!keeper_type::stores_rotated_keys) {
         rank_cos = plan.reserve<float>(pairs * keeper.ranks());
         rank_sin = plan.reserve<float>(pairs * keeper.ranks());
@@ -116,12 +110,14 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
     parts_.keeper.bind(memory_);
     parts_.store.bind(memory_);
     if (Positions::renumbers && keeper_type::stores_rotated_keys)
-      angles_.cos_sin(position{keeper().sink_query_position()}, at(parts_.sink_cos),
+      angles_.factors(position{keeper().sink_query_position()}, at(parts_.sink_cos),
                       at(parts_.sink_sin));
     if constexpr (!keeper_type::stores_rotated_keys) {
       const std::size_t ranks = keeper().ranks();
-      for (std::size_t r = 0; r < ranks; ++r)
-        angles_.cos_sin(position{r}, at(parts_.rank_cos) + r, at(parts_.rank_sin) + r, ranks);
+      for (std::size_t i = 0; i < parts_.pairs; ++i)
+        for (std::size_t r = 0; r < ranks; ++r)
+          std::tie(at(parts_.rank_cos)[i * ranks + r], at(parts_.rank_sin)[i * ranks + r]) =
+              angles_.cos_sin(i, position{r});
     }
   }
 
@@ -185,7 +181,7 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
                        " more tokens than fit (room for ", room(), "; keep_all evicts nothing)");
     for (std::size_t r = 0; r < rows_.size(); ++r) {
       const position p{length() + rows_.offset(r)};
-      angles_.cos_sin(p, row_cos(r), row_sin(r));
+      angles_.factors(p, row_cos(r), row_sin(r));
     }
     keeper().begin(rows_);
     next_layer_ = 0;
@@ -257,8 +253,8 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
   executor& threads() { return options_.threads != nullptr ? *options_.threads : serial_; }
 
   float* at(arena_plan::block<float> b) const { return memory_[b].data(); }
-  float* row_cos(std::size_t r) const { return at(parts_.row_cos) + r * parts_.pairs; }
-  float* row_sin(std::size_t r) const { return at(parts_.row_sin) + r * parts_.pairs; }
+  float* row_cos(std::size_t r) const { return at(parts_.row_cos) + r * shape_.rope.dims; }
+  float* row_sin(std::size_t r) const { return at(parts_.row_sin) + r * shape_.rope.dims; }
 
   void require_usable(const char* call) const {
     using error::bad_call, error::require;
@@ -328,7 +324,7 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
 
     threads().for_range(n * shape_.kv_heads, n * (shape_.q_heads + shape_.kv_heads) * dim * 8,
                         [&](std::size_t begin, std::size_t end) {
-                          float key[max_head_dim], cos[max_head_dim / 2], sin[max_head_dim / 2];
+                          float key[max_head_dim], cos[max_head_dim], sin[max_head_dim];
                           for (std::size_t i = begin; i < end; ++i) {
                             const std::size_t r = first + i / shape_.kv_heads,
                                               head = i % shape_.kv_heads;
@@ -336,13 +332,14 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
                             const float *c = row_cos(r), *s = row_sin(r);
                             const float* raw = k + (r * shape_.kv_heads + head) * dim;
                             if constexpr (keeper_type::stores_rotated_keys) {
-                              angles_.rotate(raw, key, dim, c, s);
+                              cpu::rotate<Arch>(shape_.rope, raw, key, dim, c, s);
                               raw = key;
                             } else {  // the query's rank among the entries that this head kept
                               const std::size_t rank = keeper().query_position(unit, rows_, r);
                               for (std::size_t p = 0; p < parts_.pairs; ++p) {
-                                cos[p] = at(parts_.rank_cos)[p * keeper().ranks() + rank];
-                                sin[p] = at(parts_.rank_sin)[p * keeper().ranks() + rank];
+                                const std::size_t at_rank = p * keeper().ranks() + rank;
+                                angles_.set_factors(p, at(parts_.rank_cos)[at_rank],
+                                                    at(parts_.rank_sin)[at_rank], cos, sin);
                               }
                               c = cos;
                               s = sin;
@@ -353,10 +350,10 @@ class kv_cache : detail::checked_cache<Codec, Keep, Positions> {
                               const std::size_t q_head = head * group + g;
                               const float* from = q + (r * shape_.q_heads + q_head) * dim;
                               float* to = query + ((r - first) * shape_.q_heads + q_head) * dim;
-                              angles_.rotate(from, to, dim, c, s, scale);
+                              cpu::rotate<Arch>(shape_.rope, from, to, dim, c, s, scale);
                               if (two_variants)
-                                angles_.rotate(from, to + variant_stride, dim, at(parts_.sink_cos),
-                                               at(parts_.sink_sin), scale);
+                                cpu::rotate<Arch>(shape_.rope, from, to + variant_stride, dim,
+                                                  at(parts_.sink_cos), at(parts_.sink_sin), scale);
                             }
                           }
                         });

@@ -55,28 +55,29 @@ class rope_angles {
   /// Fraction of a turn, in units of 2^−64, of pair i at `p`. Additive mod 2^64.
   std::uint64_t phase(std::size_t i, position p) const { return p.value * step_[i]; }
 
-  /// Writes cos and sin of every pair's angle: `cos[i * stride]`, `sin[i * stride]`.
-  void cos_sin(position p, float* cos, float* sin, std::size_t stride = 1) const {
-    for (std::size_t i = 0; i < step_.size(); ++i) {
-      // As a signed number the phase lies in [−1/2, 1/2) turns.
-      const double angle = static_cast<double>(static_cast<std::int64_t>(phase(i, p))) *
-                           (2 * std::numbers::pi * 0x1p-64);
-      cos[i * stride] = static_cast<float>(std::cos(angle));
-      sin[i * stride] = static_cast<float>(std::sin(angle));
-    }
+  /// Cosine and sine of pair i's angle at `p`, correctly rounded to f32 but for the last bit of
+  /// f64.
+  std::pair<float, float> cos_sin(std::size_t i, position p) const {
+    // As a signed number the phase lies in [−1/2, 1/2) turns.
+    const double angle = static_cast<double>(static_cast<std::int64_t>(phase(i, p))) *
+                         (2 * std::numbers::pi * 0x1p-64);
+    return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
   }
 
-  /// out = scale · R(p) in, over one head `[head_dim]`, with cos and sin of p `[pair]`.
-  /// `in` may be `out`.
-  void rotate(const float* in, float* out, std::size_t head_dim, const float* cos, const float* sin,
-              float scale = 1.0f) const {
-    for (std::size_t i = 0; i < step_.size(); ++i) {
-      const auto [a, b] = shape_.elements(i);
-      const float x = in[a], y = in[b];
-      out[a] = std::fma(x, cos[i], -(y * sin[i])) * scale;
-      out[b] = std::fma(x, sin[i], y * cos[i]) * scale;
+  /// The factors of one position as `rotate` kernels want them, `[dims]` each: element e becomes
+  /// in[e] · cos[e] + in[partner of e] · sin[e]. The sine's sign is that of the element.
+  void factors(position p, float* cos, float* sin) const {
+    for (std::size_t i = 0; i < pairs(); ++i) {
+      const auto [c, s] = cos_sin(i, p);
+      set_factors(i, c, s, cos, sin);
     }
-    for (std::size_t i = shape_.dims; i < head_dim; ++i) out[i] = in[i] * scale;
+  }
+  /// The factors of pair i from its cosine and sine.
+  void set_factors(std::size_t i, float c, float s, float* cos, float* sin) const {
+    const auto [a, b] = shape_.elements(i);
+    cos[a] = cos[b] = c;
+    sin[a] = -s;
+    sin[b] = s;
   }
 
  private:

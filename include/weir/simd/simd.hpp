@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <xsimd/xsimd.hpp>
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -113,6 +114,21 @@ inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
 template <class A>
 inline floats<A> max(floats<A> a, floats<A> b) {
   return xsimd::max(a, b);
+}
+
+/// Lanes 2i and 2i + 1 change places.
+template <class A>
+inline floats<A> swap_neighbours(floats<A> x) {
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16) return floats<A>(_mm512_permute_ps(x, 0xB1));
+#endif
+#if defined(__AVX__)
+  if constexpr (lanes<A> == 8) return floats<A>(_mm256_permute_ps(x, 0xB1));
+#endif
+  alignas(64) float lane[lanes<A>];
+  x.store_aligned(lane);
+  for (std::size_t i = 0; i < lanes<A>; i += 2) std::swap(lane[i], lane[i + 1]);
+  return floats<A>::load_aligned(lane);
 }
 
 /// Lane i is a[i] where bit i of `bits` is set and b[i] where it is not.

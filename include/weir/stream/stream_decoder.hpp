@@ -75,6 +75,13 @@ class stream_decoder {
     shown_.reserve(longest_text(model.tokenizer));
   }
 
+  /// Bytes of cache, working memory, logits and sampler, before anything is allocated.
+  static std::size_t required_bytes(const llama_model& model, const keep_type& keep,
+                                    const decoder_options& options = {}) {
+    return token_stream<Cache>::required_bytes(model, keep, options.stream) +
+           sampler::required_bytes(model.config.vocab_size);
+  }
+
   /// A generation as a range of text pieces. Leaving the loop early keeps everything; `resume`
   /// goes on where it was left.
   class generation {

@@ -82,7 +82,7 @@ inline void rotate_tile(const T* keys, std::size_t head_dim, const rotate_on_rea
       const auto y = simd::load<A>(keys + b * tile_lanes + at);
       const auto vc = simd::load<A>(cos), vs = simd::load<A>(sin);
       simd::store<A>(out + a * tile_lanes + at, simd::fma<A>(x, vc, -(y * vs)));
-      simd::store<A>(out + b * tile_lanes + at, simd::fma<A>(x, vs, y * vc));
+      simd::store<A>(out + b * tile_lanes + at, simd::fma<A>(y, vc, x * vs));
     }
     for (std::size_t k = 2 * turn.pairs; k < head_dim; ++k)
       simd::store<A>(out + k * tile_lanes + at, simd::load<A>(keys + k * tile_lanes + at));

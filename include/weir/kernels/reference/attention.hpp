@@ -22,7 +22,7 @@ float key_element(const attention_block<T>& block, std::size_t tile, std::size_t
     if (k != a && k != b) continue;
     const std::size_t at = i * turn.stride + block.rank[tile * tile_lanes + lane];
     if (k == a) return std::fma(raw(a), turn.cos[at], -(raw(b) * turn.sin[at]));
-    return std::fma(raw(a), turn.sin[at], raw(b) * turn.cos[at]);
+    return std::fma(raw(b), turn.cos[at], raw(a) * turn.sin[at]);
   }
   return raw(k);
 }
