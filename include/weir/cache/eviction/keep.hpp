@@ -71,6 +71,13 @@ inline constexpr bool is_keep<keep_all> = true;
 template <class... Members>
 inline constexpr bool is_keep<keep<Members...>> = true;
 
+/// Policies whose members all are ones: says so without an error.
+template <class K>
+inline constexpr bool legal_keep = is_keep<K>;
+template <class... Members>
+inline constexpr bool legal_keep<keep<Members...>> = sizeof...(Members) > 0 &&
+                                                     (eviction_member<Members> && ...);
+
 /// True for policies that look only at positions.
 template <class K>
 inline constexpr bool is_positional_keep = false;

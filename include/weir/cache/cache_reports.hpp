@@ -1,0 +1,25 @@
+// What a cache says it did.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace weir {
+
+/// What a cache has done since it was made or reset.
+struct cache_stats {
+  std::uint64_t appended = 0;         ///< tokens that entered the stream
+  std::uint64_t evicted_entries = 0;  ///< (token, layer, KV head) entries no row will read again
+  std::uint64_t boundaries = 0;       ///< times a layer decided
+  std::uint64_t provisional = 0;      ///< provisional rows attended
+  std::uint64_t accepted = 0;         ///< of which were committed
+};
+
+/// What one commit did.
+struct commit_report {
+  std::size_t appended = 0;  ///< tokens that entered the stream, accepted ones included
+  std::size_t accepted = 0;  ///< provisional rows among them
+  std::uint64_t evicted_entries = 0;
+};
+
+}  // namespace weir

@@ -1,0 +1,49 @@
+// What stands in for a cache whose policies cannot work together. The compiler says why, once; the
+// members, which nothing defines, keep it from complaining of every later line as well.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+
+#include <weir/cache/cache_options.hpp>
+#include <weir/cache/cache_reports.hpp>
+#include <weir/cache/kv_shape.hpp>
+#include <weir/cache/step_rows.hpp>
+#include <weir/core/index.hpp>
+
+namespace weir {
+
+class refused_cache {
+ public:
+  class step {
+   public:
+    void attend(std::size_t, std::span<const float>, std::span<const float>, std::span<const float>,
+                std::span<float>);
+    commit_report commit(std::span<const std::size_t>);
+    commit_report commit(std::initializer_list<std::size_t> = {});
+    void rollback();
+  };
+  struct entry {
+    stream_index index;
+    std::uint32_t tile, lane;
+    std::span<const float> key, value;
+  };
+
+  step begin(std::span<const row>);
+  void take_back();
+  void reset();
+  std::uint64_t length() const;
+  std::uint64_t room() const;
+  std::size_t draft_room(std::size_t) const;
+  std::size_t most_entries() const;
+  std::size_t bytes() const;
+  const kv_shape& shape() const;
+  const cache_options& options() const;
+  const cache_stats& stats() const;
+  template <class Visit>
+  void for_each_entry(std::size_t, std::size_t, Visit) const {}
+};
+
+}  // namespace weir
