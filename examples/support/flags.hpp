@@ -128,7 +128,7 @@ class command_line {
 
 /// The flags that choose a cache, the same in every tool.
 inline void add_cache_flags(command_line& line, cache_choice& c) {
-  constexpr std::size_t most = std::size_t{1} << 40;
+  constexpr std::size_t most = std::size_t{1} << 31;
   line.choice("--policy", c.policy, {"full", "window", "sinks-window"}, "which tokens stay");
   const auto* sinks = line.number<std::size_t>(
       "--sinks", c.sinks, "first tokens of the stream that stay (sinks-window)", 0, most);
