@@ -101,7 +101,8 @@ int main(int argc, char** argv) {
   line.on_off("--ids", s.ids, "print token ids, one a line, instead of text");
   line.on_off("--stop-at-eos", s.decoder.stop_at_eos, "stop where the model ends the text");
   line.texts("--stop", s.decoder.stop, "stop before this text; may be given again and again");
-  line.on_off("--status", s.status, "show the status line even where stderr is no terminal");
-  line.on_off("--quiet", s.quiet, "print nothing but the result");
+  auto* status =
+      line.on_off("--status", s.status, "show the status line even where stderr is no terminal");
+  line.on_off("--quiet", s.quiet, "print nothing but the result")->excludes(status);
   return line.run(argc, argv, [&] { stream(std::move(s), tool::stop_on_interrupt()); });
 }

@@ -45,7 +45,7 @@ class command_line {
   CLI::Option* choice(const char* name, std::string& value, std::vector<std::string> names,
                       const char* help) {
     return app_.add_option(name, value, help)
-        ->type_name("")
+        ->type_name("NAME")
         ->check(CLI::IsMember(std::move(names)))
         ->capture_default_str();
   }

@@ -61,8 +61,9 @@ TEST_CASE("Wrong usage exits 2") {
           // wrong usage goes before values out of range
           "--window -3 --bogus"})
       require_wrong_usage(command + flags);
-  for (const char* flags : {"--tokens x", "--temperature hot", "--temperature 1,5", "--seed first",
-                            "--top-k few", "--top-p x", "--min-p x", "--ids --ids", "--text x"})
+  for (const char* flags :
+       {"--tokens x", "--temperature hot", "--temperature 1,5", "--seed first", "--top-k few",
+        "--top-p x", "--min-p x", "--ids --ids", "--text x", "--quiet --status"})
     require_wrong_usage(stream + flags);
   for (const char* flags : {"--max-tokens all", "--ids", "--prompt x", "--temperature 0"})
     require_wrong_usage(perplexity + "--text '" + text + "' " + flags);
@@ -83,6 +84,8 @@ TEST_CASE("Values out of range exit 1") {
     require_refused(command + "--window 509", "trained context of 512");
 #if !defined(__SANITIZE_ADDRESS__)  // which ends a program that asks for so much
     require_refused(command + "--positions original --window 2000000000", "not enough memory");
+    require_refused("ulimit -v 500000; " + command + "--threads 1024",
+                    "threads: 1024 (expected at");
 #endif
     require_refused(command + "--threads 0", "--threads: 0 (expected 1 to 1024)");
     require_refused(command + "--threads 1025", "--threads: 1025");
