@@ -35,10 +35,12 @@ namespace weir {
 template <class Codec, class Keep, class Positions>
 concept legal_cache = kv_codec<Codec> && legal_keep<Keep> && position_policy<Positions>;
 
-/// Illegal combinations: one sentence, and members that accept what a cache accepts, so that the
-/// sentence is all the compiler has to say.
-template <class Codec, class Keep, class Positions = positions::original, class Arch = simd::native>
-class kv_cache : public refused_cache {
+namespace detail {
+
+/// Says what is wrong, in a class of its own: one that fails an assertion is of no further use, and
+/// its users would be told so line by line.
+template <class Codec, class Keep, class Positions>
+struct refusal {
   static_assert(kv_codec<Codec>,
                 "weir: the first parameter of kv_cache is a codec: f32, f16 or bf16");
   static_assert(is_keep<Keep>,
@@ -47,6 +49,15 @@ class kv_cache : public refused_cache {
   static_assert(position_policy<Positions>,
                 "weir: the third parameter of kv_cache is positions::original or "
                 "positions::within_cache");
+};
+
+}  // namespace detail
+
+/// Illegal combinations: one sentence, and members that accept what a cache accepts, so that the
+/// sentence is all the compiler has to say.
+template <class Codec, class Keep, class Positions = positions::original, class Arch = simd::native>
+class kv_cache : public refused_cache {
+  static_assert(sizeof(detail::refusal<Codec, Keep, Positions>) > 0);
 
  public:
   kv_cache(const kv_shape&, const Keep&, const cache_options& = {});

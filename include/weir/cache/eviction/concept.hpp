@@ -16,6 +16,8 @@
 //   void claim(claims&) const                                the escape hatch: takes what it likes
 //       of what is left, up to its budget.
 //
+// Heads decide at once on several threads: score and claim must not change their object, nor throw.
+//
 // A list with a score or claim decides at *boundaries*: stream indices that are multiples of the
 // cadence. Between boundaries entries only come, so a row reads at most budget + cadence entries.
 // Boundaries run when the next token comes, so that the last token can still be taken back.
