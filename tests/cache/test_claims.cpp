@@ -245,7 +245,7 @@ TEST_CASE("what is cached before each token, two sinks and a window of four") {
 
 TEST_CASE("boundaries run lazily, at multiples of the cadence, and hold the budget") {
   using namespace weir_test;
-  for (const std::size_t cadence : {1, 7, 32, 50})
+  for (const std::size_t cadence : {1u, 7u, 32u, 50u})
     for (const std::uint64_t first : {std::uint64_t{0}, (std::uint64_t{1} << 32) - 512}) {
       setup s;
       s.keeps = policy::scored;

@@ -42,7 +42,7 @@ TEST_CASE("any chunk size gives the same bits and the same cache") {
     const auto names = names_of(600, 1);
     const auto one = make_cache(s);
     const auto expected = append(*one, s.shape, names, 1);
-    for (const std::size_t chunk : {7, 64, 256}) {
+    for (const std::size_t chunk : {7u, 64u, 256u}) {
       const auto cache = make_cache(s);
       REQUIRE(first_difference(append(*cache, s.shape, names, chunk), expected) == 600);
       REQUIRE(same_entries(*cache, *one, s.shape));

@@ -101,8 +101,8 @@ TEST_CASE("every policy computes attention over what it keeps") {
 
 TEST_CASE("long windows cross splits") {
   dice random{seed() + 1};
-  for (const std::size_t window : {500, 600})
-    for (const std::size_t sinks : {0, 1, 40}) {
+  for (const std::size_t window : {500u, 600u})
+    for (const std::size_t sinks : {0u, 1u, 40u}) {
       setup s = drawn(random, policy::sinks_window);
       s.window = window;
       s.sinks = sinks;

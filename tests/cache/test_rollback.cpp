@@ -74,7 +74,9 @@ drawn_step draw_step(const any_cache& cache, const setup& s, dice& random) {
 
 /// Drives two caches; returns how many provisional rows were accepted.
 std::size_t compare(const setup& s, std::size_t steps, dice& random) {
-  const auto cache = make_cache(s), plain = make_cache(s);
+  setup alone = s;
+  alone.options.threads = nullptr;
+  const auto cache = make_cache(s), plain = make_cache(alone);
   std::size_t total = 0;
   for (std::size_t round = 0; round < steps; ++round) {
     if (cache->room() == 0) break;
@@ -189,8 +191,9 @@ TEST_CASE("a cache that guessed equals one that never did") {
   }
 }
 
-TEST_CASE("a long stream of one final row and a tree, with more splits than one") {
+TEST_CASE("a long stream of trees over several splits, shared by threads") {
   dice random{seed() + 1};
+  weir::thread_pool pool(3);
   for (const policy keeps : {policy::sinks_window, policy::scored})
     for (const bool renumbers : {false, true}) {
       setup s = drawn(random, codec::f16, keeps, renumbers);
@@ -200,6 +203,7 @@ TEST_CASE("a long stream of one final row and a tree, with more splits than one"
       s.options.cadence = 32;
       s.options.max_draft_rows = 24;
       s.options.max_draft_width = 3;
+      s.options.threads = &pool;
       INFO(describe(s));
       REQUIRE(compare(s, 250, random) > 100);
     }
