@@ -1,3 +1,4 @@
+#include <type_traits>
 #include <vector>
 
 #include <weir/kernels/cpu/embed.hpp>
@@ -8,10 +9,11 @@
 TEMPLATE_TEST_CASE("a row of weights comes out as numbers", "", weir_test::native, weir_test::avx2,
                    weir_test::sse2) {
   using weir::weight_type;
-  for (const weight_type type :
-       {weight_type::f32, weight_type::f16, weight_type::bf16, weight_type::q8_0})
-    for (const std::size_t cols : {32, 33, 64, 15}) {
-      if (type == weight_type::q8_0 && cols % 32 != 0) continue;
+  for (const weight_type type : weir_test::all_weight_types)
+    for (const std::size_t cols : {32, 33, 64, 15, 256, 768}) {
+      const std::size_t block = weir::with_element(
+          type, []<class E>(std::type_identity<E>) { return weir::weights_in<E>; });
+      if (cols % block != 0) continue;
       const auto w = weir_test::pack(type, 5, cols, weir_test::random_floats(5 * cols, cols));
       for (std::size_t row = 0; row < 5; ++row) {
         std::vector<float> out(cols), expected(cols);

@@ -44,11 +44,10 @@ std::vector<float> fast(const owned_matrix& w, const std::vector<float>& x, std:
   return y;
 }
 
-constexpr weight_type all_types[] = {weight_type::f32, weight_type::f16, weight_type::bf16,
-                                     weight_type::q8_0};
-
 std::vector<std::size_t> widths(weight_type type) {
-  if (type == weight_type::q8_0) return {0, 32, 64, 96, 288, 1024};
+  if (type == weight_type::q4_k || type == weight_type::q5_k || type == weight_type::q6_k)
+    return {0, 256, 768};
+  if (weir::is_quantized(type)) return {0, 32, 64, 96, 288, 1024};
   return {0, 1, 15, 16, 17, 31, 32, 257};
 }
 
@@ -57,7 +56,7 @@ std::vector<std::size_t> widths(weight_type type) {
 TEMPLATE_TEST_CASE("a product has the bits of the plain one, whatever its shape", "",
                    weir_test::native, weir_test::avx2, weir_test::sse2) {
   weir::executor one;
-  for (const weight_type type : all_types)
+  for (const weight_type type : weir_test::all_weight_types)
     for (const std::size_t cols : widths(type))
       for (const std::size_t outputs : {1, 2, 3, 7, 8, 13, 25, 50}) {
         const auto w = pack(type, outputs, cols, random_floats(outputs * cols, 1 + cols));
@@ -71,7 +70,7 @@ TEMPLATE_TEST_CASE("a product has the bits of the plain one, whatever its shape"
 }
 
 TEST_CASE("a product has the same bits for every number of threads") {
-  for (const weight_type type : all_types) {
+  for (const weight_type type : weir_test::all_weight_types) {
     const std::size_t outputs = 301, cols = 512, rows = 11;
     const auto w = pack(type, outputs, cols, random_floats(outputs * cols, 3));
     const auto x = random_floats(rows * cols, 4);
@@ -85,7 +84,7 @@ TEST_CASE("a product has the same bits for every number of threads") {
 
 TEST_CASE("a row has the same bits alone and among others, across panels of weights") {
   weir::executor one;
-  for (const weight_type type : all_types) {
+  for (const weight_type type : weir_test::all_weight_types) {
     const std::size_t outputs = 100, cols = 4096, rows = 19;
     const auto w = pack(type, outputs, cols, random_floats(outputs * cols, 5));
     const auto x = random_floats(rows * cols, 6);
@@ -101,8 +100,8 @@ TEST_CASE("a row has the same bits alone and among others, across panels of weig
 
 TEST_CASE("weights may lie at any element's address") {
   weir::executor one;
-  for (const weight_type type : all_types) {
-    const std::size_t outputs = 9, cols = 64, rows = 3;
+  for (const weight_type type : weir_test::all_weight_types) {
+    const std::size_t outputs = 9, cols = 256, rows = 3;
     const auto w = pack(type, outputs, cols, random_floats(outputs * cols, 7));
     const auto x = random_floats(rows * cols, 8);
     const std::size_t shift = type == weight_type::f32 ? 4 : 2;
@@ -117,8 +116,8 @@ TEST_CASE("weights may lie at any element's address") {
 
 TEST_CASE("accumulating adds the finished sum once") {
   weir::executor one;
-  for (const weight_type type : all_types) {
-    const std::size_t outputs = 27, cols = 96, rows = 5;
+  for (const weight_type type : weir_test::all_weight_types) {
+    const std::size_t outputs = 27, cols = 256, rows = 5;
     const auto w = pack(type, outputs, cols, random_floats(outputs * cols, 9));
     const auto x = random_floats(rows * cols, 10);
     const auto before = random_floats(rows * outputs, 11);

@@ -320,9 +320,16 @@ TEST_CASE("a type id that is out of range or was removed is refused") {
 
 TEST_CASE("rows that are no whole number of blocks are refused") {
   gguf_builder b = one_tensor();
-  b.tensors[0].type = static_cast<std::uint32_t>(ggml_type::q8_0);
-  b.tensors[0].dims = {33, 32};
-  refused(b, {"byte ", "'weight'", "33", "multiple of 32", "Q8_0"});
+  const auto type = GENERATE(ggml_type::q8_0, ggml_type::q4_0, ggml_type::q4_1, ggml_type::q5_0,
+                             ggml_type::q5_1, ggml_type::q4_k, ggml_type::q5_k, ggml_type::q6_k);
+  const auto& layout = *weir::layout_of(type);
+  b.tensors[0].type = static_cast<std::uint32_t>(type);
+  for (const std::uint64_t cols :
+       {1u, layout.elements - 1, layout.elements + 1, layout.elements * 3 / 2}) {
+    b.tensors[0].dims = {cols, 256};
+    refused(b, {"byte ", "'weight'", std::to_string(cols),
+                "multiple of " + std::to_string(layout.elements), std::string(layout.name)});
+  }
 }
 
 TEST_CASE("an unaligned offset is refused") {

@@ -24,14 +24,20 @@ namespace {
 
 weir::llama_model tiny(ggml_type type, bool tied = true) {
   weir_test::tiny_llama_options o;
-  o.embedding_length = 96;
-  o.feed_forward_length = 160;
-  o.head_count = 6;
+  const bool wide = weir::layout_of(type)->elements == 256;
+  o.embedding_length = wide ? 256 : 96;
+  o.feed_forward_length = wide ? 512 : 160;
+  o.head_count = wide ? 4 : 6;
   o.head_count_kv = 2;
   o.type = type;
   o.tied = tied;
   return weir::llama_model(weir::gguf_file(weir_test::tiny_llama(o).build()));
 }
+
+constexpr ggml_type all_types[] = {ggml_type::float32, ggml_type::float16, ggml_type::bfloat16,
+                                   ggml_type::q8_0,    ggml_type::q4_0,    ggml_type::q4_1,
+                                   ggml_type::q5_0,    ggml_type::q5_1,    ggml_type::q4_k,
+                                   ggml_type::q5_k,    ggml_type::q6_k};
 
 /// The forward pass written to be read, in float64: logits of every token, [token, vocab].
 class reference_pass {
@@ -116,13 +122,12 @@ const auto nothing = [](std::size_t, const float*, const float*, const float*, f
 TEST_CASE("the forward pass gives what float64 gives, for every type of weight") {
   weir::executor one;
   const auto tokens = some_tokens(12);
-  for (const ggml_type type :
-       {ggml_type::float32, ggml_type::float16, ggml_type::bfloat16, ggml_type::q8_0})
+  for (const ggml_type type : all_types)
     for (const bool tied : {true, false}) {
       const auto model = tiny(type, tied);
       const auto logits = all_logits(model, tokens, 5, one);
       reference_pass reference(model);
-      const double bound = type == ggml_type::q8_0 ? 0.1 : 1e-4;
+      const double bound = weir::is_quantized(model.weights.output.type) ? 0.1 : 1e-4;
       for (std::size_t t = 0; t < tokens.size(); ++t) {
         const auto expected = reference.logits(tokens[t]);
         for (std::size_t i = 0; i < expected.size(); ++i)
@@ -134,7 +139,7 @@ TEST_CASE("the forward pass gives what float64 gives, for every type of weight")
 TEST_CASE("logits have the same bits for every chunk size and number of threads") {
   weir::executor one;
   const auto tokens = some_tokens(23);
-  for (const ggml_type type : {ggml_type::float32, ggml_type::float16, ggml_type::q8_0}) {
+  for (const ggml_type type : all_types) {
     const auto model = tiny(type);
     const auto expected = all_logits(model, tokens, 1, one);
     for (const std::size_t chunk : {2, 3, 8, 13, 23})

@@ -274,7 +274,9 @@ TEST_CASE("a matrix of a type that weir cannot use is refused") {
     gguf_builder b = least_llama();
     b.tensor(t.name).type = 28;  // F64
     b.tensor(t.name).data.resize(t.data.size() * 2);
-    weights_refused(b, {"tensor '" + t.name + "'", "type F64", "expected F32, F16, BF16 or Q8_0"});
+    weights_refused(b,
+                    {"tensor '" + t.name + "'", "type F64",
+                     "expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K"});
   }
 }
 

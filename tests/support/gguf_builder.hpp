@@ -18,6 +18,7 @@
 #include <weir/model/ggml_type.hpp>
 #include <weir/model/gguf_value.hpp>
 #include <weir/model/vocabulary.hpp>
+#include "support/packed_weights.hpp"
 
 namespace weir_test {
 
@@ -186,8 +187,8 @@ class gguf_builder {
   }
 };
 
-/// Normally distributed weights of standard deviation `scale`, written in `type`. For Q8_0,
-/// `count` is a multiple of 32.
+/// Normally distributed weights of standard deviation `scale`, written in `type`. `count` is a
+/// multiple of its block.
 inline bytes random_weights(weir::ggml_type type, std::size_t count, float scale,
                             std::mt19937& random) {
   std::normal_distribution<float> normal(0.0f, scale);
@@ -213,8 +214,11 @@ inline bytes random_weights(weir::ggml_type type, std::size_t count, float scale
         }
       }
       break;
-    default:
+    case weir::ggml_type::float32:
       for (const float v : x) w.put(v);
+      break;
+    default:
+      w.put_bytes(encode_packed(static_cast<packing>(type), x));
   }
   w.fields.clear();
   return std::move(w.data);
@@ -288,7 +292,8 @@ struct tiny_llama_options {
   tiny_vocabulary vocabulary = tiny_vocabulary::of_size(320);
 };
 
-/// A complete, valid Llama model with random weights. For Q8_0, the lengths are multiples of 32.
+/// A complete, valid Llama model with random weights. The lengths are multiples of the
+/// block of `type`.
 inline gguf_builder tiny_llama(const tiny_llama_options& o = {}) {
   gguf_builder file;
   file.set("general.architecture", "llama").set("general.name", "tiny");

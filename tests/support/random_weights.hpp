@@ -10,6 +10,7 @@
 #include <weir/core/half.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/kernels/matrix_view.hpp>
+#include "support/packed_weights.hpp"
 
 namespace weir_test {
 
@@ -31,6 +32,18 @@ struct owned_matrix {
   weir::matrix_view view() const { return {type, rows, cols, bytes.data()}; }
 };
 
+/// Every type of weight.
+inline constexpr weir::weight_type all_weight_types[] = {
+    weir::weight_type::f32,  weir::weight_type::f16,  weir::weight_type::bf16,
+    weir::weight_type::q8_0, weir::weight_type::q4_0, weir::weight_type::q4_1,
+    weir::weight_type::q5_0, weir::weight_type::q5_1, weir::weight_type::q4_k,
+    weir::weight_type::q5_k, weir::weight_type::q6_k};
+
+/// Whether `type` is one of those in support/packed_weights.hpp.
+inline bool is_packed(weir::weight_type type) {
+  return weir::is_quantized(type) && type != weir::weight_type::q8_0;
+}
+
 /// Writes `values[rows, cols]` as `type`. Q8_0 as in GGUF files: scale = max|w| / 127 in f16.
 inline owned_matrix pack(weir::weight_type type, std::size_t rows, std::size_t cols,
                          const std::vector<float>& values) {
@@ -38,6 +51,10 @@ inline owned_matrix pack(weir::weight_type type, std::size_t rows, std::size_t c
   const auto put = [&](std::size_t i, auto value) {
     std::memcpy(m.bytes.data() + i * sizeof value, &value, sizeof value);
   };
+  if (is_packed(type)) {
+    m.bytes = encode_packed(static_cast<packing>(type), values);
+    return m;
+  }
   if (type == weir::weight_type::q8_0) {
     for (std::size_t b = 0; b < rows * cols / 32; ++b) {
       float most = 0;
@@ -74,8 +91,9 @@ inline float weight_at(const weir::matrix_view& m, std::size_t row, std::size_t 
       const auto& block = reinterpret_cast<const weir::q8_0_block*>(p)[col / 32];
       return weir::to_float(block.scale) * block.quants[col % 32];
     }
+    default:
+      return packed_weight(static_cast<packing>(m.type), p, col);
   }
-  return 0;
 }
 
 /// Equal bit for bit, so that −0 differs from +0 and a NaN equals itself.

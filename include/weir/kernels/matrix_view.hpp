@@ -3,34 +3,77 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <weir/core/half.hpp>
+#include <weir/kernels/weight_blocks.hpp>
 
 namespace weir {
 
 /// How the numbers of a weight matrix are written. The values are those of GGUF files.
-enum class weight_type : std::uint32_t { f32 = 0, f16 = 1, q8_0 = 8, bf16 = 30 };
-
-/// 32 weights that share one scale: weight i is `scale * quants[i]`. 34 bytes, no padding.
-struct q8_0_block {
-  static constexpr std::size_t size = 32;  ///< weights in one block
-  f16 scale;
-  std::int8_t quants[size];
+enum class weight_type : std::uint32_t {
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q4_1 = 3,
+  q5_0 = 6,
+  q5_1 = 7,
+  q8_0 = 8,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
+  bf16 = 30,
 };
-static_assert(sizeof(q8_0_block) == 34 && alignof(q8_0_block) == 2);
 
-/// Bytes that `cols` weights of one matrix row take. For q8_0, cols is a multiple of 32.
-constexpr std::size_t row_bytes(weight_type type, std::size_t cols) {
+/// Whether products with such weights quantise the activations too.
+constexpr bool is_quantized(weight_type type) {
+  return type != weight_type::f32 && type != weight_type::f16 && type != weight_type::bf16;
+}
+
+/// Returns `f(std::type_identity<Element>{})` for what rows of such weights consist of: a number
+/// or a block.
+template <class F>
+constexpr decltype(auto) with_element(weight_type type, F&& f) {
   switch (type) {
     case weight_type::f32:
-      return cols * sizeof(float);
+      break;
     case weight_type::f16:
-    case weight_type::bf16:
-      return cols * sizeof(f16);
+      return f(std::type_identity<f16>{});
+    case weight_type::q4_0:
+      return f(std::type_identity<q4_0_block>{});
+    case weight_type::q4_1:
+      return f(std::type_identity<q4_1_block>{});
+    case weight_type::q5_0:
+      return f(std::type_identity<q5_0_block>{});
+    case weight_type::q5_1:
+      return f(std::type_identity<q5_1_block>{});
     case weight_type::q8_0:
-      return cols / q8_0_block::size * sizeof(q8_0_block);
+      return f(std::type_identity<q8_0_block>{});
+    case weight_type::q4_k:
+      return f(std::type_identity<q4_k_block>{});
+    case weight_type::q5_k:
+      return f(std::type_identity<q5_k_block>{});
+    case weight_type::q6_k:
+      return f(std::type_identity<q6_k_block>{});
+    case weight_type::bf16:
+      return f(std::type_identity<bf16>{});
   }
-  return 0;
+  return f(std::type_identity<float>{});
+}
+
+/// Weights in one element: 1 for a number.
+template <class Element>
+inline constexpr std::size_t weights_in = 1;
+template <class Element>
+  requires requires { Element::size; }
+inline constexpr std::size_t weights_in<Element> = Element::size;
+
+/// Bytes that `cols` weights of one matrix row take. For quantised types, cols is a multiple of
+/// the block: 256 for q4_k, q5_k and q6_k, else 32.
+constexpr std::size_t row_bytes(weight_type type, std::size_t cols) {
+  return with_element(type, [&]<class Element>(std::type_identity<Element>) {
+    return cols / weights_in<Element> * sizeof(Element);
+  });
 }
 
 /// Borrows `[rows, cols]` weights, row by row without gaps. Row r makes output r of a product.

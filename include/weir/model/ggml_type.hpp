@@ -8,9 +8,21 @@
 
 namespace weir {
 
-/// Type ids as stored in files. weir computes with F32, F16, BF16 and Q8_0; the container may hold
+/// Type ids as stored in files. These are the ones that weir computes with; the container may hold
 /// any other valid one.
-enum class ggml_type : std::uint32_t { float32 = 0, float16 = 1, q8_0 = 8, bfloat16 = 30 };
+enum class ggml_type : std::uint32_t {
+  float32 = 0,
+  float16 = 1,
+  q4_0 = 2,
+  q4_1 = 3,
+  q5_0 = 6,
+  q5_1 = 7,
+  q8_0 = 8,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
+  bfloat16 = 30,
+};
 
 struct ggml_type_layout {
   std::string_view name;       ///< empty for ids that are removed or unknown
@@ -77,8 +89,21 @@ constexpr const ggml_type_layout* layout_of(ggml_type type) {
 
 /// Whether weir can compute with weights of this type.
 constexpr bool is_supported(ggml_type type) {
-  return type == ggml_type::float32 || type == ggml_type::float16 || type == ggml_type::bfloat16 ||
-         type == ggml_type::q8_0;
+  switch (type) {
+    case ggml_type::float32:
+    case ggml_type::float16:
+    case ggml_type::q4_0:
+    case ggml_type::q4_1:
+    case ggml_type::q5_0:
+    case ggml_type::q5_1:
+    case ggml_type::q8_0:
+    case ggml_type::q4_k:
+    case ggml_type::q5_k:
+    case ggml_type::q6_k:
+    case ggml_type::bfloat16:
+      return true;
+  }
+  return false;
 }
 
 }  // namespace weir

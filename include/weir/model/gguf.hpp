@@ -118,9 +118,10 @@ class gguf_file {
 
   /// Throws `error::bad_file` unless weir can compute with `tensor`.
   void require_supported(const gguf_tensor& tensor) const {
-    error::require<error::bad_file>(is_supported(tensor.type), name_, ": tensor '", tensor.name,
-                                    "' has type ", layout_of(tensor.type)->name,
-                                    "; expected F32, F16, BF16 or Q8_0");
+    error::require<error::bad_file>(
+        is_supported(tensor.type), name_, ": tensor '", tensor.name, "' has type ",
+        layout_of(tensor.type)->name,
+        "; expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K");
   }
 
  private:

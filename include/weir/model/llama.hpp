@@ -122,7 +122,7 @@ class llama_pass {
   static std::size_t widest_quantized(const llama_weights& weights) {
     std::size_t most = 0;
     const auto count = [&](const matrix_view& m) {
-      if (m.type == weight_type::q8_0) most = std::max(most, m.cols);
+      if (is_quantized(m.type)) most = std::max(most, m.cols);
     };
     count(weights.output);
     for (const llama_layer_weights& w : weights.layers)

@@ -56,14 +56,30 @@ struct eight_dots {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 
-  /// Lane j of the result is the sum of all lanes of d[j].
-  static __m256i sum_each(const __m256i (&d)[8]) {
+  /// The same for codes in 0 … 127 as they are, without a bias.
+  static __m256i dot_4_codes(__m256i sum, __m256i codes, __m256i x) {
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    if constexpr (vnni) return _mm256_dpbusd_epi32(sum, codes, x);
+#endif
+    const __m256i pairs = _mm256_maddubs_epi16(codes, x);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+
+  /// Lane j of `first` is the sum of lanes 0 … 3 of d[j], of `second` that of lanes 4 … 7.
+  static void sum_halves(const __m256i (&d)[8], __m256i& first, __m256i& second) {
     const __m256i low =
         _mm256_hadd_epi32(_mm256_hadd_epi32(d[0], d[1]), _mm256_hadd_epi32(d[2], d[3]));
     const __m256i high =
         _mm256_hadd_epi32(_mm256_hadd_epi32(d[4], d[5]), _mm256_hadd_epi32(d[6], d[7]));
-    return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
-                            _mm256_permute2x128_si256(low, high, 0x31));
+    first = _mm256_permute2x128_si256(low, high, 0x20);
+    second = _mm256_permute2x128_si256(low, high, 0x31);
+  }
+
+  /// Lane j of the result is the sum of all lanes of d[j].
+  static __m256i sum_each(const __m256i (&d)[8]) {
+    __m256i first, second;
+    sum_halves(d, first, second);
+    return _mm256_add_epi32(first, second);
   }
 
   /// Turns eight rows of eight 32-bit numbers into eight columns.

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <type_traits>
 
-#include <weir/core/half.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/cpu/matmul_float.hpp>
+#include <weir/kernels/cpu/matmul_packed.hpp>
 #include <weir/kernels/cpu/matmul_q8_0.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/quantized_rows.hpp>
@@ -20,7 +21,7 @@ namespace detail {
 template <class A>
 void matmul(const matrix_view& w, const float* x, std::size_t rows, float* y,
             const quantized_rows& scratch, executor& threads, bool add) {
-  if (w.type == weight_type::q8_0) {
+  if (is_quantized(w.type)) {
     scratch.require_room(rows, w.cols);
     threads.for_range(rows, rows * w.cols, [&](std::size_t first, std::size_t last) {
       for (std::size_t row = first; row < last; ++row)
@@ -32,21 +33,15 @@ void matmul(const matrix_view& w, const float* x, std::size_t rows, float* y,
   const std::size_t units = (w.rows + unit - 1) / unit;
   threads.for_range(units, rows * w.rows * w.cols, [&](std::size_t first, std::size_t last) {
     const std::size_t from = first * unit, outputs = std::min(last * unit, w.rows) - from;
-    const auto as_floats = [&]<class Weight>(const Weight* weights) {
-      float_product<A>(weights, w.cols, x, rows, y + from, outputs, w.rows, add);
-    };
-    const std::byte* const weights = w.row(from);
-    switch (w.type) {
-      case weight_type::f32:
-        return as_floats(reinterpret_cast<const float*>(weights));
-      case weight_type::f16:
-        return as_floats(reinterpret_cast<const f16*>(weights));
-      case weight_type::bf16:
-        return as_floats(reinterpret_cast<const bf16*>(weights));
-      case weight_type::q8_0:
-        return q8_0_product<A>(reinterpret_cast<const q8_0_block*>(weights), w.cols, scratch, rows,
-                               y + from, outputs, w.rows, add);
-    }
+    with_element(w.type, [&]<class Element>(std::type_identity<Element>) {
+      const auto* const weights = reinterpret_cast<const Element*>(w.row(from));
+      if constexpr (weights_in<Element> == 1)
+        float_product<A>(weights, w.cols, x, rows, y + from, outputs, w.rows, add);
+      else if constexpr (std::is_same_v<Element, q8_0_block>)
+        q8_0_product<A>(weights, w.cols, scratch, rows, y + from, outputs, w.rows, add);
+      else
+        packed_product<A>(weights, w.cols, scratch, rows, y + from, outputs, w.rows, add);
+    });
   });
 }
 

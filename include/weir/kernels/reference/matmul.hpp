@@ -4,10 +4,12 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <weir/core/half.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/quantized_rows.hpp>
+#include <weir/kernels/weight_parts.hpp>
 #include <weir/simd/simd.hpp>
 
 namespace weir::reference {
@@ -36,32 +38,45 @@ inline float dot(const q8_0_block* w, const std::int8_t* quants, const float* sc
   return sum;
 }
 
+/// The same of packed weights. Where they have an offset, a second fused multiply-add follows for
+/// each part of 32.
+template <class Block>
+float dot(const Block* w, const std::int8_t* quants, const float* scales, const std::int32_t* sums,
+          std::size_t cols) {
+  constexpr std::size_t parts = Block::size / quantized_rows::block;
+  float sum = 0;
+  for (std::size_t p = 0; p < cols / quantized_rows::block; ++p) {
+    const Block& block = w[p / parts];
+    std::int8_t codes[quantized_rows::block];
+    unpack(block, p % parts, codes);
+    const std::int32_t exact =
+        dot_part(block, p % parts, codes, quants + p * quantized_rows::block);
+    sum = std::fma(static_cast<float>(exact), scale_of(block, p % parts) * scales[p], sum);
+    if constexpr (Block::has_offset)
+      sum = std::fma(static_cast<float>(sums[p]), offset_of(block, p % parts) * scales[p], sum);
+  }
+  return sum;
+}
+
 /// y[row, output] = Σ_k w[output, k] · x[row, k]. x is [rows, w.cols], y is [rows, w.rows].
 /// `scratch` has room for one row where the weights are quantised.
 inline void matmul(const matrix_view& w, const float* x, std::size_t rows, float* y,
                    const quantized_rows& scratch) {
   for (std::size_t row = 0; row < rows; ++row) {
     const float* const in = x + row * w.cols;
-    if (w.type == weight_type::q8_0) quantize_row(in, w.cols, 0, scratch);
-    for (std::size_t output = 0; output < w.rows; ++output) {
-      const std::byte* const weights = w.row(output);
-      float& out = y[row * w.rows + output];
-      switch (w.type) {
-        case weight_type::f32:
-          out = dot(reinterpret_cast<const float*>(weights), in, w.cols);
-          break;
-        case weight_type::f16:
-          out = dot(reinterpret_cast<const f16*>(weights), in, w.cols);
-          break;
-        case weight_type::bf16:
-          out = dot(reinterpret_cast<const bf16*>(weights), in, w.cols);
-          break;
-        case weight_type::q8_0:
-          out = dot(reinterpret_cast<const q8_0_block*>(weights), scratch.quants.data(),
-                    scratch.scales.data(), w.cols);
-          break;
-      }
-    }
+    if (is_quantized(w.type)) quantize_row(in, w.cols, 0, scratch);
+    for (std::size_t output = 0; output < w.rows; ++output)
+      y[row * w.rows + output] =
+          with_element(w.type, [&]<class Element>(std::type_identity<Element>) {
+            const auto* const weights = reinterpret_cast<const Element*>(w.row(output));
+            if constexpr (weights_in<Element> == 1)
+              return dot(weights, in, w.cols);
+            else if constexpr (std::is_same_v<Element, q8_0_block>)
+              return dot(weights, scratch.quants.data(), scratch.scales.data(), w.cols);
+            else
+              return dot(weights, scratch.quants.data(), scratch.scales.data(), scratch.sums.data(),
+                         w.cols);
+          });
   }
 }
 

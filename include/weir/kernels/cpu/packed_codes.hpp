@@ -1,0 +1,182 @@
+// Packed weights in registers: the codes of one part, and the scales of eight blocks side by side.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <weir/kernels/weight_blocks.hpp>
+#include <weir/simd/simd.hpp>
+
+#if defined(__AVX2__) && defined(__F16C__)
+
+namespace weir::detail {
+
+// ---- the 32 codes of a part, bias not taken off ------------------------------------------------
+
+inline __m256i load_256(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+
+/// 16 bytes: their lower halves, then their upper ones.
+inline __m256i nibbles_of_16(const std::uint8_t* p) {
+  const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m256i wide =
+      _mm256_inserti128_si256(_mm256_castsi128_si256(both), _mm_srli_epi16(both, 4), 1);
+  return _mm256_and_si256(wide, _mm256_set1_epi8(15));
+}
+
+/// The lower halves of 32 bytes, or the upper ones.
+inline __m256i nibbles_of_32(const std::uint8_t* p, bool upper) {
+  const __m256i both = load_256(p);
+  return _mm256_and_si256(upper ? _mm256_srli_epi16(both, 4) : both, _mm256_set1_epi8(15));
+}
+
+/// Byte i is 16 where bit i of the 32 is set.
+inline __m256i fifth_bits(const std::uint8_t* p) {
+  std::int32_t bits;
+  std::memcpy(&bits, p, sizeof bits);
+  const __m256i byte_of =
+      _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i bit_of = _mm256_set1_epi64x(static_cast<std::int64_t>(0x8040201008040201u));
+  const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits), byte_of);
+  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit_of), bit_of);
+  return _mm256_and_si256(set, _mm256_set1_epi8(16));
+}
+
+inline __m256i load_codes(const q4_0_block& w, std::size_t) { return nibbles_of_16(w.low); }
+inline __m256i load_codes(const q4_1_block& w, std::size_t) { return nibbles_of_16(w.low); }
+inline __m256i load_codes(const q5_0_block& w, std::size_t) {
+  return _mm256_or_si256(nibbles_of_16(w.low), fifth_bits(w.high));
+}
+inline __m256i load_codes(const q5_1_block& w, std::size_t) {
+  return _mm256_or_si256(nibbles_of_16(w.low), fifth_bits(w.high));
+}
+inline __m256i load_codes(const q4_k_block& w, std::size_t part) {
+  return nibbles_of_32(w.low + part / 2 * 32, part % 2 != 0);
+}
+inline __m256i load_codes(const q5_k_block& w, std::size_t part) {
+  const __m256i bit = _mm256_set1_epi8(static_cast<char>(1u << part));
+  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(load_256(w.high), bit), bit);
+  return _mm256_or_si256(nibbles_of_32(w.low + part / 2 * 32, part % 2 != 0),
+                         _mm256_and_si256(set, _mm256_set1_epi8(16)));
+}
+inline __m256i load_codes(const q6_k_block& w, std::size_t part) {
+  const std::size_t half = part / 4, quarter = part % 4;
+  const __m256i low = nibbles_of_32(w.low + 64 * half + 32 * (quarter % 2), quarter >= 2);
+  const __m256i shifted =
+      _mm256_srli_epi16(load_256(w.high + 32 * half), 2 * static_cast<int>(quarter));
+  const __m256i two = _mm256_and_si256(shifted, _mm256_set1_epi8(3));
+  return _mm256_or_si256(low, _mm256_slli_epi16(two, 4));
+}
+
+// ---- the scales of one block in each of eight weight rows, a row in each lane ------------------
+
+/// Eight f16 that `get(row)` returns, as f32.
+template <class Get>
+__m256 eight_halves(const Get& get) {
+  const auto bits = [&](std::size_t row) { return static_cast<short>(get(row).bits); };
+  return _mm256_cvtph_ps(
+      _mm_setr_epi16(bits(0), bits(1), bits(2), bits(3), bits(4), bits(5), bits(6), bits(7)));
+}
+
+/// 16 bytes at each of eight addresses: out[j] has the j-th four bytes of row r in lane r.
+template <class Address>
+void eight_columns(const Address& address, __m256i (&out)[4]) {
+  __m256i both[4];
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < 4; ++i)
+    both[i] = _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(address(i)))),
+        _mm_loadu_si128(static_cast<const __m128i*>(address(i + 4))), 1);
+  const __m256i a = _mm256_unpacklo_epi32(both[0], both[1]);
+  const __m256i b = _mm256_unpackhi_epi32(both[0], both[1]);
+  const __m256i c = _mm256_unpacklo_epi32(both[2], both[3]);
+  const __m256i d = _mm256_unpackhi_epi32(both[2], both[3]);
+  out[0] = _mm256_unpacklo_epi64(a, c);
+  out[1] = _mm256_unpackhi_epi64(a, c);
+  out[2] = _mm256_unpacklo_epi64(b, d);
+  out[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+/// `w` is the block of the first row; those of the others lie `stride` blocks apart.
+template <class Block>
+class eight_scales_of {
+ public:
+  eight_scales_of(const Block* w, std::size_t stride)
+      : scale_(eight_halves([&](std::size_t row) { return w[row * stride].scale; })) {
+    if constexpr (Block::has_offset)
+      offset_ = eight_halves([&](std::size_t row) { return w[row * stride].offset; });
+  }
+  __m256 scale(std::size_t) const { return scale_; }
+  __m256 offset(std::size_t) const { return offset_; }
+
+ private:
+  __m256 scale_, offset_;
+};
+
+template <class Block>
+  requires requires { Block::part_scales; }
+class eight_scales_of<Block> {
+ public:
+  eight_scales_of(const Block* w, std::size_t stride) {
+    __m256i column[4];
+    eight_columns([&](std::size_t row) { return static_cast<const void*>(w + row * stride); },
+                  column);
+    // Scale and offset of a block are the halves of its first four bytes.
+    const __m256i low = _mm256_and_si256(column[0], _mm256_set1_epi32(0xFFFF));
+    const __m256i packed =
+        _mm256_permute4x64_epi64(_mm256_packus_epi32(low, _mm256_srli_epi32(column[0], 16)), 0xD8);
+    scale_ = _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
+    offset_ = _mm256_cvtph_ps(_mm256_extracti128_si256(packed, 1));
+    const auto joined = [](__m256i four_bits, __m256i upper_two) {
+      const __m256i upper =
+          _mm256_and_si256(_mm256_srli_epi32(upper_two, 2), _mm256_set1_epi8(0x30));
+      return _mm256_or_si256(_mm256_and_si256(four_bits, _mm256_set1_epi8(15)), upper);
+    };
+    scales_[0] = _mm256_and_si256(column[1], _mm256_set1_epi8(63));
+    offsets_[0] = _mm256_and_si256(column[2], _mm256_set1_epi8(63));
+    scales_[1] = joined(column[3], column[1]);
+    offsets_[1] = joined(_mm256_srli_epi32(column[3], 4), column[2]);
+  }
+  __m256 scale(std::size_t part) const {
+    return _mm256_mul_ps(scale_, _mm256_cvtepi32_ps(byte_of(scales_, part)));
+  }
+  __m256 offset(std::size_t part) const {
+    const __m256i negative = _mm256_sub_epi32(_mm256_setzero_si256(), byte_of(offsets_, part));
+    return _mm256_mul_ps(offset_, _mm256_cvtepi32_ps(negative));
+  }
+
+ private:
+  static __m256i byte_of(const __m256i (&eight)[2], std::size_t part) {
+    const __m256i shifted = _mm256_srli_epi32(eight[part / 4], 8 * static_cast<int>(part % 4));
+    return _mm256_and_si256(shifted, _mm256_set1_epi32(0xFF));
+  }
+
+  __m256 scale_, offset_;
+  __m256i scales_[2], offsets_[2];
+};
+
+template <>
+class eight_scales_of<q6_k_block> {
+ public:
+  eight_scales_of(const q6_k_block* w, std::size_t stride)
+      : scale_(eight_halves([&](std::size_t row) { return w[row * stride].scale; })) {
+    eight_columns([&](std::size_t row) { return static_cast<const void*>(w[row * stride].step); },
+                  steps_);
+  }
+  __m256 scale(std::size_t) const { return scale_; }
+  /// Of the 16 weights from 16 · i on.
+  __m256i step(std::size_t i) const {
+    const __m256i top = _mm256_slli_epi32(steps_[i / 4], 24 - 8 * static_cast<int>(i % 4));
+    return _mm256_srai_epi32(top, 24);
+  }
+
+ private:
+  __m256 scale_;
+  __m256i steps_[4];
+};
+
+}  // namespace weir::detail
+
+#endif
