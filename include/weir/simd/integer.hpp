@@ -65,21 +65,26 @@ struct eight_dots {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 
-  /// Lane j of `first` is the sum of lanes 0 … 3 of d[j], of `second` that of lanes 4 … 7.
-  static void sum_halves(const __m256i (&d)[8], __m256i& first, __m256i& second) {
+  /// Lane j of the result is the sum of all lanes of d[j].
+  static __m256i sum_each(const __m256i (&d)[8]) {
     const __m256i low =
         _mm256_hadd_epi32(_mm256_hadd_epi32(d[0], d[1]), _mm256_hadd_epi32(d[2], d[3]));
     const __m256i high =
         _mm256_hadd_epi32(_mm256_hadd_epi32(d[4], d[5]), _mm256_hadd_epi32(d[6], d[7]));
-    first = _mm256_permute2x128_si256(low, high, 0x20);
-    second = _mm256_permute2x128_si256(low, high, 0x31);
+    return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
+                            _mm256_permute2x128_si256(low, high, 0x31));
   }
 
-  /// Lane j of the result is the sum of all lanes of d[j].
-  static __m256i sum_each(const __m256i (&d)[8]) {
-    __m256i first, second;
-    sum_halves(d, first, second);
-    return _mm256_add_epi32(first, second);
+  /// Lane j of `first` is the sum of lanes 0 … 3 of d[j], of `second` that of lanes 4 … 7. The sum
+  /// of any two neighbours lies within ±2^15.
+  static void sum_small_halves(const __m256i (&d)[8], __m256i& first, __m256i& second) {
+    const auto add = [](__m256i a, __m256i b) {
+      return _mm256_madd_epi16(_mm256_packs_epi32(a, b), _mm256_set1_epi16(1));
+    };
+    const __m256i low = add(add(d[0], d[1]), add(d[2], d[3]));
+    const __m256i high = add(add(d[4], d[5]), add(d[6], d[7]));
+    first = _mm256_permute2x128_si256(low, high, 0x20);
+    second = _mm256_permute2x128_si256(low, high, 0x31);
   }
 
   /// Turns eight rows of eight 32-bit numbers into eight columns.

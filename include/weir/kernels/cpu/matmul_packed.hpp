@@ -10,6 +10,7 @@
 
 #include <weir/core/arena.hpp>
 #include <weir/kernels/cpu/packed_codes.hpp>
+#include <weir/kernels/cpu/packed_row.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/kernels/weight_parts.hpp>
 #include <weir/simd/integer.hpp>
@@ -49,6 +50,37 @@ void packed_output(const Block* w, std::size_t cols, const quantized_rows& x, st
 
 #if defined(__AVX2__) && defined(__F16C__)
 
+/// Whether one row of activations goes through kernels/cpu/packed_row.hpp.
+template <class A>
+inline constexpr bool has_packed_row =
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+    simd::lanes<A> == 16;
+#else
+    false;
+#endif
+
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+
+/// Σ step · (code − bias) · x of part `part` in eight weight rows.
+template <class Block>
+[[gnu::always_inline]] inline __m256i row_exact(const Block* w, std::size_t stride,
+                                                const eight_scales_of<Block>& scales,
+                                                std::size_t part, const std::int8_t* x) {
+  const auto sums = row_sums(w, stride, part, x);
+  if constexpr (Block::size == 32) {
+    return sums;
+  } else {
+    __m256i first = _mm512_castsi512_si256(sums), second = _mm512_extracti64x4_epi64(sums, 1);
+    if constexpr (Block::steps == 2) {
+      first = _mm256_mullo_epi32(first, scales.step(2 * part));
+      second = _mm256_mullo_epi32(second, scales.step(2 * part + 1));
+    }
+    return _mm256_add_epi32(first, second);
+  }
+}
+
+#endif
+
 /// Σ step · (code − bias) · x of part `part` in eight weight rows. Where Rows > 1, codes are
 /// transposed.
 template <class A, std::size_t Rows, class Block>
@@ -84,7 +116,7 @@ __m256i eight_exact(const __m256i (&codes)[8], const eight_scales_of<Block>& sca
     __m256i each[8];
 #pragma GCC unroll 8
     for (std::size_t o = 0; o < 8; ++o) each[o] = dots::dot_4_codes(start, codes[o], all);
-    dots::sum_halves(each, first, second);
+    dots::sum_small_halves(each, first, second);
   }
   if constexpr (Block::steps == 2) {
     first = _mm256_mullo_epi32(first, scales.step(2 * part));
@@ -99,6 +131,7 @@ void packed_tile(const Block* w, std::size_t blocks, const quantized_rows& x, st
                  float* y, std::size_t stride, bool add) {
   using eight = xsimd::avx2;
   constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
+  constexpr bool row_only = Rows == 1 && has_packed_row<A>;
   simd::floats<eight> sum[Rows];
   for (std::size_t row = 0; row < Rows; ++row) sum[row] = simd::broadcast<eight>(0.0f);
 
@@ -110,10 +143,11 @@ void packed_tile(const Block* w, std::size_t blocks, const quantized_rows& x, st
 #pragma GCC unroll 8
       for (std::size_t o = 0; o < 8; ++o) {
         const Block& block = w[o * blocks + b];
-        codes[o] = load_codes(block, part);
-        // Eight short streams defeat the processor's own prefetching: name the next tile's lines.
-        if (from == 0 && part * cache_line < sizeof block)
-          simd::prefetch(&block, 8 * blocks * sizeof block + part * cache_line);
+        if constexpr (!row_only) codes[o] = load_codes(block, part);
+        // Eight short streams defeat the processor's own prefetching: name the next tile's lines,
+        // a large block's one by one.
+        if (from == 0 && part % 2 == 0 && part / 2 * cache_line < sizeof block)
+          simd::prefetch(&block, 8 * blocks * sizeof block + part / 2 * cache_line);
       }
       if constexpr (Rows > 1) simd::eight_dots<A>::transpose(codes);
       const simd::floats<eight> scale(scales.scale(part));
@@ -121,8 +155,11 @@ void packed_tile(const Block* w, std::size_t blocks, const quantized_rows& x, st
       for (std::size_t row = 0; row < Rows; ++row) {
         const std::size_t at = ((from + row) * blocks + b) * parts + part;
         const simd::floats<eight> unit = simd::broadcast<eight>(x.scales[at]);
-        const __m256i exact =
-            eight_exact<A, Rows>(codes, scales, part, &x.quants[at * width], x.sums[at]);
+        __m256i exact;
+        if constexpr (row_only)
+          exact = row_exact(w + b, blocks, scales, part, &x.quants[at * width]);
+        else
+          exact = eight_exact<A, Rows>(codes, scales, part, &x.quants[at * width], x.sums[at]);
         sum[row] = simd::fma<eight>(simd::floats<eight>(_mm256_cvtepi32_ps(exact)), scale * unit,
                                     sum[row]);
         if constexpr (Block::has_offset)
