@@ -190,6 +190,7 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
         for (; row + Rows <= rows; row += Rows)
           packed_tile<A, Rows>(w + o * blocks, blocks, x, row, y + row * stride + o, stride, add);
       };
+      if constexpr (simd::lanes<A> == 16) take.template operator()<8>();
       take.template operator()<4>();
       take.template operator()<2>();
       take.template operator()<1>();
