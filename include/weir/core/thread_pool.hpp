@@ -5,10 +5,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
 
@@ -56,6 +58,7 @@ class thread_pool final : public executor {
   explicit thread_pool(unsigned width = 0) {
     if (width == 0) width = std::max(1u, std::thread::hardware_concurrency());
     error::require<error::bad_config>(width <= 1024, "threads: ", width, " (expected 1 to 1024)");
+    claims_ = std::make_unique<claim[]>(width);
     workers_.reserve(width - 1);
     try {
       for (unsigned part = 1; part < width; ++part)
@@ -71,19 +74,38 @@ class thread_pool final : public executor {
 
   unsigned width() const override { return static_cast<unsigned>(workers_.size()) + 1; }
 
-  /// `part` must not throw.
+  /// `part` must not throw. A part whose thread has not woken by the time the calling thread is
+  /// through with its own is done by the calling thread: on a busy machine nobody waits for a
+  /// thread that is not running.
   void run(function_ref<void(unsigned)> part) override {
     if (workers_.empty()) return part(0);
+    const unsigned parts = width();
     job_ = &part;
-    pending_.store(static_cast<std::uint32_t>(workers_.size()), std::memory_order_relaxed);
-    round_.fetch_add(1, std::memory_order_release);
+    pending_.store(parts - 1, std::memory_order_relaxed);
+    const std::uint32_t round = round_.fetch_add(1, std::memory_order_release) + 1;
     round_.notify_all();
     part(0);
+    for (unsigned i = 1; i < parts; ++i)
+      if (take(i, round)) {
+        part(i);
+        pending_.fetch_sub(1, std::memory_order_relaxed);
+      }
     wait_while(pending_, [](std::uint32_t left) { return left != 0; });
   }
 
  private:
   static constexpr int spins = 2000;
+
+  /// The last round whose part somebody took on; a cache line each.
+  struct alignas(cache_line) claim {
+    std::atomic<std::uint32_t> round{0};
+  };
+
+  /// True for exactly one caller a round and part. Whoever comes late, in a later round, fails.
+  bool take(unsigned part, std::uint32_t round) {
+    std::uint32_t before = round - 1;
+    return claims_[part].round.compare_exchange_strong(before, round, std::memory_order_acq_rel);
+  }
 
   void stop() {
     stopping_ = true;
@@ -112,15 +134,17 @@ class thread_pool final : public executor {
     for (;;) {
       done = wait_while(round_, [done](std::uint32_t round) { return round == done; });
       if (stopping_) return;
+      if (!take(part, done)) continue;
       (*job_)(part);
       if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
     }
   }
 
-  alignas(64) std::atomic<std::uint32_t> round_{0};
-  alignas(64) std::atomic<std::uint32_t> pending_{0};
+  alignas(cache_line) std::atomic<std::uint32_t> round_{0};
+  alignas(cache_line) std::atomic<std::uint32_t> pending_{0};
   const function_ref<void(unsigned)>* job_ = nullptr;
   std::atomic<bool> stopping_{false};
+  std::unique_ptr<claim[]> claims_;  // [part]
   std::vector<std::thread> workers_;
 };
 
