@@ -11,47 +11,27 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <span>
-#include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/cache_reports.hpp>
+#include <weir/cache/cache_step.hpp>
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/kv_store.hpp>
+#include <weir/cache/legal_cache.hpp>
 #include <weir/cache/position/positions.hpp>
 #include <weir/cache/positional_keeper.hpp>
 #include <weir/cache/refused_cache.hpp>
+#include <weir/cache/rotations.hpp>
 #include <weir/cache/scored_keeper.hpp>
 #include <weir/core/exact_arithmetic.hpp>
 #include <weir/kernels/cpu/rope.hpp>
 
 namespace weir {
-
-/// Policies that can work together.
-template <class Codec, class Keep, class Positions>
-concept legal_cache = kv_codec<Codec> && legal_keep<Keep> && position_policy<Positions>;
-
-namespace detail {
-
-/// Says what is wrong, in a class of its own: one that fails an assertion is of no further use, and
-/// its users would be told so line by line.
-template <class Codec, class Keep, class Positions>
-struct refusal {
-  static_assert(kv_codec<Codec>,
-                "weir: the first parameter of kv_cache is a codec: f32, f16 or bf16");
-  static_assert(is_keep<Keep>,
-                "weir: the second parameter of kv_cache says what stays: keep_all or keep<...>");
-  static_assert(sizeof(Keep) > 0);  // has keep<...> say what is wrong with its members
-  static_assert(position_policy<Positions>,
-                "weir: the third parameter of kv_cache is positions::original or "
-                "positions::within_cache");
-};
-
-}  // namespace detail
 
 /// Illegal combinations: one sentence, and members that accept what a cache accepts, so that the
 /// sentence is all the compiler has to say.
@@ -76,29 +56,29 @@ class kv_cache<Codec, Keep, Positions, Arch> {
     arena_plan plan;
     keeper_type keeper;
     kv_store<Codec, Arch> store;
-    std::size_t segment_rows, pairs;
-    arena_plan::block<float> query, row_cos, row_sin, rank_cos, rank_sin, sink_cos, sink_sin;
+    rotations turns;
+    std::size_t segment_rows;
+    arena_plan::block<float> query;
 
     parts(const kv_shape& shape, const Keep& keep, const cache_options& options)
         : keeper((require_exact_arithmetic(), validate(shape), validate(options), plan), shape,
                  keep, options),
-          store(plan, shape, keeper.physical_tiles(), keeper.most_splits()) {
+          store(plan, shape, keeper.physical_tiles(), keeper.most_splits()),
+          turns(plan, shape.rope, options.max_rows, ranks()) {
       if (Positions::renumbers)
         error::require<error::bad_config>(
             shape.rope.dims > 0,
             "positions::within_cache: the model rotates its queries and keys itself "
             "(expected unrotated ones and kv_shape.rope.dims > 0)");
       segment_rows = std::max(std::min(options.max_rows, tile_lanes), options.max_draft_rows);
-      pairs = shape.rope.dims / 2;
       query = plan.reserve<float>(query_variants * segment_rows * shape.q_heads * shape.head_dim);
-      row_cos = plan.reserve<float>(options.max_rows * shape.rope.dims);
-      row_sin = plan.reserve<float>(options.max_rows * shape.rope.dims);
-      sink_cos = plan.reserve<float>(shape.rope.dims);
-      sink_sin = plan.reserve<float>(shape.rope.dims);
-      if constexpr (!keeper_type::stores_rotated_keys) {
-        rank_cos = plan.reserve<float>(pairs * keeper.ranks());
-        rank_sin = plan.reserve<float>(pairs * keeper.ranks());
-      }
+    }
+
+    std::size_t ranks() const {
+      if constexpr (keeper_type::stores_rotated_keys)
+        return 0;
+      else
+        return keeper.ranks();
     }
   };
 
@@ -113,68 +93,15 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   /// Allocates everything the cache will ever hold. Throws error::bad_config on settings that do
   /// not fit together, std::bad_alloc if there is not enough memory.
   kv_cache(const kv_shape& shape, Keep keep, const cache_options& options = {})
-      : shape_(shape),
-        options_(options),
-        parts_(shape, keep, options),
-        memory_(parts_.plan),
-        angles_(shape.rope) {
+      : shape_(shape), options_(options), parts_(shape, keep, options), memory_(parts_.plan) {
     parts_.keeper.bind(memory_);
     parts_.store.bind(memory_);
-    if (Positions::renumbers && keeper_type::stores_rotated_keys)
-      angles_.factors(position{keeper().sink_query_position()}, at(parts_.sink_cos),
-                      at(parts_.sink_sin));
-    if constexpr (!keeper_type::stores_rotated_keys) {
-      const std::size_t ranks = keeper().ranks();
-      for (std::size_t i = 0; i < parts_.pairs; ++i)
-        for (std::size_t r = 0; r < ranks; ++r)
-          std::tie(at(parts_.rank_cos)[i * ranks + r], at(parts_.rank_sin)[i * ranks + r]) =
-              angles_.cos_sin(i, position{r});
-    }
+    parts_.turns.bind(memory_, position{keeper().sink_query_position()});
   }
 
   kv_cache(kv_cache&&) = delete;  // an open step points at its cache
 
-  /// An open step. Closing it without commit takes its provisional rows back.
-  class step {
-   public:
-    step(step&& other) noexcept : cache_(std::exchange(other.cache_, nullptr)) {}
-    step& operator=(step&&) = delete;
-    ~step() { rollback(); }
-
-    /// Attention of every row in one layer; layers come in rising order, each once.
-    /// `q` and `out`: `[row, q_head, head_dim]`; `k` and `v`: `[row, kv_head, head_dim]`; q and k
-    /// unrotated, unless kv_shape.rope.dims is 0. Throws error::bad_input on a span of another
-    /// size, error::bad_call on a layer out of turn; then nothing has changed.
-    void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
-                std::span<const float> v, std::span<float> out) {
-      error::require<error::bad_call>(cache_ != nullptr, "attend: the step is closed");
-      cache_->attend(layer, q, k, v, out);
-    }
-
-    /// Makes the final rows and the provisional rows of `path` (row numbers, each the parent of
-    /// the next) part of the stream, takes the others back, and closes the step. Every layer must
-    /// have attended. O(layers · path) copies at most.
-    commit_report commit(std::span<const std::size_t> path) {
-      error::require<error::bad_call>(cache_ != nullptr, "commit: the step is closed");
-      const commit_report report = cache_->commit(path);
-      cache_ = nullptr;
-      return report;
-    }
-    commit_report commit(std::initializer_list<std::size_t> path = {}) {
-      return commit(std::span(path.begin(), path.size()));
-    }
-
-    /// Takes the provisional rows back and closes the step. A step whose final rows have been
-    /// attended in some layer cannot be undone: the stream then refuses everything but `reset`.
-    void rollback() {
-      if (cache_ != nullptr) std::exchange(cache_, nullptr)->abandon();
-    }
-
-   private:
-    friend kv_cache;
-    explicit step(kv_cache& cache) : cache_(&cache) {}
-    kv_cache* cache_;
-  };
+  using step = cache_step<kv_cache>;
 
   /// Opens a step of `rows`. Throws error::bad_input if they are no chain and tree, or do not fit
   /// `room` and `draft_room`; error::bad_call while another step is open or the stream is broken.
@@ -190,10 +117,8 @@ class kv_cache<Codec, Keep, Positions, Arch> {
     require<bad_input>(rows_.finals() + rows_.deepest() <= room(),
                        "step: ", rows_.finals() + rows_.deepest(),
                        " more tokens than fit (room for ", room(), "; keep_all evicts nothing)");
-    for (std::size_t r = 0; r < rows_.size(); ++r) {
-      const position p{length() + rows_.offset(r)};
-      angles_.factors(p, row_cos(r), row_sin(r));
-    }
+    for (std::size_t r = 0; r < rows_.size(); ++r)
+      parts_.turns.set_row(r, position{length() + rows_.offset(r)});
     keeper().begin(rows_);
     next_layer_ = 0;
     open_ = true;
@@ -259,13 +184,11 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   }
 
  private:
+  friend step;
+
   keeper_type& keeper() { return parts_.keeper; }
   const keeper_type& keeper() const { return parts_.keeper; }
   executor& threads() { return options_.threads != nullptr ? *options_.threads : serial_; }
-
-  float* at(arena_plan::block<float> b) const { return memory_[b].data(); }
-  float* row_cos(std::size_t r) const { return at(parts_.row_cos) + r * shape_.rope.dims; }
-  float* row_sin(std::size_t r) const { return at(parts_.row_sin) + r * shape_.rope.dims; }
 
   void require_usable(const char* call) const {
     using error::bad_call, error::require;
@@ -324,50 +247,50 @@ class kv_cache<Codec, Keep, Positions, Arch> {
     ++stats_.boundaries;
   }
 
+  /// Stores row r's key and value for one KV head, and writes the rotated and scaled queries that
+  /// share it to `query` `[q_head, head_dim]`, the sinks' variant `variant_stride` behind.
+  void store_row(std::size_t layer, std::size_t head, std::size_t r, const float* q, const float* k,
+                 const float* v, float* query, std::size_t variant_stride, bool two_variants) {
+    const std::size_t dim = shape_.head_dim, group = shape_.group();
+    const std::size_t unit = layer * shape_.kv_heads + head;
+    const float scale = shape_.score_scale();
+    const float* key = k + (r * shape_.kv_heads + head) * dim;
+    float rotated[max_head_dim], scratch[2 * max_head_dim];
+    rotations::factors turn = parts_.turns.row(r);
+    if constexpr (keeper_type::stores_rotated_keys) {
+      cpu::rotate<Arch>(shape_.rope, key, rotated, dim, turn.cos, turn.sin);
+      key = rotated;
+    } else if constexpr (Positions::renumbers) {  // the rank among the entries this head kept
+      turn = parts_.turns.rank(keeper().query_position(unit, rows_, r), scratch);
+    }
+    parts_.store.write(layer, head, keeper().place(unit, rows_, r), key,
+                       v + (r * shape_.kv_heads + head) * dim);
+    for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
+      const float* from = q + (r * shape_.q_heads + q_head) * dim;
+      float* to = query + q_head * dim;
+      cpu::rotate<Arch>(shape_.rope, from, to, dim, turn.cos, turn.sin, scale);
+      if (!two_variants) continue;
+      const rotations::factors sinks = parts_.turns.sinks();
+      cpu::rotate<Arch>(shape_.rope, from, to + variant_stride, dim, sinks.cos, sinks.sin, scale);
+    }
+  }
+
   /// Stores rows [first, last) and attends them.
   void attend_segment(std::size_t layer, std::size_t first, std::size_t last, const float* q,
                       const float* k, const float* v, float* out) {
-    const std::size_t n = last - first, dim = shape_.head_dim, group = shape_.group();
+    const std::size_t n = last - first, q_row = shape_.q_heads * shape_.head_dim;
     const bool two_variants = keeper().uses_sink_variant(rows_);
-    const std::size_t variant_stride = parts_.segment_rows * shape_.q_heads * dim;
-    float* query = at(parts_.query);
-    const float scale = shape_.score_scale();
-
-    threads().for_range(n * shape_.kv_heads, n * (shape_.q_heads + shape_.kv_heads) * dim * 8,
-                        [&](std::size_t begin, std::size_t end) {
-                          float key[max_head_dim], cos[max_head_dim], sin[max_head_dim];
-                          for (std::size_t i = begin; i < end; ++i) {
-                            const std::size_t r = first + i / shape_.kv_heads,
-                                              head = i % shape_.kv_heads;
-                            const std::size_t unit = layer * shape_.kv_heads + head;
-                            const float *c = row_cos(r), *s = row_sin(r);
-                            const float* raw = k + (r * shape_.kv_heads + head) * dim;
-                            if constexpr (keeper_type::stores_rotated_keys) {
-                              cpu::rotate<Arch>(shape_.rope, raw, key, dim, c, s);
-                              raw = key;
-                            } else {  // the query's rank among the entries that this head kept
-                              const std::size_t rank = keeper().query_position(unit, rows_, r);
-                              for (std::size_t p = 0; p < parts_.pairs; ++p) {
-                                const std::size_t at_rank = p * keeper().ranks() + rank;
-                                angles_.set_factors(p, at(parts_.rank_cos)[at_rank],
-                                                    at(parts_.rank_sin)[at_rank], cos, sin);
-                              }
-                              c = cos;
-                              s = sin;
-                            }
-                            parts_.store.write(layer, head, keeper().place(unit, rows_, r), raw,
-                                               v + (r * shape_.kv_heads + head) * dim);
-                            for (std::size_t g = 0; g < group; ++g) {
-                              const std::size_t q_head = head * group + g;
-                              const float* from = q + (r * shape_.q_heads + q_head) * dim;
-                              float* to = query + ((r - first) * shape_.q_heads + q_head) * dim;
-                              cpu::rotate<Arch>(shape_.rope, from, to, dim, c, s, scale);
-                              if (two_variants)
-                                cpu::rotate<Arch>(shape_.rope, from, to + variant_stride, dim,
-                                                  at(parts_.sink_cos), at(parts_.sink_sin), scale);
-                            }
-                          }
-                        });
+    const std::size_t variant_stride = parts_.segment_rows * q_row;
+    float* const query = memory_[parts_.query].data();
+    const auto store = [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const std::size_t r = first + i / shape_.kv_heads;
+        store_row(layer, i % shape_.kv_heads, r, q, k, v, query + (r - first) * q_row,
+                  variant_stride, two_variants);
+      }
+    };
+    const std::size_t elements = n * (shape_.q_heads + shape_.kv_heads) * shape_.head_dim;
+    threads().for_range(n * shape_.kv_heads, elements * 8, store);
 
     const auto splits = [&](std::size_t head, std::size_t a, std::size_t b) {
       return keeper().splits(layer * shape_.kv_heads + head, rows_, first + a, first + b);
@@ -380,15 +303,14 @@ class kv_cache<Codec, Keep, Positions, Arch> {
                    .rows = n,
                    .query = query,
                    .variant_stride = variant_stride,
-                   .out = out + first * shape_.q_heads * dim,
+                   .out = out + first * q_row,
                    .most_entries = static_cast<std::size_t>(std::min<std::uint64_t>(
                        most_entries(), length() - keeper().first_index() + last)),
                    .splits = splits,
                    .plan = plan};
     rotate_on_read rotation;
     if constexpr (!keeper_type::stores_rotated_keys) {
-      rotation = {at(parts_.rank_cos), at(parts_.rank_sin), keeper().ranks(), parts_.pairs,
-                  shape_.rope.pairing == rope_pairing::interleaved};
+      rotation = parts_.turns.on_read();
       job.rotation = &rotation;
       job.ranks = keeper().ranks(layer * shape_.kv_heads).data();
     }
@@ -436,7 +358,6 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   cache_options options_;
   parts parts_;
   arena memory_;
-  rope_angles angles_;
   executor serial_;
   step_rows rows_;
   cache_stats stats_;

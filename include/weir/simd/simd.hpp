@@ -82,11 +82,11 @@ inline void store(float* p, floats<A> x) {
   x.store_unaligned(p);
 }
 
-/// Asks for the cache line `ahead` bytes after `p`, which need not exist.
+/// Asks for the cache line `ahead` bytes after `p`, which may lie past the array.
 inline void prefetch(const void* p, std::size_t ahead) {
-  const auto address = reinterpret_cast<std::uintptr_t>(p) + ahead;  // may lie past the array
-  __builtin_prefetch(reinterpret_cast<const void*>(address), 0,
-                     2);  // NOLINT(performance-no-int-to-ptr)
+  const auto address = reinterpret_cast<std::uintptr_t>(p) + ahead;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): pointers past an array may not be computed
+  __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
 }
 
 // ---- arithmetic --------------------------------------------------------------------------------

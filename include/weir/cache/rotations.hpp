@@ -1,0 +1,79 @@
+// The rotations a cache needs, made once for all layers: of each row of the step, of the query that
+// sees the sinks, and of each rank where keys are numbered as they are read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <weir/core/arena.hpp>
+#include <weir/kernels/attention.hpp>
+#include <weir/kernels/rope.hpp>
+
+namespace weir {
+
+class rotations {
+ public:
+  /// `[dims]` each, as the rotate kernels want them.
+  struct factors {
+    const float* cos;
+    const float* sin;
+  };
+
+  /// `ranks`: 0 if keys are stored rotated.
+  rotations(arena_plan& plan, const rope_shape& shape, std::size_t max_rows, std::size_t ranks)
+      : angles_(shape),
+        ranks_(ranks),
+        rows_block_(plan.reserve<float>(2 * max_rows * shape.dims)),
+        sinks_block_(plan.reserve<float>(2 * shape.dims)),
+        ranks_block_(plan.reserve<float>(2 * angles_.pairs() * ranks)) {}
+
+  /// Fills in what never changes. O(dims · ranks).
+  void bind(const arena& memory, position sinks_seen_from) {
+    rows_ = memory[rows_block_];
+    sinks_ = memory[sinks_block_];
+    by_rank_ = memory[ranks_block_];
+    angles_.factors(sinks_seen_from, sinks_.data(), sinks_.data() + dims());
+    for (std::size_t i = 0; i < angles_.pairs(); ++i)
+      for (std::size_t r = 0; r < ranks_; ++r) {
+        const auto [c, s] = angles_.cos_sin(i, position{r});
+        by_rank_[i * ranks_ + r] = c;
+        by_rank_[(angles_.pairs() + i) * ranks_ + r] = s;
+      }
+  }
+
+  /// Row r of the step stands at `p`.
+  void set_row(std::size_t r, position p) {
+    float* const at = rows_.data() + 2 * r * dims();
+    angles_.factors(p, at, at + dims());
+  }
+  factors row(std::size_t r) const { return both(rows_.data() + 2 * r * dims()); }
+  /// The query's rotation towards the sinks, from afar.
+  factors sinks() const { return both(sinks_.data()); }
+  /// A rank's rotation, put together in `scratch` `[2 · dims]`.
+  factors rank(std::size_t rank, float* scratch) const {
+    for (std::size_t i = 0; i < angles_.pairs(); ++i)
+      angles_.set_factors(i, by_rank_[i * ranks_ + rank],
+                          by_rank_[(angles_.pairs() + i) * ranks_ + rank], scratch,
+                          scratch + dims());
+    return both(scratch);
+  }
+  /// What the attention kernel turns unrotated keys by.
+  rotate_on_read on_read() const {
+    return {by_rank_.data(), by_rank_.data() + angles_.pairs() * ranks_, ranks_, angles_.pairs(),
+            angles_.shape().pairing == rope_pairing::interleaved};
+  }
+
+ private:
+  std::size_t dims() const { return angles_.shape().dims; }
+  factors both(const float* at) const { return {at, at + dims()}; }
+
+  rope_angles angles_;
+  std::size_t ranks_;
+  arena_plan::block<float> rows_block_, sinks_block_, ranks_block_;
+  std::span<float> rows_;     // [row, cos and sin, dims]
+  std::span<float> sinks_;    // [cos and sin, dims]
+  std::span<float> by_rank_;  // [cos and sin, pair, rank]
+};
+
+}  // namespace weir
