@@ -62,13 +62,14 @@ int main(int argc, char** argv) try {
     ratios.push_back(old_time / young_time);
   }
   std::nth_element(ratios.begin(), ratios.begin() + blocks / 2, ratios.end());
-  std::printf("{\"tokens\": %zu, \"seconds\": %.1f, \"tokens_per_second\": %.0f, "
-              "\"bytes_at_10000\": %zu, \"bytes_at_end\": %zu, "
-              "\"resident_at_10000\": %zu, \"resident_growth\": %lld, "
-              "\"median_time_ratio\": %.4f}\n",
-              tokens, seconds, static_cast<double>(tokens - warm) / seconds, bytes, bytes_after,
-              resident, static_cast<long long>(resident_after) - static_cast<long long>(resident),
-              ratios[blocks / 2]);
+  std::printf(
+      "{\"tokens\": %zu, \"seconds\": %.1f, \"tokens_per_second\": %.0f, "
+      "\"bytes_at_10000\": %zu, \"bytes_at_end\": %zu, "
+      "\"resident_at_10000\": %zu, \"resident_growth\": %lld, "
+      "\"median_time_ratio\": %.4f}\n",
+      tokens, seconds, static_cast<double>(tokens - warm) / seconds, bytes, bytes_after, resident,
+      static_cast<long long>(resident_after) - static_cast<long long>(resident),
+      ratios[blocks / 2]);
 } catch (const std::exception& e) {
   std::fprintf(stderr, "held_level: %s\n", e.what());
   return 1;

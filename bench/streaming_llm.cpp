@@ -34,8 +34,8 @@ std::vector<double> score(const llama_model& model, keep_of<Cache> keep,
   stream.feed(tokens.first(tokens.size() - 1), [&](std::size_t first, std::size_t rows) {
     stream.row_logits(0, rows, logits.data());
     for (std::size_t r = 0; r < rows; ++r)
-      out.push_back(log_probability(std::span(logits).subspan(r * words, words),
-                                    tokens[first + r + 1]));
+      out.push_back(
+          log_probability(std::span(logits).subspan(r * words, words), tokens[first + r + 1]));
   });
   return out;
 }
@@ -104,9 +104,10 @@ int main(int argc, char** argv) try {
   };
   const auto count = static_cast<double>(samples);
   const double w = median(window_time), k = median(sink_time), r = median(refill_time);
-  std::printf("| %zu entries | nats per token, %zu tokens | on the %zu sampled | µs per token | "
-              "speed against re-prefill |\n|---|---|---|---|---|\n",
-              entries, n, samples);
+  std::printf(
+      "| %zu entries | nats per token, %zu tokens | on the %zu sampled | µs per token | "
+      "speed against re-prefill |\n|---|---|---|---|---|\n",
+      entries, n, samples);
   std::printf("| window, no sinks | %.4f | %.4f | %.0f | %.1f× |\n", mean(window_scores),
               window_sum / count, w * 1e6, r / w);
   std::printf("| 4 sinks + window | %.4f | %.4f | %.0f | %.1f× |\n", mean(sink_scores),

@@ -44,7 +44,8 @@ template <class Error, class... Parts>
 /// Throws `Error` unless `holds`. The parts are only formatted on failure.
 template <class Error, class... Parts>
 void require(bool holds, Parts&&... parts) {
-  if (!holds) [[unlikely]] raise<Error>(std::forward<Parts>(parts)...);
+  if (!holds) [[unlikely]]
+    raise<Error>(std::forward<Parts>(parts)...);
 }
 
 }  // namespace weir::error

@@ -5,7 +5,8 @@
 #include <weir/core/error.hpp>
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0)
-#error "weir: compile without -ffast-math and its kin: results must not depend on how sums are grouped"
+#error \
+    "weir: compile without -ffast-math and its kin: results must not depend on how sums are grouped"
 #endif
 
 namespace weir {
