@@ -68,7 +68,7 @@ struct scene {
       plan.open(static_cast<std::uint8_t>(rng() % 2));
       std::uint32_t taken[max_block_rows] = {};
       for (std::size_t p = 0; p < 1 + rng() % 3; ++p) {
-        visit_piece& piece = plan.piece((static_cast<std::uint32_t>(v + p)) % tiles);
+        visit_piece& piece = plan.piece(static_cast<std::uint32_t>((v + p) % tiles));
         for (std::size_t r = 0; r < step_rows; ++r) {
           const std::uint32_t kind = rng() % 4;
           std::uint32_t live = kind == 0   ? ~0u
