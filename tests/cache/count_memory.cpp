@@ -57,6 +57,10 @@ void* operator new(std::size_t size) {
   if (void* const p = std::malloc(size + (size == 0))) return p;
   throw std::bad_alloc();
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  ++calls;
+  return std::malloc(size + (size == 0));
+}
 void* operator new(std::size_t size, std::align_val_t alignment) {
   ++calls;
   aligned_bytes += size;
