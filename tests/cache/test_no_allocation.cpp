@@ -3,13 +3,19 @@
 #include <array>
 #include <cstdlib>
 
-#include "cache/count_memory.hpp"
 #include "cache/drive.hpp"
 #include "support/catch.hpp"
+#include "support/count_allocations.hpp"
 
 namespace {
 
 using namespace weir_test;
+
+struct memory_count {
+  std::size_t calls = weir_test::allocation_count();
+  std::size_t aligned_bytes = weir_test::aligned_bytes_asked();
+};
+memory_count memory_now() { return {}; }
 
 setup drawn(dice& random, codec stored, policy keeps, bool renumbers) {
   setup s;
@@ -46,10 +52,10 @@ void for_each_type(Body body) {
 }  // namespace
 
 TEST_CASE("the counters count") {
-  const auto before = memory_so_far();
+  const auto before = memory_now();
   delete new int;
   ::operator delete(::operator new(100, std::align_val_t{64}), std::align_val_t{64});
-  const auto after = memory_so_far();
+  const auto after = memory_now();
   CHECK(after.calls >= before.calls + 2);
   CHECK(after.aligned_bytes == before.aligned_bytes + 100);
 }
@@ -57,9 +63,9 @@ TEST_CASE("the counters count") {
 TEST_CASE("a cache allocates what required_bytes says") {
   for_each_type([](const setup& s) {
     const std::size_t announced = required_bytes(s);
-    const auto before = memory_so_far();
+    const auto before = memory_now();
     const auto cache = make_cache(s);
-    const auto after = memory_so_far();
+    const auto after = memory_now();
     CHECK(after.aligned_bytes - before.aligned_bytes == announced);
     CHECK(cache->bytes() == announced);
   });
@@ -69,9 +75,9 @@ TEST_CASE("required_bytes allocates nothing that grows with the cache") {
   setup s;
   s.capacity = std::size_t{1} << 31;  // would be terabytes
   s.shape.layers = 1000;
-  const auto before = memory_so_far();
+  const auto before = memory_now();
   const std::size_t bytes = required_bytes(s);
-  const auto after = memory_so_far();
+  const auto after = memory_now();
   CHECK(bytes > std::size_t{1} << 46);
   CHECK(after.aligned_bytes == before.aligned_bytes);
 }
@@ -83,7 +89,7 @@ TEST_CASE("1000 steps of decoding allocate nothing") {
     std::array<token_name, 7> names{};
     layer_rows x;
     make_rows(s.shape, names, 0, x);  // takes the memory for the longest step
-    const auto before = memory_so_far();
+    const auto before = memory_now();
     for (std::size_t t = 0; t < 1000; ++t) {
       const std::size_t finals = t % 11 == 3 ? 5 : t % 5 == 4 ? 0 : 1;
       const std::size_t deep = std::min<std::size_t>(cache->draft_room(finals), 3);
@@ -109,7 +115,7 @@ TEST_CASE("1000 steps of decoding allocate nothing") {
       if (t % 17 == 0 && finals > 0) cache->take_back();
       if (t == 700) cache->reset();
     }
-    const auto after = memory_so_far();
+    const auto after = memory_now();
     CHECK(cache->stats().appended > 100);
     CHECK(after.calls == before.calls);
   });

@@ -9,7 +9,7 @@
 
 namespace {
 
-std::atomic<std::size_t> count{0};
+std::atomic<std::size_t> count{0}, aligned_bytes{0};
 
 void* allocate(std::size_t size, std::size_t alignment) {
   ++count;
@@ -21,9 +21,11 @@ void* allocate(std::size_t size, std::size_t alignment) {
 }  // namespace
 
 std::size_t weir_test::allocation_count() { return count; }
+std::size_t weir_test::aligned_bytes_asked() { return aligned_bytes; }
 
 void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
+  aligned_bytes += size;
   return allocate(size, static_cast<std::size_t>(alignment));
 }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
@@ -36,15 +38,17 @@ void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define WEIR_TEST_SANITIZED
 #endif
 #endif
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(WEIR_TEST_SANITIZED)
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(WEIR_TEST_SANITIZED)
 extern "C" {
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
 
 void* malloc(std::size_t size) noexcept {
   ++count;
@@ -57,6 +61,10 @@ void* calloc(std::size_t n, std::size_t size) noexcept {
 void* realloc(void* p, std::size_t size) noexcept {
   ++count;
   return __libc_realloc(p, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  ++count;
+  return __libc_memalign(alignment, size);
 }
 }
 #endif

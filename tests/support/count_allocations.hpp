@@ -5,8 +5,11 @@
 
 namespace weir_test {
 
-/// Calls of any global `operator new`, malloc, calloc or realloc since the program started, by all
-/// threads. Only the differences mean anything: one request may count twice.
+/// Calls of any global `operator new`, malloc, calloc, realloc or aligned_alloc since the program
+/// started, by all threads. Only the differences mean anything: one request may count twice.
 std::size_t allocation_count();
+
+/// Bytes asked of the aligned operator new so far.
+std::size_t aligned_bytes_asked();
 
 }  // namespace weir_test
