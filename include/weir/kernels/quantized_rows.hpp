@@ -22,15 +22,17 @@ struct quantized_rows {
   std::span<std::int8_t> quants;  ///< [row, cols], −127 … 127
   std::span<float> scales;        ///< [row, cols / 32]; a value is scale * quant
   std::span<std::int32_t> sums;   ///< [row, cols / 32]; the quants of each block added up
+  std::span<float> totals;        ///< [row, cols / 32]; scale * sum, what offsets multiply
 
   /// What it takes in an arena.
   struct layout {
     arena_plan::block<std::int8_t> quants;
     arena_plan::block<float> scales;
     arena_plan::block<std::int32_t> sums;
+    arena_plan::block<float> totals;
 
     quantized_rows in(const arena& memory) const {
-      return {memory[quants], memory[scales], memory[sums]};
+      return {memory[quants], memory[scales], memory[sums], memory[totals]};
     }
   };
 
@@ -38,7 +40,7 @@ struct quantized_rows {
   static layout reserve(arena_plan& plan, std::size_t rows, std::size_t cols) {
     const std::size_t blocks = rows * ((cols + block - 1) / block);
     return {plan.reserve<std::int8_t>(blocks * block), plan.reserve<float>(blocks),
-            plan.reserve<std::int32_t>(blocks)};
+            plan.reserve<std::int32_t>(blocks), plan.reserve<float>(blocks)};
   }
 
   /// Throws unless `rows` rows of `cols` activations fit.
@@ -86,6 +88,7 @@ inline void quantize_row(const float* x, std::size_t cols, std::size_t row,
     const std::size_t at = row * blocks + b;
     quantize_block(x + b * quantized_rows::block, &out.quants[at * quantized_rows::block],
                    out.scales[at], out.sums[at]);
+    out.totals[at] = out.scales[at] * static_cast<float>(out.sums[at]);
   }
 }
 

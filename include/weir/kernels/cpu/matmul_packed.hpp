@@ -37,8 +37,7 @@ void packed_output(const Block* w, std::size_t cols, const quantized_rows& x, st
         const std::int32_t exact = dot_part(block, p % parts, codes, &x.quants[at * width]);
         sum[row] = std::fma(static_cast<float>(exact), scale * x.scales[at], sum[row]);
         if constexpr (Block::has_offset)
-          sum[row] = std::fma(static_cast<float>(x.sums[at]),
-                              offset_of(block, p % parts) * x.scales[at], sum[row]);
+          sum[row] = std::fma(offset_of(block, p % parts), x.totals[at], sum[row]);
       }
     }
     for (std::size_t row = 0; row < count; ++row) {
@@ -163,8 +162,8 @@ void packed_tile(const Block* w, std::size_t blocks, const quantized_rows& x, st
         sum[row] = simd::fma<eight>(simd::floats<eight>(_mm256_cvtepi32_ps(exact)), scale * unit,
                                     sum[row]);
         if constexpr (Block::has_offset)
-          sum[row] = simd::fma<eight>(simd::broadcast<eight>(static_cast<float>(x.sums[at])),
-                                      simd::floats<eight>(scales.offset(part)) * unit, sum[row]);
+          sum[row] = simd::fma<eight>(simd::floats<eight>(scales.offset(part)),
+                                      simd::broadcast<eight>(x.totals[at]), sum[row]);
       }
     }
   }

@@ -41,7 +41,7 @@ inline float dot(const q8_0_block* w, const std::int8_t* quants, const float* sc
 /// The same of packed weights. Where they have an offset, a second fused multiply-add follows for
 /// each part of 32.
 template <class Block>
-float dot(const Block* w, const std::int8_t* quants, const float* scales, const std::int32_t* sums,
+float dot(const Block* w, const std::int8_t* quants, const float* scales, const float* totals,
           std::size_t cols) {
   constexpr std::size_t parts = Block::size / quantized_rows::block;
   float sum = 0;
@@ -52,8 +52,7 @@ float dot(const Block* w, const std::int8_t* quants, const float* scales, const 
     const std::int32_t exact =
         dot_part(block, p % parts, codes, quants + p * quantized_rows::block);
     sum = std::fma(static_cast<float>(exact), scale_of(block, p % parts) * scales[p], sum);
-    if constexpr (Block::has_offset)
-      sum = std::fma(static_cast<float>(sums[p]), offset_of(block, p % parts) * scales[p], sum);
+    if constexpr (Block::has_offset) sum = std::fma(offset_of(block, p % parts), totals[p], sum);
   }
   return sum;
 }
@@ -74,8 +73,8 @@ inline void matmul(const matrix_view& w, const float* x, std::size_t rows, float
             else if constexpr (std::is_same_v<Element, q8_0_block>)
               return dot(weights, scratch.quants.data(), scratch.scales.data(), w.cols);
             else
-              return dot(weights, scratch.quants.data(), scratch.scales.data(), scratch.sums.data(),
-                         w.cols);
+              return dot(weights, scratch.quants.data(), scratch.scales.data(),
+                         scratch.totals.data(), w.cols);
           });
   }
 }
