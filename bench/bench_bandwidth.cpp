@@ -1,0 +1,36 @@
+// What memory and caches deliver to a plain read: bandwidth/<MiB>/<threads>.
+#include <cstddef>
+#include <cstring>
+#include <string>
+
+#include "support/huge_buffer.hpp"
+#include "support/measure.hpp"
+#include "support/plain_read.hpp"
+
+namespace weir_bench {
+namespace {
+
+void bandwidth(benchmark::State& state, std::size_t mebibytes, unsigned width) {
+  weir::executor& threads = threads_of(width);
+  const huge_buffer memory(mebibytes << 20);
+  std::memset(memory.bytes().data(), 1, memory.bytes().size());
+  const read_variant& variant = best_read_variant(memory.bytes(), threads, 9);
+  const double seconds = measure_rounds(state, [&](std::size_t samples) {
+    return seconds_of([&] {
+      for (std::size_t i = 0; i < samples; ++i) read_all(variant, memory.bytes(), threads);
+    });
+  });
+  state.counters["GB_per_s"] = static_cast<double>(memory.bytes().size()) / seconds / 1e9;
+  state.SetLabel(variant.name);
+}
+
+}  // namespace
+
+void register_cases() {
+  for (const std::size_t mebibytes : {1, 8, 256, 1024})
+    for (const unsigned width : thread_counts)
+      add_case("bandwidth/" + std::to_string(mebibytes) + "/" + std::to_string(width),
+               [=](benchmark::State& state) { bandwidth(state, mebibytes, width); });
+}
+
+}  // namespace weir_bench
