@@ -151,57 +151,71 @@ TEMPLATE_TEST_CASE("the largest lane is found in every lane", "", weir_test::nat
 
 namespace {
 
+/// Codes and activations of 4 · lanes products; then the same weights as signed numbers.
 template <class A>
-void check_dots(const std::int8_t (&w)[8][32], const std::int8_t (&x)[32]) {
-  using dots = simd::eight_dots<A>;
-  std::int32_t sum = 0, expected[8];
-  for (const std::int8_t v : x) sum += v;
-  for (std::size_t o = 0; o < 8; ++o) expected[o] = simd::dot_32(w[o], x);
-
-  const __m256i bias = _mm256_set1_epi32(-dots::bias * sum);
-  __m256i rows[8], parts[8];
-  for (std::size_t o = 0; o < 8; ++o) {
-    rows[o] = dots::load_weights(w[o]);
-    parts[o] = dots::dot_4(_mm256_setzero_si256(), rows[o],
-                           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
-  }
-  std::int32_t found[8];
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(found),
-                      _mm256_add_epi32(dots::sum_each(parts), bias));
-  for (std::size_t o = 0; o < 8; ++o) REQUIRE(found[o] == expected[o]);
-
-  dots::transpose(rows);
-  __m256i columns = bias;
-  for (std::size_t g = 0; g < 8; ++g) {
-    std::int32_t four;
-    std::memcpy(&four, x + 4 * g, 4);
-    columns = dots::dot_4(columns, rows[g], _mm256_set1_epi32(four));
-  }
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(found), columns);
-  for (std::size_t o = 0; o < 8; ++o) REQUIRE(found[o] == expected[o]);
+void check_dots(const std::uint8_t* codes, const std::int8_t* x) {
+  using dots = simd::byte_dots<A>;
+  using ints = simd::ints<A>;
+  const auto load = [](const void* p) {
+    return ints::load_unaligned(static_cast<const std::int32_t*>(p));
+  };
+  std::int32_t found[simd::lanes<A>];
+  const auto check = [&](ints result, const auto* weights) {
+    result.store_unaligned(found);
+    for (std::size_t l = 0; l < simd::lanes<A>; ++l) {
+      std::int32_t expected = 7;
+      for (std::size_t i = 4 * l; i < 4 * l + 4; ++i) expected += weights[i] * x[i];
+      REQUIRE(found[l] == expected);
+    }
+  };
+  bool small = true;
+  for (std::size_t i = 0; i < 4 * simd::lanes<A>; ++i) small = small && codes[i] < dots::code_end;
+  if (small) check(dots::dot(ints(7), load(codes), load(x)), codes);
+  if constexpr (dots::code_end == 128)
+    check(dots::dot_signed(ints(7), load(codes), load(x)),
+          reinterpret_cast<const std::int8_t*>(codes));
 }
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("integer dots are exact for every weight and activation", "", weir_test::native,
                    weir_test::avx2) {
-  if constexpr (simd::has_eight_dots<TestType>) {
-    std::int8_t w[8][32], x[32];
-    for (int a = -128; a < 128; ++a)
+  if constexpr (simd::has_byte_dots<TestType>) {
+    std::uint8_t codes[64];
+    std::int8_t x[64];
+    for (int a = 0; a < 256; ++a)
       for (int b = -127; b < 128; ++b) {
-        for (auto& row : w) std::memset(row, a, sizeof row);
+        std::memset(codes, a, sizeof codes);
         std::memset(x, b, sizeof x);
-        check_dots<TestType>(w, x);
+        check_dots<TestType>(codes, x);
       }
     const weir::random_source random{3, 3};
-    for (std::uint64_t round = 0; round < 500; ++round) {
-      const auto byte = [&](std::uint32_t i) {
-        return static_cast<std::int8_t>(random.bits(weir::purpose::scoring, round, i));
-      };
-      for (std::uint32_t i = 0; i < 256; ++i) w[i / 32][i % 32] = byte(i);
-      for (std::uint32_t i = 0; i < 32; ++i)
-        x[i] = static_cast<std::int8_t>(std::max<int>(byte(256 + i), -127));
-      check_dots<TestType>(w, x);
+    for (std::uint64_t round = 0; round < 500; ++round)
+      for (const std::uint32_t mask : {0x7Fu, 0xFFu}) {
+        for (std::uint32_t i = 0; i < 64; ++i) {
+          const auto both = random.bits(weir::purpose::scoring, round, i);
+          codes[i] = static_cast<std::uint8_t>(both & mask);
+          x[i] = static_cast<std::int8_t>(std::max<int>(static_cast<std::int8_t>(both >> 8), -127));
+        }
+        check_dots<TestType>(codes, x);
+      }
+  }
+}
+
+TEMPLATE_TEST_CASE("rows of bytes turn into columns", "", weir_test::native, weir_test::avx2) {
+  if constexpr (simd::has_byte_dots<TestType>) {
+    constexpr std::size_t lanes = simd::lanes<TestType>;
+    std::int32_t in[lanes][8], out[lanes];
+    __m256i rows[lanes];
+    for (std::size_t r = 0; r < lanes; ++r) {
+      for (std::size_t c = 0; c < 8; ++c) in[r][c] = static_cast<std::int32_t>(8 * r + c);
+      rows[r] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in[r]));
+    }
+    simd::ints<TestType> columns[8];
+    simd::byte_dots<TestType>::transpose(rows, columns);
+    for (std::size_t c = 0; c < 8; ++c) {
+      columns[c].store_unaligned(out);
+      for (std::size_t r = 0; r < lanes; ++r) REQUIRE(out[r] == in[r][c]);
     }
   }
 }

@@ -21,14 +21,14 @@ struct quantized_rows {
 
   std::span<std::int8_t> quants;  ///< [row, cols], −127 … 127
   std::span<float> scales;        ///< [row, cols / 32]; a value is scale * quant
-  std::span<std::int32_t> sums;   ///< [row, cols / 32]; the quants of each block added up
-  std::span<float> totals;        ///< [row, cols / 32]; scale * sum, what offsets multiply
+  std::span<std::int16_t> sums;   ///< [row, cols / 16]; the quants of each half block added up
+  std::span<float> totals;        ///< [row, cols / 32]; scale * sum of a block, for offsets
 
   /// What it takes in an arena.
   struct layout {
     arena_plan::block<std::int8_t> quants;
     arena_plan::block<float> scales;
-    arena_plan::block<std::int32_t> sums;
+    arena_plan::block<std::int16_t> sums;
     arena_plan::block<float> totals;
 
     quantized_rows in(const arena& memory) const {
@@ -40,7 +40,7 @@ struct quantized_rows {
   static layout reserve(arena_plan& plan, std::size_t rows, std::size_t cols) {
     const std::size_t blocks = rows * ((cols + block - 1) / block);
     return {plan.reserve<std::int8_t>(blocks * block), plan.reserve<float>(blocks),
-            plan.reserve<std::int32_t>(blocks), plan.reserve<float>(blocks)};
+            plan.reserve<std::int16_t>(2 * blocks), plan.reserve<float>(blocks)};
   }
 
   /// Throws unless `rows` rows of `cols` activations fit.
@@ -54,8 +54,8 @@ struct quantized_rows {
 /// One block of 32 activations: scale = max|x| / 127, quants rounded to nearest, ties to even.
 /// A block whose largest magnitude is below 2^-120 counts as zeros, so that 127 / max|x| stays
 /// finite. A block that holds a NaN or an infinity gets the scale NaN, so that every output it
-/// takes part in is NaN.
-inline void quantize_block(const float* x, std::int8_t* quants, float& scale, std::int32_t& sum) {
+/// takes part in is NaN. `sums` are those of the two halves.
+inline void quantize_block(const float* x, std::int8_t* quants, float& scale, std::int16_t* sums) {
   constexpr std::uint32_t infinity = 0x7F800000u;
   constexpr float rounder = 0x1.8p+23f;  // adding it leaves the integer in the low bits
   // Magnitudes compare like their bits, with NaN above infinity.
@@ -63,7 +63,7 @@ inline void quantize_block(const float* x, std::int8_t* quants, float& scale, st
   for (std::size_t i = 0; i < quantized_rows::block; ++i)
     largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFu);
   const float magnitude = std::bit_cast<float>(largest);
-  sum = 0;
+  sums[0] = sums[1] = 0;
   if (largest >= infinity || magnitude < 0x1p-120f) {
     scale = largest >= infinity ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
     for (std::size_t i = 0; i < quantized_rows::block; ++i) quants[i] = 0;
@@ -71,12 +71,16 @@ inline void quantize_block(const float* x, std::int8_t* quants, float& scale, st
   }
   scale = magnitude / 127.0f;
   const float inverse = 127.0f / magnitude;
-  for (std::size_t i = 0; i < quantized_rows::block; ++i) {
-    const float shifted = std::fma(x[i], inverse, rounder);
-    const auto quant = static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(shifted) -
-                                                 std::bit_cast<std::uint32_t>(rounder));
-    quants[i] = static_cast<std::int8_t>(quant);
-    sum += quant;
+  for (std::size_t half = 0; half < 2; ++half) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 16 * half; i < 16 * half + 16; ++i) {
+      const float shifted = std::fma(x[i], inverse, rounder);
+      const auto quant = static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(shifted) -
+                                                   std::bit_cast<std::uint32_t>(rounder));
+      quants[i] = static_cast<std::int8_t>(quant);
+      sum += quant;
+    }
+    sums[half] = static_cast<std::int16_t>(sum);
   }
 }
 
@@ -86,9 +90,10 @@ inline void quantize_row(const float* x, std::size_t cols, std::size_t row,
   const std::size_t blocks = cols / quantized_rows::block;
   for (std::size_t b = 0; b < blocks; ++b) {
     const std::size_t at = row * blocks + b;
+    std::int16_t* const sums = &out.sums[2 * at];
     quantize_block(x + b * quantized_rows::block, &out.quants[at * quantized_rows::block],
-                   out.scales[at], out.sums[at]);
-    out.totals[at] = out.scales[at] * static_cast<float>(out.sums[at]);
+                   out.scales[at], sums);
+    out.totals[at] = out.scales[at] * static_cast<float>(sums[0] + sums[1]);
   }
 }
 

@@ -14,9 +14,11 @@ namespace weir {
 //   scale · step · (code − bias)      with a whole-numbered step for each 16, where `steps` is 2.
 // kernels/weight_parts.hpp takes them out.
 
-/// 32 weights, weight i is `scale * quants[i]`. 34 bytes, no padding.
+/// 32 weights, weight i is `scale * quants[i]`: its code is `quants[i]` with the top bit flipped.
 struct q8_0_block {
-  static constexpr std::size_t size = 32;  ///< weights in one block
+  static constexpr std::size_t size = 32, steps = 1;  ///< size: weights in one block
+  static constexpr std::int32_t bias = 128;
+  static constexpr bool has_offset = false;
   f16 scale;
   std::int8_t quants[size];
 };

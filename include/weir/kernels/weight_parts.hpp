@@ -1,6 +1,7 @@
 // What the blocks of quantised weights mean: parts of 32 weights as integers and their scales.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -36,6 +37,9 @@ void unpack_nibbles(const Block& w, std::size_t part, std::int8_t* out) {
 
 }  // namespace detail
 
+inline void unpack(const q8_0_block& w, std::size_t, std::int8_t* out) {
+  std::copy_n(w.quants, q8_0_block::size, out);
+}
 inline void unpack(const q4_0_block& w, std::size_t, std::int8_t* out) {
   detail::unpack_halves(w, out);
 }

@@ -9,7 +9,6 @@
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/cpu/matmul_float.hpp>
 #include <weir/kernels/cpu/matmul_packed.hpp>
-#include <weir/kernels/cpu/matmul_q8_0.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/simd/simd.hpp>
@@ -29,7 +28,7 @@ void matmul(const matrix_view& w, const float* x, std::size_t rows, float* y,
     });
   }
   // Threads share out whole tiles of outputs, so that none is left with ragged ends.
-  constexpr std::size_t unit = 24;
+  const std::size_t unit = is_quantized(w.type) ? 32 : 24;
   const std::size_t units = (w.rows + unit - 1) / unit;
   threads.for_range(units, rows * w.rows * w.cols, [&](std::size_t first, std::size_t last) {
     const std::size_t from = first * unit, outputs = std::min(last * unit, w.rows) - from;
@@ -37,8 +36,6 @@ void matmul(const matrix_view& w, const float* x, std::size_t rows, float* y,
       const auto* const weights = reinterpret_cast<const Element*>(w.row(from));
       if constexpr (weights_in<Element> == 1)
         float_product<A>(weights, w.cols, x, rows, y + from, outputs, w.rows, add);
-      else if constexpr (std::is_same_v<Element, q8_0_block>)
-        q8_0_product<A>(weights, w.cols, scratch, rows, y + from, outputs, w.rows, add);
       else
         packed_product<A>(weights, w.cols, scratch, rows, y + from, outputs, w.rows, add);
     });

@@ -18,6 +18,8 @@ inline __m256i load_256(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
 
+inline void store_256(void* p, __m256i x) { _mm256_storeu_si256(static_cast<__m256i*>(p), x); }
+
 /// 16 bytes: their lower halves, then their upper ones.
 inline __m256i nibbles_of_16(const std::uint8_t* p) {
   const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -44,6 +46,9 @@ inline __m256i fifth_bits(const std::uint8_t* p) {
   return _mm256_and_si256(set, _mm256_set1_epi8(16));
 }
 
+inline __m256i load_codes(const q8_0_block& w, std::size_t) {
+  return _mm256_xor_si256(load_256(w.quants), _mm256_set1_epi8(static_cast<char>(0x80)));
+}
 inline __m256i load_codes(const q4_0_block& w, std::size_t) { return nibbles_of_16(w.low); }
 inline __m256i load_codes(const q4_1_block& w, std::size_t) { return nibbles_of_16(w.low); }
 inline __m256i load_codes(const q5_0_block& w, std::size_t) {
@@ -99,14 +104,15 @@ void eight_columns(const Address& address, __m256i (&out)[4]) {
   out[3] = _mm256_unpackhi_epi64(b, d);
 }
 
-/// `w` is the block of the first row; those of the others lie `stride` blocks apart.
+/// `block(row)` is that of one row.
 template <class Block>
 class eight_scales_of {
  public:
-  eight_scales_of(const Block* w, std::size_t stride)
-      : scale_(eight_halves([&](std::size_t row) { return w[row * stride].scale; })) {
+  template <class At>
+  explicit eight_scales_of(const At& block)
+      : scale_(eight_halves([&](std::size_t row) { return block(row).scale; })) {
     if constexpr (Block::has_offset)
-      offset_ = eight_halves([&](std::size_t row) { return w[row * stride].offset; });
+      offset_ = eight_halves([&](std::size_t row) { return block(row).offset; });
   }
   __m256 scale(std::size_t) const { return scale_; }
   __m256 offset(std::size_t) const { return offset_; }
@@ -119,10 +125,10 @@ template <class Block>
   requires requires { Block::part_scales; }
 class eight_scales_of<Block> {
  public:
-  eight_scales_of(const Block* w, std::size_t stride) {
+  template <class At>
+  explicit eight_scales_of(const At& block) {
     __m256i column[4];
-    eight_columns([&](std::size_t row) { return static_cast<const void*>(w + row * stride); },
-                  column);
+    eight_columns([&](std::size_t row) { return static_cast<const void*>(&block(row)); }, column);
     // Scale and offset of a block are the halves of its first four bytes.
     const __m256i low = _mm256_and_si256(column[0], _mm256_set1_epi32(0xFFFF));
     const __m256i packed =
@@ -160,9 +166,10 @@ class eight_scales_of<Block> {
 template <>
 class eight_scales_of<q6_k_block> {
  public:
-  eight_scales_of(const q6_k_block* w, std::size_t stride)
-      : scale_(eight_halves([&](std::size_t row) { return w[row * stride].scale; })) {
-    eight_columns([&](std::size_t row) { return static_cast<const void*>(w[row * stride].step); },
+  template <class At>
+  explicit eight_scales_of(const At& block)
+      : scale_(eight_halves([&](std::size_t row) { return block(row).scale; })) {
+    eight_columns([&](std::size_t row) { return static_cast<const void*>(block(row).step); },
                   steps_);
   }
   __m256 scale(std::size_t) const { return scale_; }

@@ -1,17 +1,22 @@
-// One row of activations against eight rows of packed weights, in registers of 512 bits: where a
-// single row decodes, unpacking is the work.
+// One row of activations against eight rows of packed weights at a time: where a single row
+// decodes, unpacking is the work.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include <weir/core/arena.hpp>
 #include <weir/kernels/cpu/packed_codes.hpp>
+#include <weir/kernels/quantized_rows.hpp>
 #include <weir/kernels/weight_blocks.hpp>
+#include <weir/simd/integer.hpp>
 #include <weir/simd/simd.hpp>
 
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#if defined(__AVX2__) && defined(__F16C__)
 
 namespace weir::detail {
+
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
 
 /// Sums of neighbouring lanes: two of a, two of b in each 128 bits. Lanes lie within ±2^15.
 inline __m512i add_neighbours(__m512i a, __m512i b) {
@@ -45,7 +50,7 @@ inline __m512i join_two(const void* a, const void* b) {
 
 /// Σ (code − bias) · x in each of eight weight rows `stride` blocks apart.
 template <class Block>
-  requires(Block::size == 32)
+  requires(Block::size == 32 && Block::bias < 128)
 [[gnu::always_inline]] inline __m256i row_sums(const Block* w, std::size_t stride, std::size_t,
                                                const std::int8_t* x) {
   const auto quarter = [&](std::size_t at) {
@@ -81,6 +86,29 @@ template <class Block>
   const __m512i whole = _mm512_add_epi32(pairs, _mm512_shuffle_epi32(pairs, _MM_PERM_CDAB));
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
   return _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, whole));
+}
+
+/// The same of whole bytes, whose sums of four products leave 16 bits.
+[[gnu::always_inline]] inline __m256i row_sums(const q8_0_block* w, std::size_t stride, std::size_t,
+                                               const std::int8_t* x) {
+  const __m512i in = _mm512_broadcast_i64x4(load_256(x));
+  const __m512i start = minus_bias<q8_0_block>(in), top = _mm512_set1_epi8(static_cast<char>(0x80));
+  __m512i sum[4];
+#pragma GCC unroll 4
+  for (std::size_t row = 0; row < 4; ++row) {
+    const __m512i both = join_two(w[row * stride].quants, w[(row + 4) * stride].quants);
+    sum[row] = _mm512_dpbusd_epi32(start, _mm512_xor_si512(both, top), in);
+  }
+  const auto add = [](__m512i low, __m512i high) { return _mm512_add_epi32(low, high); };
+  const __m512i a =
+      add(_mm512_unpacklo_epi32(sum[0], sum[1]), _mm512_unpackhi_epi32(sum[0], sum[1]));
+  const __m512i b =
+      add(_mm512_unpacklo_epi32(sum[2], sum[3]), _mm512_unpackhi_epi32(sum[2], sum[3]));
+  // 128 bits each: the first 16 of rows 0 … 3, the last 16 of them, the same of rows 4 … 7.
+  const __m512i c = add(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+  const __m512i order = _mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7);
+  const __m512i halves = _mm512_permutexvar_epi64(order, c);
+  return _mm256_add_epi32(_mm512_castsi512_si256(halves), _mm512_extracti64x4_epi64(halves, 1));
 }
 
 /// The codes of one part in two blocks.
@@ -127,6 +155,101 @@ template <class Block>
   const __m512i whole =
       add_neighbours(add_neighbours(sum[0], sum[1]), add_neighbours(sum[2], sum[3]));
   return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7), whole);
+}
+
+/// Σ step · (code − bias) · x of part `part` in eight weight rows.
+template <class A, class Block>
+  requires(simd::lanes<A> == 16)
+[[gnu::always_inline]] inline __m256i row_exact(const Block* w, std::size_t stride,
+                                                const eight_scales_of<Block>& scales,
+                                                std::size_t part, const std::int8_t* x) {
+  const auto sums = row_sums(w, stride, part, x);
+  if constexpr (Block::size == 32) {
+    return sums;
+  } else {
+    __m256i first = _mm512_castsi512_si256(sums), second = _mm512_extracti64x4_epi64(sums, 1);
+    if constexpr (Block::steps == 2) {
+      first = _mm256_mullo_epi32(first, scales.step(2 * part));
+      second = _mm256_mullo_epi32(second, scales.step(2 * part + 1));
+    }
+    return _mm256_add_epi32(first, second);
+  }
+}
+
+#endif
+
+/// The same in registers of 256 bits.
+template <class A, class Block>
+  requires(simd::lanes<A> == 8)
+[[gnu::always_inline]] inline __m256i row_exact(const Block* w, std::size_t stride,
+                                                const eight_scales_of<Block>& scales,
+                                                std::size_t part, const std::int8_t* x) {
+  using dots = simd::byte_dots<A>;
+  using ints = simd::ints<A>;
+  const ints in(load_256(x));
+  __m256i each[8];
+  if constexpr (Block::bias >= dots::code_end) {
+#pragma GCC unroll 8
+    for (std::size_t row = 0; row < 8; ++row)
+      each[row] = dots::dot_signed(ints(0), ints(load_256(w[row * stride].quants)), in);
+    const __m256i low =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(each[0], each[1]), _mm256_hadd_epi32(each[2], each[3]));
+    const __m256i high =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(each[4], each[5]), _mm256_hadd_epi32(each[6], each[7]));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
+                            _mm256_permute2x128_si256(low, high, 0x31));
+  } else {
+    ints start(0);  // −bias · x, added up as the products are
+    if constexpr (Block::bias != 0)
+      start = start - dots::dot(start, ints(_mm256_set1_epi8(Block::bias)), in);
+#pragma GCC unroll 8
+    for (std::size_t row = 0; row < 8; ++row)
+      each[row] = dots::dot(start, ints(load_codes(w[row * stride], part)), in);
+    // Sums of neighbouring lanes lie within ±2^15.
+    const auto add = [](__m256i a, __m256i b) {
+      return _mm256_madd_epi16(_mm256_packs_epi32(a, b), _mm256_set1_epi16(1));
+    };
+    const __m256i low = add(add(each[0], each[1]), add(each[2], each[3]));
+    const __m256i high = add(add(each[4], each[5]), add(each[6], each[7]));
+    __m256i first = _mm256_permute2x128_si256(low, high, 0x20);
+    __m256i second = _mm256_permute2x128_si256(low, high, 0x31);
+    if constexpr (Block::steps == 2) {
+      first = _mm256_mullo_epi32(first, scales.step(2 * part));
+      second = _mm256_mullo_epi32(second, scales.step(2 * part + 1));
+    }
+    return _mm256_add_epi32(first, second);
+  }
+}
+
+/// y[0 … 7] (+)= for one row.
+template <class A, class Block>
+void packed_row(const Block* w, std::size_t blocks, const quantized_rows& x, float* y, bool add) {
+  using eight = xsimd::avx2;
+  constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
+  simd::floats<eight> sum = simd::broadcast<eight>(0.0f);
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const auto block = [&](std::size_t row) -> const Block& { return w[row * blocks + b]; };
+    const eight_scales_of<Block> scales(block);
+#pragma GCC unroll 8
+    for (std::size_t part = 0; part < parts; ++part) {
+      // Eight short streams defeat the processor's own prefetching: name the next tile's lines,
+      // a large block's one by one.
+      if (part % 2 == 0 && part / 2 * cache_line < sizeof(Block))
+#pragma GCC unroll 8
+        for (std::size_t row = 0; row < 8; ++row)
+          simd::prefetch(&block(row), 8 * blocks * sizeof(Block) + part / 2 * cache_line);
+      const std::size_t at = b * parts + part;
+      const simd::floats<eight> exact(
+          _mm256_cvtepi32_ps(row_exact<A>(w + b, blocks, scales, part, &x.quants[at * width])));
+      sum = simd::fma<eight>(
+          exact, simd::floats<eight>(scales.scale(part)) * simd::broadcast<eight>(x.scales[at]),
+          sum);
+      if constexpr (Block::has_offset)
+        sum = simd::fma<eight>(simd::floats<eight>(scales.offset(part)),
+                               simd::broadcast<eight>(x.totals[at]), sum);
+    }
+  }
+  simd::store<eight>(y, add ? simd::load<eight>(y) + sum : sum);
 }
 
 }  // namespace weir::detail

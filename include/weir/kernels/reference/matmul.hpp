@@ -24,22 +24,8 @@ float dot(const Weight* w, const float* x, std::size_t cols) {
   return simd::sum_halving(lane, 16);
 }
 
-/// One output of quantised weights and activations: an exact integer for each block, then one
-/// fused multiply-add, blocks in rising order.
-inline float dot(const q8_0_block* w, const std::int8_t* quants, const float* scales,
-                 std::size_t cols) {
-  float sum = 0;
-  for (std::size_t b = 0; b < cols / q8_0_block::size; ++b) {
-    std::int32_t exact = 0;
-    for (std::size_t i = 0; i < q8_0_block::size; ++i)
-      exact += std::int32_t{w[b].quants[i]} * quants[b * q8_0_block::size + i];
-    sum = std::fma(static_cast<float>(exact), to_float(w[b].scale) * scales[b], sum);
-  }
-  return sum;
-}
-
-/// The same of packed weights. Where they have an offset, a second fused multiply-add follows for
-/// each part of 32.
+/// One output of quantised weights and activations: for each part of 32 an exact integer and one
+/// fused multiply-add, then a second one where weights have an offset; parts in rising order.
 template <class Block>
 float dot(const Block* w, const std::int8_t* quants, const float* scales, const float* totals,
           std::size_t cols) {
@@ -70,8 +56,6 @@ inline void matmul(const matrix_view& w, const float* x, std::size_t rows, float
             const auto* const weights = reinterpret_cast<const Element*>(w.row(output));
             if constexpr (weights_in<Element> == 1)
               return dot(weights, in, w.cols);
-            else if constexpr (std::is_same_v<Element, q8_0_block>)
-              return dot(weights, scratch.quants.data(), scratch.scales.data(), w.cols);
             else
               return dot(weights, scratch.quants.data(), scratch.scales.data(),
                          scratch.totals.data(), w.cols);
