@@ -15,11 +15,7 @@ void bandwidth(benchmark::State& state, std::size_t mebibytes, unsigned width) {
   const huge_buffer memory(mebibytes << 20);
   std::memset(memory.bytes().data(), 1, memory.bytes().size());
   const read_variant& variant = best_read_variant(memory.bytes(), threads, 9);
-  const double seconds = measure_rounds(state, [&](std::size_t samples) {
-    return seconds_of([&] {
-      for (std::size_t i = 0; i < samples; ++i) read_all(variant, memory.bytes(), threads);
-    });
-  });
+  const double seconds = measure(state, [&] { read_all(variant, memory.bytes(), threads); });
   state.counters["GB_per_s"] = static_cast<double>(memory.bytes().size()) / seconds / 1e9;
   state.SetLabel(variant.name);
 }

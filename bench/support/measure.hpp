@@ -75,18 +75,20 @@ class plain_reads {
   std::size_t at_ = 0;
 };
 
-/// About how long a case is measured, and how long a block of its samples takes at least.
-inline constexpr double case_seconds = 1.0, block_seconds = 0.004;
-inline constexpr std::size_t least_rounds = 9;
+namespace detail {
 
-/// Calls `block(samples)` in rounds; it runs that many samples and returns their seconds. Reports
+/// Calls `block(samples)` in rounds; it runs that many samples and returns their seconds. Returns
 /// the median of a sample.
 template <class Block>
-double measure_rounds(benchmark::State& state, Block&& block) {
-  const double once = std::max(block(1), 1e-9);
-  const auto samples = static_cast<std::size_t>(std::clamp(block_seconds / once, 1.0, 1e4));
+double median_of_rounds(benchmark::State& state, Block&& block) {
+  constexpr double block_seconds = 0.004;
+  constexpr double enough_seconds = 1, most_seconds = 10;
+  constexpr std::size_t enough_rounds = 9;
+  const auto samples =
+      static_cast<std::size_t>(std::clamp(block_seconds / std::max(block(1), 1e-9), 1.0, 1e4));
   std::vector<double> seconds;
-  for (double spent = 0; spent < case_seconds || seconds.size() < least_rounds;) {
+  for (double spent = 0;
+       spent < enough_seconds || (seconds.size() < enough_rounds && spent < most_seconds);) {
     const double t = block(samples);
     spent += t;
     seconds.push_back(t / static_cast<double>(samples));
@@ -96,18 +98,32 @@ double measure_rounds(benchmark::State& state, Block&& block) {
   return middle;
 }
 
+template <class Sample>
+double seconds_of_many(std::size_t samples, Sample& sample) {
+  return seconds_of([&] {
+    for (std::size_t i = 0; i < samples; ++i) sample();
+  });
+}
+
+}  // namespace detail
+
+/// Measures `sample()` by itself. Returns its seconds.
+template <class Sample>
+double measure(benchmark::State& state, Sample&& sample) {
+  return detail::median_of_rounds(
+      state, [&](std::size_t samples) { return detail::seconds_of_many(samples, sample); });
+}
+
 /// Measures `sample()`, which reads `bytes` bytes, beside plain reads. Counters: GB_per_s, and
 /// `fraction`, the share that this is of the bandwidth around it.
 template <class Sample>
 void measure_beside_reads(benchmark::State& state, unsigned width, double bytes, Sample&& sample) {
   plain_reads& reads = plain_reads::by(width);
   std::vector<double> fractions;
-  const double seconds = measure_rounds(state, [&](std::size_t samples) {
+  const double seconds = detail::median_of_rounds(state, [&](std::size_t samples) {
     const double bandwidth = reads.next();
     sample();  // untimed: what is hot in this case is cold after the read
-    const double t = seconds_of([&] {
-      for (std::size_t i = 0; i < samples; ++i) sample();
-    });
+    const double t = detail::seconds_of_many(samples, sample);
     fractions.push_back(bytes * static_cast<double>(samples) / t / bandwidth);
     return t;
   });
