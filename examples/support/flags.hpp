@@ -137,7 +137,8 @@ inline void add_cache_flags(command_line& line, cache_choice& c) {
   const auto* positions =
       line.choice("--positions", c.positions, {"original", "within-cache"},
                   "what a kept token's position is counted from (window, sinks-window)");
-  line.choice("--codec", c.codec, {"f32", "f16", "bf16"}, "how keys and values are stored");
+  line.choice("--codec", c.codec, {"f32", "f16", "bf16", "int8", "int4"},
+              "how keys and values are stored");
   line.check([&c, sinks, window, positions] {
     const auto unread = [&](const CLI::Option* flag) {
       if (flag->count() > 0)

@@ -3,8 +3,8 @@
 #include <string>
 #include <utility>
 
+#include <weir/cache/codec/concept.hpp>
 #include <weir/core/error.hpp>
-#include <weir/core/half.hpp>
 
 namespace tool {
 
@@ -23,6 +23,8 @@ template <class Call>
 auto with_codec(const std::string& name, Call call) {
   if (name == "f32") return call.template operator()<weir::f32>();
   if (name == "bf16") return call.template operator()<weir::bf16>();
+  if (name == "int8") return call.template operator()<weir::int8>();
+  if (name == "int4") return call.template operator()<weir::int4>();
   return call.template operator()<weir::f16>();
 }
 

@@ -23,7 +23,7 @@ struct cache_choice {
   std::size_t sinks = 4;                   ///< read by sinks-window
   std::size_t window = 252;                ///< read by window and sinks-window
   std::string positions = "within-cache";  ///< or original; read by window and sinks-window
-  std::string codec = "f16";               ///< f32, f16 or bf16
+  std::string codec = "f16";               ///< f32, f16, bf16, int8 or int4
   std::size_t rows = 0;                    ///< tokens to be fed in all; read by full
 };
 

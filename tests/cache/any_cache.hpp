@@ -22,10 +22,10 @@ struct longest_keys {
   float score(const weir::slots_view& view, weir::slot s) const { return view.key_norm(s); }
 };
 
-enum class codec { f32, f16, bf16 };
+enum class codec { f32, f16, bf16, int8, int4 };
 enum class policy { everything, window, sinks_window, scored };
 
-inline constexpr codec codecs[] = {codec::f32, codec::f16, codec::bf16};
+inline constexpr codec codecs[] = {codec::f32, codec::f16, codec::bf16, codec::int8, codec::int4};
 inline constexpr policy policies[] = {policy::everything, policy::window, policy::sinks_window,
                                       policy::scored};
 
@@ -159,32 +159,40 @@ std::size_t required_bytes_of(const setup& s) {
   });
 }
 
-extern template std::unique_ptr<any_cache> make_cache_of<weir::f32>(const setup&);
-extern template std::unique_ptr<any_cache> make_cache_of<weir::f16>(const setup&);
-extern template std::unique_ptr<any_cache> make_cache_of<weir::bf16>(const setup&);
-extern template std::size_t required_bytes_of<weir::f32>(const setup&);
-extern template std::size_t required_bytes_of<weir::f16>(const setup&);
-extern template std::size_t required_bytes_of<weir::bf16>(const setup&);
-
-inline std::unique_ptr<any_cache> make_cache(const setup& s) {
-  switch (s.stored) {
+/// `call` with the type of a codec.
+template <class Call>
+auto with_codec(codec stored, Call call) {
+  switch (stored) {
     case codec::f32:
-      return make_cache_of<weir::f32>(s);
+      return call.template operator()<weir::f32>();
     case codec::f16:
-      return make_cache_of<weir::f16>(s);
+      return call.template operator()<weir::f16>();
+    case codec::bf16:
+      return call.template operator()<weir::bf16>();
+    case codec::int8:
+      return call.template operator()<weir::int8>();
     default:
-      return make_cache_of<weir::bf16>(s);
+      return call.template operator()<weir::int4>();
   }
 }
+
+// Compiled in caches_f32.cpp and its siblings.
+extern template std::unique_ptr<any_cache> make_cache_of<weir::f32>(const setup&);
+extern template std::size_t required_bytes_of<weir::f32>(const setup&);
+extern template std::unique_ptr<any_cache> make_cache_of<weir::f16>(const setup&);
+extern template std::size_t required_bytes_of<weir::f16>(const setup&);
+extern template std::unique_ptr<any_cache> make_cache_of<weir::bf16>(const setup&);
+extern template std::size_t required_bytes_of<weir::bf16>(const setup&);
+extern template std::unique_ptr<any_cache> make_cache_of<weir::int8>(const setup&);
+extern template std::size_t required_bytes_of<weir::int8>(const setup&);
+extern template std::unique_ptr<any_cache> make_cache_of<weir::int4>(const setup&);
+extern template std::size_t required_bytes_of<weir::int4>(const setup&);
+
+inline std::unique_ptr<any_cache> make_cache(const setup& s) {
+  return with_codec(s.stored, [&]<class Codec> { return make_cache_of<Codec>(s); });
+}
 inline std::size_t required_bytes(const setup& s) {
-  switch (s.stored) {
-    case codec::f32:
-      return required_bytes_of<weir::f32>(s);
-    case codec::f16:
-      return required_bytes_of<weir::f16>(s);
-    default:
-      return required_bytes_of<weir::bf16>(s);
-  }
+  return with_codec(s.stored, [&]<class Codec> { return required_bytes_of<Codec>(s); });
 }
 
 }  // namespace weir_test

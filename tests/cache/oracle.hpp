@@ -35,9 +35,14 @@ class oracle {
       vector key(k + h * dim(), k + (h + 1) * dim()), value(v + h * dim(), v + (h + 1) * dim());
       if (stored_rotated()) key = turned(key, index);
       double sum = 0;
-      round_key(key);
+      if (s_.stored == codec::int8 || s_.stored == codec::int4) {
+        round_groups(key);
+        round_groups(value);
+      } else {
+        round_key(key);
+        for (double& x : value) x = rounded(x);
+      }
       for (const double x : key) sum += x * x;
-      for (double& x : value) x = rounded(x);
       t.norm.push_back(std::sqrt(sum));
       t.key.push_back(key);
       t.value.push_back(value);
@@ -118,6 +123,27 @@ class oracle {
         return double{weir::to_float(weir::round_to<weir::bf16>(f))};
       default:
         return double{f};
+    }
+  }
+
+  /// Rounds to integers that share a scale: int8 from -127 to 127 in all of the head; int4 from -8
+  /// to 7 in groups of 32, where the number of the largest magnitude becomes -8.
+  void round_groups(vector& x) const {
+    const std::size_t group = s_.stored == codec::int8 ? x.size() : 32;
+    for (std::size_t first = 0; first < x.size(); first += group) {
+      const std::size_t last = std::min(first + group, x.size());
+      double extreme = 0;
+      for (std::size_t i = first; i < last; ++i)
+        if (std::abs(x[i]) > std::abs(extreme)) extreme = x[i];
+      float scale = static_cast<float>(std::abs(extreme)) / 127;
+      if (s_.stored == codec::int4)
+        scale = weir::to_float(weir::to_bf16(static_cast<float>(extreme) / -8));
+      if (scale == 0) continue;
+      for (std::size_t i = first; i < last; ++i) {
+        const double code = std::nearbyint(x[i] / double{scale});
+        x[i] =
+            double{scale} * (s_.stored == codec::int8 ? code : std::min(std::max(code, -8.0), 7.0));
+      }
     }
   }
 

@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include <weir/cache/codec/encode.hpp>
 #include <weir/kernels/reference/attention.hpp>
 #include "support/catch.hpp"
 
@@ -14,30 +15,35 @@ namespace {
 using namespace weir;
 
 /// A head with tiles of random keys and values, and a random plan over them.
-template <class T>
+template <class Codec>
 struct scene {
+  using format = kv_tiles<Codec>;
   static constexpr std::size_t tiles = 6, ranks = 64;
   std::size_t head_dim, padded = padded_head_dim(head_dim);
-  std::vector<T> keys, values;
+  std::vector<typename format::storage> keys, values;
   std::vector<float> query;  // [variant, row, head_dim]
   std::vector<float> cos, sin;
   std::vector<std::uint32_t> rank;
   rotate_on_read rotation;
-  attention_block<T> block;
+  attention_block<Codec> block;
   visit_list plan;
   std::mt19937 rng;
 
   explicit scene(std::size_t dim, unsigned seed, bool rotated, bool interleaved)
       : head_dim(dim),
-        keys(tiles * dim * 32),
-        values(tiles * 32 * padded),
+        keys(tiles * format::key_size(dim)),
+        values(tiles * format::value_size(dim)),
         query(2 * max_block_rows * dim),
         rank(tiles * 32),
         rng(seed) {
     std::normal_distribution<float> normal;
-    for (auto& x : keys) x = round_to<T>(normal(rng));
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = round_to<T>(i % padded < dim ? normal(rng) : 0.0f);
+    std::vector<float> key(dim), value(dim);
+    for (std::size_t i = 0; i < tiles * 32; ++i) {
+      for (auto& x : key) x = normal(rng);
+      for (auto& x : value) x = normal(rng);
+      encode_key<Codec>(keys.data() + i / 32 * format::key_size(dim), i % 32, key.data(), dim, {});
+      put_value(i, value);
+    }
     for (auto& x : query) x = normal(rng);
     const std::size_t pairs = dim / 2;
     cos.resize(pairs * ranks);
@@ -58,6 +64,11 @@ struct scene {
       for (std::size_t r = 0; r < max_block_rows; ++r)
         block.query[v][r] = query.data() + (v * max_block_rows + r) * dim;
     if (rotated) block.rotation = &rotation, block.rank = rank.data();
+  }
+
+  void put_value(std::size_t i, const std::vector<float>& value) {
+    encode_value<Codec>(values.data() + i / 32 * format::value_size(head_dim), i % 32, value.data(),
+                        head_dim);
   }
 
   /// Visits with full, sparse and empty masks, some made of several pieces that share lanes
@@ -85,25 +96,24 @@ struct scene {
   }
 };
 
-template <class A, class T>
+template <class A, class Codec>
 void expect_reference_bits(std::size_t head_dim, std::size_t rows, unsigned seed, bool rotated,
                            bool interleaved, bool poison) {
-  scene<T> s(head_dim, seed, rotated, interleaved);
+  scene<Codec> s(head_dim, seed, rotated, interleaved);
   const std::size_t step_rows = 1 + seed % max_block_rows;
   for (std::size_t r = 0; r < max_block_rows; ++r)
     s.block.step_row[r] = static_cast<std::uint8_t>(r * step_rows / max_block_rows);
   s.draw_plan(step_rows);
   if (poison) {  // dead lanes hold what a cache may hold: anything
-    std::vector<bool> read(scene<T>::tiles * 32);
+    std::vector<bool> read(scene<Codec>::tiles * 32);
     for (const auto& v : s.plan.visits())
       for (const auto& p : s.plan.pieces(v))
         for (std::size_t r = 0; r < rows; ++r)
           for (std::size_t l = 0; l < 32; ++l)
             if ((p.live[s.block.step_row[r]] >> l & 1u) != 0) read[p.tile * 32 + l] = true;
-    const T bad = round_to<T>(std::numeric_limits<float>::infinity());
+    const std::vector<float> bad(head_dim, std::numeric_limits<float>::infinity());
     for (std::size_t i = 0; i < read.size(); ++i)
-      if (!read[i])
-        for (std::size_t k = 0; k < s.padded; ++k) s.values[i * s.padded + k] = bad;
+      if (!read[i]) s.put_value(i, bad);
   }
   std::vector<float> o(rows * s.padded), expected_o(rows * s.padded);
   std::vector<attention_state> state(rows), expected(rows);
@@ -120,21 +130,21 @@ void expect_reference_bits(std::size_t head_dim, std::size_t rows, unsigned seed
   REQUIRE(std::memcmp(o.data(), expected_o.data(), o.size() * sizeof(float)) == 0);
 }
 
-template <class A, class T>
+template <class A, class Codec>
 void expect_reference_bits_everywhere() {
   unsigned seed = 1;
-  for (const std::size_t head_dim : {8, 16, 48, 64, 80})
+  for (const std::size_t head_dim : {7, 8, 16, 48, 64, 80, 128})
     for (std::size_t rows = 1; rows <= max_block_rows; ++rows)
       for (const bool rotated : {false, true})
         for (const bool interleaved : {false, true})
           for (const bool poison : {false, true})
-            expect_reference_bits<A, T>(head_dim, rows, seed++, rotated, interleaved, poison);
+            expect_reference_bits<A, Codec>(head_dim, rows, seed++, rotated, interleaved, poison);
 }
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("attention gives the reference's bits on every architecture", "", weir::f32,
-                   weir::f16, weir::bf16) {
+                   weir::f16, weir::bf16, weir::int8, weir::int4) {
   expect_reference_bits_everywhere<weir::simd::native, TestType>();
 #if XSIMD_WITH_AVX2
   expect_reference_bits_everywhere<xsimd::avx2, TestType>();

@@ -6,10 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <tuple>
 
 #include <weir/cache/codec/concept.hpp>
-#include <weir/cache/codec/round_pair.hpp>
+#include <weir/cache/codec/encode.hpp>
 #include <weir/cache/kv_shape.hpp>
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
@@ -38,17 +37,20 @@ struct attend_job {
   const std::uint32_t* ranks = nullptr;      ///< [kv_head, physical tile, 32], with `rotation`
 };
 
-template <kv_codec T, class A = simd::native>
+template <kv_codec Codec, class A = simd::native>
 class kv_store {
+  using tiles = kv_tiles<Codec>;
+  using storage = typename tiles::storage;
+
  public:
-  kv_store(arena_plan& plan, const kv_shape& shape, std::size_t tiles, std::size_t most_splits)
+  kv_store(arena_plan& plan, const kv_shape& shape, std::size_t tile_count, std::size_t most_splits)
       : shape_(shape),
-        tiles_(tiles),
+        tiles_(tile_count),
         most_splits_(most_splits),
         padded_(padded_head_dim(shape.head_dim)) {
-    const std::size_t lanes = shape.units() * tiles * tile_lanes;
-    keys_block_ = plan.reserve<T>(lanes * shape.head_dim);
-    values_block_ = plan.reserve<T>(lanes * padded_);
+    const std::size_t all = shape.units() * tiles_;
+    keys_block_ = plan.reserve<storage>(all * tiles::key_size(shape.head_dim));
+    values_block_ = plan.reserve<storage>(all * tiles::value_size(shape.head_dim));
     partials_block_ = plan.reserve<float>(shape.kv_heads * shared_blocks() * most_splits *
                                           max_block_rows * partial_floats());
   }
@@ -61,32 +63,27 @@ class kv_store {
   /// Encodes one token's key and value `[head_dim]` for one KV head.
   void write(std::size_t layer, std::size_t head, tile_place at, const float* key,
              const float* value) {
-    T* k = key_tile(layer, head, at.tile) + at.lane;
-    T* v = value_tile(layer, head, at.tile) + at.lane * padded_;
-    for (std::size_t i = 0; i < shape_.rope.dims / 2; ++i) {
-      const auto [a, b] = shape_.rope.elements(i);
-      std::tie(k[a * tile_lanes], k[b * tile_lanes]) = round_pair<T>(key[a], key[b]);
-    }
-    for (std::size_t i = shape_.rope.dims; i < shape_.head_dim; ++i)
-      k[i * tile_lanes] = round_to<T>(key[i]);
-    for (std::size_t i = 0; i < shape_.head_dim; ++i) v[i] = round_to<T>(value[i]);
+    encode_key<Codec>(key_tile(layer, head, at.tile), at.lane, key, shape_.head_dim, shape_.rope);
+    encode_value<Codec>(value_tile(layer, head, at.tile), at.lane, value, shape_.head_dim);
   }
   void copy(std::size_t layer, std::size_t head, tile_place from, tile_place to) {
-    const T* k = key_tile(layer, head, from.tile) + from.lane;
-    T* into = key_tile(layer, head, to.tile) + to.lane;
-    for (std::size_t i = 0; i < shape_.head_dim; ++i) into[i * tile_lanes] = k[i * tile_lanes];
-    std::copy_n(value_tile(layer, head, from.tile) + from.lane * padded_, padded_,
-                value_tile(layer, head, to.tile) + to.lane * padded_);
+    const std::size_t dim = shape_.head_dim;
+    tiles::copy_key(key_tile(layer, head, from.tile), from.lane, key_tile(layer, head, to.tile),
+                    to.lane, dim);
+    tiles::copy_value(value_tile(layer, head, from.tile), from.lane,
+                      value_tile(layer, head, to.tile), to.lane, dim);
   }
   /// Decodes a key `[head_dim]` as it lies.
   void read_key(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    const T* k = key_tile(layer, head, at.tile) + at.lane;
-    for (std::size_t i = 0; i < shape_.head_dim; ++i) out[i] = to_float(k[i * tile_lanes]);
+    const storage* const tile = key_tile(layer, head, at.tile);
+    for (std::size_t i = 0; i < shape_.head_dim; ++i)
+      out[i] = tiles::key(tile, shape_.head_dim, at.lane, i);
   }
   /// Decodes a value `[head_dim]`.
   void read_value(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    const T* v = value_tile(layer, head, at.tile) + at.lane * padded_;
-    for (std::size_t i = 0; i < shape_.head_dim; ++i) out[i] = to_float(v[i]);
+    const storage* const tile = value_tile(layer, head, at.tile);
+    for (std::size_t i = 0; i < shape_.head_dim; ++i)
+      out[i] = tiles::value(tile, shape_.head_dim, at.lane, i);
   }
 
   /// Attends. Work is shared out by (KV head × row block), and by split too where those are few;
@@ -115,7 +112,7 @@ class kv_store {
 
   /// The packed rows of a block and what the kernel needs to know of them.
   struct packed {
-    attention_block<T> block;
+    attention_block<Codec> block;
     std::size_t first_row, last_row;  // step rows
     std::size_t rows;                 // packed rows
     std::size_t begin;                // first packed row of the KV head
@@ -216,21 +213,21 @@ class kv_store {
                       });
   }
 
-  T* key_tile(std::size_t layer, std::size_t head, std::size_t tile) const {
+  storage* key_tile(std::size_t layer, std::size_t head, std::size_t tile) const {
     return keys_.data() +
-           ((layer * shape_.kv_heads + head) * tiles_ + tile) * tile_lanes * shape_.head_dim;
+           ((layer * shape_.kv_heads + head) * tiles_ + tile) * tiles::key_size(shape_.head_dim);
   }
-  T* value_tile(std::size_t layer, std::size_t head, std::size_t tile) const {
+  storage* value_tile(std::size_t layer, std::size_t head, std::size_t tile) const {
     return values_.data() +
-           ((layer * shape_.kv_heads + head) * tiles_ + tile) * tile_lanes * padded_;
+           ((layer * shape_.kv_heads + head) * tiles_ + tile) * tiles::value_size(shape_.head_dim);
   }
 
   kv_shape shape_;
   std::size_t tiles_, most_splits_, padded_;
-  arena_plan::block<T> keys_block_, values_block_;
+  arena_plan::block<storage> keys_block_, values_block_;
   arena_plan::block<float> partials_block_;
-  std::span<T> keys_;          // [layer, kv_head, physical tile, head_dim, 32]
-  std::span<T> values_;        // [layer, kv_head, physical tile, 32, padded]
+  std::span<storage> keys_;    // [layer, kv_head, physical tile, key_size]
+  std::span<storage> values_;  // [layer, kv_head, physical tile, value_size]
   std::span<float> partials_;  // [kv_head, block, split, row, 16 + padded]
 };
 

@@ -18,7 +18,8 @@ namespace detail {
 template <class Codec, class Keep, class Positions>
 struct refusal {
   static_assert(kv_codec<Codec>,
-                "weir: the first parameter of kv_cache is a codec: f32, f16 or bf16");
+                "weir: the first parameter of kv_cache is a codec: f32, f16, bf16, int8 or "
+                "int4");
   static_assert(is_keep<Keep>,
                 "weir: the second parameter of kv_cache says what stays: keep_all or keep<...>");
   static_assert(sizeof(Keep) > 0);  // has keep<...> say what is wrong with its members

@@ -1,10 +1,8 @@
 // What every attention kernel shares: tiles, visits, and the online-softmax state.
 //
-// A tile is 32 consecutive addresses of one KV head. Keys lie transposed in it, `[head_dim, 32]`,
-// so that a tile's scores come out as vectors without horizontal sums; values lie token-major,
-// `[32, padded head_dim]`. 16 tiles (512 addresses) with equal (tile number div 16) are a split.
-// Both are units of *folding*: they fix which number is added to which, on every SIMD width and
-// thread count, and so the bits.
+// A tile is 32 consecutive addresses of one KV head; kernels/kv_tiles.hpp says how it lies. 16
+// tiles (512 addresses) with equal (tile number div 16) are a split. Both are units of *folding*:
+// they fix which number is added to which, on every SIMD width and thread count, and so the bits.
 #pragma once
 
 #include <array>
@@ -14,19 +12,13 @@
 #include <limits>
 #include <span>
 
+#include <weir/kernels/kv_tiles.hpp>
 #include <weir/simd/simd.hpp>
 
 namespace weir {
 
-inline constexpr std::size_t tile_lanes = 32;
 inline constexpr std::size_t split_tiles = 16;
 inline constexpr std::size_t split_lanes = tile_lanes * split_tiles;
-
-/// Largest head_dim: kernels keep a rotated tile and their states on the stack.
-inline constexpr std::size_t max_head_dim = 512;
-
-/// head_dim as values and outputs are padded.
-constexpr std::size_t padded_head_dim(std::size_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
 /// A query may be rotated differently for different runs of keys: see positions::within_cache.
 inline constexpr std::size_t query_variants = 2;
@@ -144,10 +136,13 @@ struct rotate_on_read {
 };
 
 /// One KV head's tiles and the packed query rows that read them.
-template <class T>
+template <class Codec>
 struct attention_block {
-  const T* keys = nullptr;    ///< [physical tile, head_dim, 32]
-  const T* values = nullptr;  ///< [physical tile, 32, padded]
+  using tiles = kv_tiles<Codec>;
+  using storage = typename tiles::storage;
+
+  const storage* keys = nullptr;    ///< [physical tile, key_size(head_dim)]
+  const storage* values = nullptr;  ///< [physical tile, value_size(head_dim)]
   std::size_t head_dim = 0;
   /// Scaled queries `[head_dim]` by variant and packed row.
   std::array<std::array<const float*, max_block_rows>, query_variants> query = {};
@@ -155,6 +150,13 @@ struct attention_block {
   std::array<std::uint8_t, max_block_rows> step_row = {};
   const rotate_on_read* rotation = nullptr;  ///< null: keys are read as they lie
   const std::uint32_t* rank = nullptr;       ///< [physical tile, 32], with `rotation`
+
+  const storage* key_tile(std::size_t tile) const {
+    return keys + tile * tiles::key_size(head_dim);
+  }
+  const storage* value_tile(std::size_t tile) const {
+    return values + tile * tiles::value_size(head_dim);
+  }
 };
 
 }  // namespace weir

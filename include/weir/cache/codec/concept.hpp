@@ -1,26 +1,20 @@
-// Codecs: how a key or value is written in memory.
+// Codecs: how a key or value is written in memory. Each token by itself, at once.
 //
-// A member is the storage scalar itself. It must provide
-//   round_to<T>(float) -> T        encode one element; each token by itself, at once
-//   simd::load<A>(const T*)        decode one register of elements, exactly, inside the dot product
-//   to_float(T)                    decode one element, exactly; defines the former
-// Members: f32, f16, bf16 (core/half.hpp). Cost per element of cache: sizeof(T) bytes.
+// A member is a type with
+//   kv_tiles<C>                    what tiles of it look like (kernels/kv_tiles.hpp), the decoder
+//   encode_key, encode_value       write one token's `[head_dim]` to a lane
+//   (cache/codec/encode.hpp) cpu::tile_reader<A, R, C>      scores and weighted values, decoded
+//   inside the dot product
+// Bytes an element: f32 4, f16 and bf16 2, int8 1 and 4 for each key or value, int4 1/2 and 2 for
+// each 32 elements.
 #pragma once
 
-#include <concepts>
-
-#include <weir/core/half.hpp>
-#include <weir/simd/simd.hpp>
+#include <weir/kernels/integer_tiles.hpp>
+#include <weir/kernels/kv_tiles.hpp>
 
 namespace weir {
 
-template <class T>
-concept kv_codec = std::is_trivially_copyable_v<T> && requires(const T* p, float x) {
-  { round_to<T>(x) } -> std::same_as<T>;
-  { to_float(*p) } -> std::same_as<float>;
-  { simd::load<simd::native>(p) } -> std::same_as<simd::floats<simd::native>>;
-};
-
-static_assert(kv_codec<f32> && kv_codec<f16> && kv_codec<bf16> && !kv_codec<int>);
+template <class C>
+concept kv_codec = storage_number<C> || integer_codec<C>;
 
 }  // namespace weir

@@ -2,19 +2,22 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 
 #include <weir/kernels/attention.hpp>
+#include <weir/kernels/integer_tiles.hpp>
 
 namespace weir::reference {
 
 /// Element k of the key in `lane` of physical `tile`, rotated if the block says so.
-template <class T>
-float key_element(const attention_block<T>& block, std::size_t tile, std::size_t lane,
+template <class Codec>
+float key_element(const attention_block<Codec>& block, std::size_t tile, std::size_t lane,
                   std::size_t k) {
-  const T* keys = block.keys + tile * block.head_dim * tile_lanes + lane;
-  const auto raw = [&](std::size_t i) { return to_float(keys[i * tile_lanes]); };
+  const auto raw = [&](std::size_t i) {
+    return kv_tiles<Codec>::key(block.key_tile(tile), block.head_dim, lane, i);
+  };
   if (block.rotation == nullptr) return raw(k);
   const rotate_on_read& turn = *block.rotation;
   for (std::size_t i = 0; i < turn.pairs; ++i) {
@@ -27,30 +30,91 @@ float key_element(const attention_block<T>& block, std::size_t tile, std::size_t
   return raw(k);
 }
 
+/// The largest magnitude of some numbers; NaN if one of them is.
+inline float largest_magnitude(const float* x, std::size_t n) {
+  std::uint32_t most = 0;
+  for (std::size_t i = 0; i < n; ++i) most = std::max(most, simd::magnitude_bits(x[i]));
+  return std::bit_cast<float>(most);
+}
+
+/// A score: one fused chain over the elements, k rising. Of integers that need no rotation: the
+/// query is rounded to 16 bits; an exact sum for each group, then one fused chain over the groups.
+template <class Codec>
+float score(const attention_block<Codec>& block, const float* query, std::size_t tile,
+            std::size_t lane) {
+  float sum = 0;
+  if constexpr (integer_codec<Codec>)
+    if (block.rotation == nullptr) {
+      const int16_scale unit(largest_magnitude(query, block.head_dim));
+      const auto* const scales = kv_tiles<Codec>::key_scales(block.key_tile(tile), block.head_dim);
+      for (std::size_t first = 0; first < block.head_dim; first += Codec::group) {
+        std::int32_t exact = 0;
+        for (std::size_t k = first; k < std::min(first + Codec::group, block.head_dim); ++k)
+          exact += simd::round_to_int16(query[k], unit.inverse) *
+                   kv_tiles<Codec>::key_code(block.key_tile(tile), lane, k);
+        sum = std::fma(static_cast<float>(exact),
+                       to_float(scales[first / Codec::group * tile_lanes + lane]), sum);
+      }
+      return sum * unit.scale;
+    }
+  for (std::size_t k = 0; k < block.head_dim; ++k)
+    sum = std::fma(query[k], key_element(block, tile, lane, k), sum);
+  return sum;
+}
+
+/// o · rescale + Σ weight · value of element k over the live lanes, in lane order: one fused chain.
+template <class Codec>
+float add_values(const attention_block<Codec>& block, std::size_t k, const std::size_t* tile,
+                 std::uint32_t live, const float* weight, float o, float rescale) {
+  o = o * rescale;
+  for (std::size_t lane = 0; lane < tile_lanes; ++lane)
+    if ((live >> lane & 1u) != 0)
+      o = std::fma(weight[lane],
+                   kv_tiles<Codec>::value(block.value_tile(tile[lane]), block.head_dim, lane, k),
+                   o);
+  return o;
+}
+
+/// Of integers: the weights, times the values' scales, are rounded to 16 bits; one exact sum.
+template <integer_codec Codec>
+float add_values(const attention_block<Codec>& block, std::size_t k, const std::size_t* tile,
+                 std::uint32_t live, const float* weight, float o, float rescale) {
+  if (k >= block.head_dim) return o * rescale;
+  float scaled[tile_lanes] = {};
+  for (std::size_t lane = 0; lane < tile_lanes; ++lane)
+    if ((live >> lane & 1u) != 0)
+      scaled[lane] = weight[lane] * to_float(kv_tiles<Codec>::value_scales(
+                                        block.value_tile(tile[lane]),
+                                        block.head_dim)[k / Codec::group * tile_lanes + lane]);
+  const int16_scale unit(largest_magnitude(scaled, tile_lanes));
+  std::int32_t exact = 0;
+  for (std::size_t lane = 0; lane < tile_lanes; ++lane)
+    if ((live >> lane & 1u) != 0)
+      exact += simd::round_to_int16(scaled[lane], unit.inverse) *
+               kv_tiles<Codec>::value_code(block.value_tile(tile[lane]), block.head_dim, lane, k);
+  return std::fma(static_cast<float>(exact), unit.scale, o * rescale);
+}
+
 /// Folds the visits of one split into `state`, one per packed row. O(visits · 32 · head_dim).
-template <class T>
-void fold(const attention_block<T>& block, const visit_list& plan, attention_state* state,
+template <class Codec>
+void fold(const attention_block<Codec>& block, const visit_list& plan, attention_state* state,
           std::size_t rows) {
-  const std::size_t padded = padded_head_dim(block.head_dim);
   const float lowest = -std::numeric_limits<float>::infinity();
   for (const tile_visit& visit : plan.visits()) {
     for (std::size_t r = 0; r < rows; ++r) {
-      float score[tile_lanes];
-      const T* value[tile_lanes];
+      float at[tile_lanes];
+      std::size_t tile[tile_lanes] = {};
       std::uint32_t live = 0;
-      std::fill(score, score + tile_lanes, lowest);
+      std::fill(at, at + tile_lanes, lowest);
       for (const visit_piece& piece : plan.pieces(visit)) {
         for (std::size_t lane = 0; lane < tile_lanes; ++lane) {
           if ((piece.live[block.step_row[r]] >> lane & 1u) == 0) continue;
           live |= 1u << lane;
-          value[lane] = block.values + (piece.tile * tile_lanes + lane) * padded;
-          score[lane] = 0;  // one fused chain, k rising
-          for (std::size_t k = 0; k < block.head_dim; ++k)
-            score[lane] = std::fma(block.query[visit.variant][r][k],
-                                   key_element(block, piece.tile, lane, k), score[lane]);
+          tile[lane] = piece.tile;
+          at[lane] = score(block, block.query[visit.variant][r], piece.tile, lane);
         }
       }
-      const float largest = *std::max_element(score, score + tile_lanes);
+      const float largest = *std::max_element(at, at + tile_lanes);
       if (live == 0 || largest == lowest) continue;
 
       attention_state& s = state[r];
@@ -58,15 +122,11 @@ void fold(const attention_block<T>& block, const visit_list& plan, attention_sta
       const float rescale = simd::exp(s.m - m);
       float weight[tile_lanes], halves[tile_lanes];
       for (std::size_t lane = 0; lane < tile_lanes; ++lane)
-        halves[lane] = weight[lane] = simd::exp(score[lane] - m);
+        halves[lane] = weight[lane] = simd::exp(at[lane] - m);
       s.m = m;
       s.d = std::fma(s.d, rescale, simd::sum_halving(halves, tile_lanes));
-      for (std::size_t k = 0; k < padded; ++k) {
-        s.o[k] = s.o[k] * rescale;
-        for (std::size_t lane = 0; lane < tile_lanes; ++lane)
-          if ((live >> lane & 1u) != 0)
-            s.o[k] = std::fma(weight[lane], to_float(value[lane][k]), s.o[k]);
-      }
+      for (std::size_t k = 0; k < padded_head_dim(block.head_dim); ++k)
+        s.o[k] = add_values(block, k, tile, live, weight, s.o[k], rescale);
     }
   }
 }

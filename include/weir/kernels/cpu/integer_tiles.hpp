@@ -1,0 +1,225 @@
+// Scores and weighted values of tiles of integers: int8, int4. Queries and weights are rounded to
+// 16 bits, so that sums within a group are exact and may be taken in any order.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <weir/kernels/attention.hpp>
+#include <weir/kernels/cpu/number_tiles.hpp>
+#include <weir/kernels/integer_tiles.hpp>
+#include <weir/simd/pair_dots.hpp>
+
+namespace weir::cpu {
+
+template <class A, std::size_t R, integer_codec C>
+class tile_reader<A, R, C> {
+  using tiles = kv_tiles<C>;
+  using dots = simd::pair_dots<A>;
+  using sums = typename dots::sums;
+  using pairs = typename dots::pairs;
+  static constexpr std::size_t lanes = simd::lanes<A>, registers = detail::tile_registers<A>;
+  static constexpr std::size_t most_groups = tiles::groups(max_head_dim);
+  /// Rows whose sums over 32 lanes, or 32 elements of values, stay in registers.
+  static constexpr std::size_t rows_at_once =
+      std::clamp<std::size_t>(detail::accumulators<A> / registers, 1, R);
+
+ public:
+  explicit tile_reader(const attention_block<C>& block) : block_(block) {}
+
+  void score(std::size_t tile, std::size_t variant, const std::uint32_t* live,
+             float (*scores)[tile_lanes]) {
+    const std::size_t head_dim = block_.head_dim, rows = tiles::key_rows(head_dim);
+    const std::int8_t* const keys = block_.key_tile(tile);
+    const auto* const scales = tiles::key_scales(keys, head_dim);
+    const query_rows& query = rounded(variant);
+    for (std::size_t first = 0; first < R; first += rows_at_once) {
+      simd::floats<A> sum[rows_at_once][registers];
+      for (auto& row : sum)
+        for (auto& x : row) x = simd::broadcast<A>(0.0f);
+      for (std::size_t g = 0; g < tiles::groups(head_dim); ++g) {
+        sums exact[rows_at_once][registers];
+        for (std::size_t r = 0; r < rows_at_once; ++r)
+          for (auto& x : exact[r]) x = dots::broadcast(query.start[first + r][g]);
+        constexpr std::size_t group_rows = C::group / tiles::row_elements;
+        const std::size_t last = std::min(rows, (g + 1) * group_rows);
+        for (std::size_t row = g * group_rows; row < last; ++row)
+          add_key_row(keys + row * tiles::row_bytes, &query.code[first][row * tiles::row_elements],
+                      exact);
+        for (std::size_t i = 0; i < registers; ++i) {
+          const auto scale = simd::load<A>(scales + g * tile_lanes + i * lanes);
+          for (std::size_t r = 0; r < rows_at_once; ++r)
+            sum[r][i] = simd::fma<A>(dots::to_floats(exact[r][i]), scale, sum[r][i]);
+        }
+      }
+      for (std::size_t r = 0; r < rows_at_once; ++r)
+        for (std::size_t i = 0; i < registers; ++i) {
+          float* const at = scores[first + r] + i * lanes;
+          const auto value = sum[r][i] * simd::broadcast<A>(query.scale[first + r]);
+          simd::store<A>(at,
+                         simd::blend<A>(live[first + r] >> i * lanes, value, simd::load<A>(at)));
+        }
+    }
+  }
+
+  simd::floats<A> key(std::size_t tile, std::size_t k, std::size_t at) const {
+    alignas(64) float lane[lanes];
+    for (std::size_t l = 0; l < lanes; ++l)
+      lane[l] = tiles::key(block_.key_tile(tile), block_.head_dim, at + l, k);
+    return simd::load<A>(lane);
+  }
+
+  /// A tile's weights, times their values' scales, are rounded to 16 bits for each row and group.
+  void add_values(std::span<const visit_piece> pieces, const std::uint32_t* live,
+                  const float* rescale, const float (*weight)[tile_lanes], attention_state* state) {
+    const std::size_t groups = tiles::groups(block_.head_dim);
+    for (std::size_t r = 0; r < R; ++r)
+      for (std::size_t g = 0; g < groups; ++g) {
+        alignas(64) float scaled[tile_lanes] = {};
+        for (const visit_piece& piece : pieces) {
+          const std::uint32_t mask = piece.live[block_.step_row[r]] & live[r];
+          const auto* const scales =
+              tiles::value_scales(block_.value_tile(piece.tile), block_.head_dim) + g * tile_lanes;
+          for (std::size_t i = 0; i < tile_lanes; i += lanes)
+            simd::store<A>(
+                scaled + i,
+                simd::blend<A>(mask >> i, simd::load<A>(weight[r] + i) * simd::load<A>(scales + i),
+                               simd::load<A>(scaled + i)));
+        }
+        const int16_scale unit(dots::largest(scaled, tile_lanes));
+        dots::round(scaled, unit.inverse, weight_[r][g], tile_lanes);
+        scale_[r][g] = unit.scale;
+        start_[r][g] = 0;
+        if constexpr (C::bias != 0)
+          for (const std::int16_t w : weight_[r][g]) start_[r][g] -= C::bias * w;
+      }
+
+    for (std::size_t p = 0; p < pieces.size(); ++p) {
+      std::uint32_t mask[R], any = 0;
+      for (std::size_t r = 0; r < R; ++r)
+        any |= mask[r] = pieces[p].live[block_.step_row[r]] & live[r];
+      const bool only = pieces.size() == 1;
+      if (!only) choose(mask, groups);
+      add_piece(block_.value_tile(pieces[p].tile), any, only ? weight_ : chosen_, p == 0,
+                p + 1 == pieces.size(), rescale, state);
+    }
+  }
+
+ private:
+  /// The queries of one variant.
+  struct query_rows {
+    alignas(64) std::int16_t code[R][max_head_dim];
+    std::int32_t start[R][most_groups];  ///< −bias · Σ code over a group
+    float scale[R];
+    bool ready = false;
+  };
+  using group_weights = std::int16_t[most_groups][tile_lanes];
+
+  const query_rows& rounded(std::size_t variant) {
+    query_rows& query = query_[variant];
+    if (query.ready) return query;
+    query.ready = true;
+    for (std::size_t r = 0; r < R; ++r) {
+      const std::size_t padded = (block_.head_dim + 31) / 32 * 32;
+      alignas(64) float x[max_head_dim];
+      for (std::size_t k = 0; k < padded; ++k)
+        x[k] = k < block_.head_dim ? block_.query[variant][r][k] : 0.0f;
+      const int16_scale unit(dots::largest(x, padded));
+      dots::round(x, unit.inverse, query.code[r], padded);
+      query.scale[r] = unit.scale;
+      for (std::size_t g = 0; g < tiles::groups(block_.head_dim); ++g) {
+        query.start[r][g] = 0;
+        if constexpr (C::bias != 0)
+          for (std::size_t k = g * C::group; k < (g + 1) * C::group; ++k)
+            query.start[r][g] -= C::bias * query.code[r][k];
+      }
+    }
+    return query;
+  }
+
+  /// `code` is where the first row's elements of this key row are.
+  static void add_key_row(const std::int8_t* row, const std::int16_t* code,
+                          sums (&exact)[rows_at_once][registers]) {
+    for (std::size_t i = 0; i < registers; ++i) {
+      if constexpr (C::bits == 8) {
+        const pairs x = dots::load(row + 2 * lanes * i);
+        for (std::size_t r = 0; r < rows_at_once; ++r)
+          exact[r][i] = dots::dot(exact[r][i], x, code + r * max_head_dim);
+      } else {
+        pairs lower, upper;
+        dots::load_halves(row + 2 * lanes * i, lower, upper);
+        for (std::size_t r = 0; r < rows_at_once; ++r)
+          exact[r][i] = dots::dot(dots::dot(exact[r][i], lower, code + r * max_head_dim), upper,
+                                  code + r * max_head_dim + 2);
+      }
+    }
+  }
+
+  /// 32 elements of two tokens' values.
+  static void load_block(const std::int8_t* p, pairs (&x)[registers]) {
+    if constexpr (C::bits == 8)
+      for (std::size_t i = 0; i < registers; ++i) x[i] = dots::load(p + 2 * lanes * i);
+    else
+      for (std::size_t i = 0; i < registers / 2; ++i)
+        dots::load_halves(p + 2 * lanes * i, x[i], x[i + registers / 2]);
+  }
+
+  /// The weights of the lanes in `mask`, zeros for the others.
+  void choose(const std::uint32_t* mask, std::size_t groups) {
+    for (std::size_t r = 0; r < R; ++r)
+      for (std::size_t g = 0; g < groups; ++g)
+        for (std::size_t l = 0; l < tile_lanes; ++l)
+          chosen_[r][g][l] = (mask[r] >> l & 1u) != 0 ? weight_[r][g][l] : std::int16_t{0};
+  }
+
+  /// Adds one tile's values, `live` in some row. Sums are carried from piece to piece in `exact_`.
+  void add_piece(const std::int8_t* values, std::uint32_t live, const group_weights* weight,
+                 bool first_piece, bool last_piece, const float* rescale, attention_state* state) {
+    const std::size_t blocks = tiles::blocks(block_.head_dim),
+                      padded = padded_head_dim(block_.head_dim);
+    for (std::size_t first = 0; first < R; first += rows_at_once)
+      for (std::size_t b = 0; b < blocks; ++b) {
+        const std::size_t g = b * tiles::block / C::group;
+        sums exact[rows_at_once][registers];
+        for (std::size_t r = 0; r < rows_at_once; ++r)
+          for (std::size_t i = 0; i < registers; ++i)
+            exact[r][i] =
+                first_piece ? dots::broadcast(start_[first + r][g]) : exact_[first + r][b][i];
+        const std::int8_t* two = values + b * tiles::block_bytes;
+        for (std::size_t lane = 0; lane < tile_lanes;
+             lane += 2, two += blocks * tiles::block_bytes) {
+          if ((live >> lane & 3u) == 0) continue;
+          pairs x[registers];
+          load_block(two, x);
+          for (std::size_t r = 0; r < rows_at_once; ++r)
+            for (std::size_t i = 0; i < registers; ++i)
+              exact[r][i] = dots::dot(exact[r][i], x[i], &weight[first + r][g][lane]);
+        }
+        for (std::size_t r = 0; r < rows_at_once; ++r)
+          for (std::size_t i = 0; i < registers; ++i) {
+            const std::size_t row = first + r, at = b * tiles::block + i * lanes;
+            if (!last_piece) {
+              exact_[row][b][i] = exact[r][i];
+            } else if (at < padded) {
+              float* const o = state[row].o + at;
+              simd::store<A>(
+                  o, simd::fma<A>(dots::to_floats(exact[r][i]), simd::broadcast<A>(scale_[row][g]),
+                                  simd::load<A>(o) * simd::broadcast<A>(rescale[row])));
+            }
+          }
+      }
+  }
+
+  const attention_block<C>& block_;
+  query_rows query_[query_variants];
+  alignas(64) std::int16_t weight_[R][most_groups][tile_lanes];  // of the visit, rounded
+  alignas(64) std::int16_t chosen_[R][most_groups][tile_lanes];  // of one of its pieces
+  float scale_[R][most_groups];
+  std::int32_t start_[R][most_groups];  // −bias · Σ weight
+  sums exact_[R][tiles::blocks(max_head_dim)][registers];
+};
+
+}  // namespace weir::cpu

@@ -1,0 +1,222 @@
+// Keys and values as small integers that share a scale: x = scale · (code − bias).
+//
+// What they are multiplied with, a query or a tile's weights, is rounded to 16 bits, so that every
+// product is an exact integer. Keys and values are all that such a cache loses: 16 bits are 256
+// times finer than the finest code.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include <weir/core/half.hpp>
+#include <weir/kernels/kv_tiles.hpp>
+#include <weir/simd/pair_dots.hpp>
+
+namespace weir {
+
+/// 8 bits an element and one scale for each token and KV head.
+struct int8 {
+  using scale = f32;
+  static constexpr std::size_t bits = 8, group = max_head_dim;
+  static constexpr std::int32_t least = -127, most = 127, bias = 0;
+  /// The scale of a group whose number of the largest magnitude is `extreme`.
+  static float scale_for(float extreme) { return std::abs(extreme) / 127; }
+};
+
+/// 4 bits an element and one scale for each 32 elements of a head.
+struct int4 {
+  using scale = bf16;
+  static constexpr std::size_t bits = 4, group = 32;
+  static constexpr std::int32_t least = -8, most = 7, bias = 8;
+  /// The extreme becomes -8, the code without a counterpart: 16 levels instead of 15.
+  static float scale_for(float extreme) { return extreme / -8; }
+};
+
+template <class C>
+concept integer_codec = std::same_as<C, int8> || std::same_as<C, int4>;
+
+/// The largest magnitude of what is rounded to 16 bits.
+inline constexpr float most_int16 = 32767.0f;
+
+/// A query `[head_dim]`, or the weights of a tile's 32 lanes, as 16-bit integers.
+struct int16_scale {
+  float inverse = 0;  ///< what numbers are multiplied by before they are rounded
+  float scale = 0;    ///< what an integer stands for
+
+  /// For numbers up to `largest` in magnitude. If one of them is NaN or infinite, the scale is too;
+  /// below 2^-100 they count as zeros, so that the inverse stays finite.
+  explicit int16_scale(float largest) {
+    if (largest < 0x1p-100f) return;
+    inverse = most_int16 / largest;
+    scale = largest / most_int16;
+  }
+};
+
+/// Keys `[pair or two pairs of elements, 32, 2 bytes]`: a lane's two (int8) or four (int4)
+/// neighbouring elements, with int4's third and fourth in the upper halves. Values
+/// `[16 pairs of tokens, block of 32 elements, …]`: for int8 32 × 2 bytes; for int4 16 × 2, element
+/// i + 16 above element i. Scales `[group, 32]` follow.
+template <integer_codec C>
+struct kv_tiles<C> {
+  using storage = std::int8_t;
+  using scale = typename C::scale;
+
+  static constexpr std::size_t row_bytes = 2 * tile_lanes;   ///< of keys
+  static constexpr std::size_t row_elements = 16 / C::bits;  ///< of a key, in one row
+  static constexpr std::size_t block = 32;                   ///< elements of a value's block
+  static constexpr std::size_t block_bytes = block * C::bits / 4;
+
+  static constexpr std::size_t groups(std::size_t head_dim) {
+    return (head_dim + C::group - 1) / C::group;
+  }
+  static constexpr std::size_t key_rows(std::size_t head_dim) {
+    return (head_dim + row_elements - 1) / row_elements;
+  }
+  static constexpr std::size_t blocks(std::size_t head_dim) {
+    return (head_dim + block - 1) / block;
+  }
+  static constexpr std::size_t scale_bytes(std::size_t head_dim) {
+    return groups(head_dim) * tile_lanes * sizeof(scale);
+  }
+  static constexpr std::size_t key_codes(std::size_t head_dim) {
+    return key_rows(head_dim) * row_bytes;
+  }
+  static constexpr std::size_t value_codes(std::size_t head_dim) {
+    return tile_lanes / 2 * blocks(head_dim) * block_bytes;
+  }
+  static constexpr std::size_t key_size(std::size_t head_dim) {
+    return key_codes(head_dim) + scale_bytes(head_dim);
+  }
+  static constexpr std::size_t value_size(std::size_t head_dim) {
+    return value_codes(head_dim) + scale_bytes(head_dim);
+  }
+  /// `[group, 32]`
+  template <class Byte>
+  static auto key_scales(Byte* tile, std::size_t head_dim) {
+    return scales_at(tile + key_codes(head_dim));
+  }
+  template <class Byte>
+  static auto value_scales(Byte* tile, std::size_t head_dim) {
+    return scales_at(tile + value_codes(head_dim));
+  }
+
+  static float key(const storage* tile, std::size_t head_dim, std::size_t lane, std::size_t k) {
+    return number(tile, key_at(lane, k),
+                  key_scales(tile, head_dim)[k / C::group * tile_lanes + lane]);
+  }
+  static float value(const storage* tile, std::size_t head_dim, std::size_t lane, std::size_t k) {
+    return number(tile, value_at(head_dim, lane, k),
+                  value_scales(tile, head_dim)[k / C::group * tile_lanes + lane]);
+  }
+  /// code − bias of a value's element, which the reference adds up.
+  static std::int32_t key_code(const storage* tile, std::size_t lane, std::size_t k) {
+    return get(tile, key_at(lane, k)) - C::bias;
+  }
+  static std::int32_t value_code(const storage* tile, std::size_t head_dim, std::size_t lane,
+                                 std::size_t k) {
+    return get(tile, value_at(head_dim, lane, k)) - C::bias;
+  }
+
+  /// Encodes `x[head_dim]` in one lane. What is left of the last row or block becomes zero.
+  static void put_key(storage* tile, std::size_t head_dim, std::size_t lane, const float* x) {
+    put(tile, head_dim, key_rows(head_dim) * row_elements, lane, x, key_scales(tile, head_dim),
+        [&](std::size_t k) { return key_at(lane, k); });
+  }
+  static void put_value(storage* tile, std::size_t head_dim, std::size_t lane, const float* x) {
+    put(tile, head_dim, blocks(head_dim) * block, lane, x, value_scales(tile, head_dim),
+        [&](std::size_t k) { return value_at(head_dim, lane, k); });
+  }
+
+  static void copy_key(const storage* from, std::size_t from_lane, storage* to, std::size_t to_lane,
+                       std::size_t head_dim) {
+    for (std::size_t row = 0; row < key_rows(head_dim); ++row)
+      for (std::size_t byte = 0; byte < 2; ++byte)
+        to[row * row_bytes + 2 * to_lane + byte] = from[row * row_bytes + 2 * from_lane + byte];
+    for (std::size_t g = 0; g < groups(head_dim); ++g)
+      key_scales(to, head_dim)[g * tile_lanes + to_lane] =
+          key_scales(from, head_dim)[g * tile_lanes + from_lane];
+  }
+  static void copy_value(const storage* from, std::size_t from_lane, storage* to,
+                         std::size_t to_lane, std::size_t head_dim) {
+    const std::size_t bytes = blocks(head_dim) * block_bytes;  // of a pair of tokens
+    for (std::size_t i = 0; i < bytes; i += 2)
+      to[to_lane / 2 * bytes + i + to_lane % 2] = from[from_lane / 2 * bytes + i + from_lane % 2];
+    for (std::size_t g = 0; g < groups(head_dim); ++g)
+      value_scales(to, head_dim)[g * tile_lanes + to_lane] =
+          value_scales(from, head_dim)[g * tile_lanes + from_lane];
+  }
+
+ private:
+  /// A code's byte, and whether it is in its upper half.
+  struct place {
+    std::size_t byte;
+    bool upper;
+  };
+  static constexpr place key_at(std::size_t lane, std::size_t k) {
+    const std::size_t in_row = k % row_elements;
+    return {k / row_elements * row_bytes + 2 * lane + in_row % 2, in_row >= 2};
+  }
+  static constexpr place value_at(std::size_t head_dim, std::size_t lane, std::size_t k) {
+    constexpr std::size_t columns = block_bytes / 2;
+    const std::size_t in_block = k % block;
+    return {(lane / 2 * blocks(head_dim) + k / block) * block_bytes + 2 * (in_block % columns) +
+                lane % 2,
+            in_block >= columns};
+  }
+
+  static std::int32_t get(const storage* tile, place at) {
+    if constexpr (C::bits == 8) return tile[at.byte];
+    return tile[at.byte] >> (at.upper ? 4 : 0) & 15;
+  }
+  static void set(storage* tile, place at, std::int32_t code) {
+    if constexpr (C::bits == 8)
+      tile[at.byte] = static_cast<storage>(code);
+    else
+      tile[at.byte] = static_cast<storage>(at.upper ? (tile[at.byte] & 15) | code << 4
+                                                    : (tile[at.byte] & 0xF0) | code);
+  }
+  static float number(const storage* tile, place at, scale s) {
+    return static_cast<float>(get(tile, at) - C::bias) * to_float(s);
+  }
+
+  template <class Byte>
+  static auto scales_at(Byte* p) {
+    if constexpr (std::is_const_v<Byte>)
+      return reinterpret_cast<const scale*>(p);
+    else
+      return reinterpret_cast<scale*>(p);
+  }
+
+  /// Scales and codes of one lane, group by group; `padded` elements are written.
+  template <class At>
+  static void put(storage* tile, std::size_t head_dim, std::size_t padded, std::size_t lane,
+                  const float* x, scale* scales, At at) {
+    for (std::size_t g = 0; g < groups(head_dim); ++g) {
+      const std::size_t first = g * C::group, last = std::min(first + C::group, padded),
+                        numbers = std::min(last, head_dim);
+      const scale s = round_to<scale>(C::scale_for(extreme(x + first, numbers - first)));
+      const float inverse = to_float(s) == 0 ? 0.0f : 1.0f / to_float(s);
+      scales[g * tile_lanes + lane] = s;
+      for (std::size_t k = first; k < last; ++k) {
+        const std::int32_t nearest = k < numbers ? simd::round_to_int16(x[k], inverse) : 0;
+        set(tile, at(k), std::clamp(nearest, C::least, C::most) + C::bias);
+      }
+    }
+  }
+
+  /// The number of the largest magnitude; NaN if one of them is NaN or infinite.
+  static float extreme(const float* x, std::size_t n) {
+    float most = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (!std::isfinite(x[i])) return std::numeric_limits<float>::quiet_NaN();
+      if (std::abs(x[i]) > std::abs(most)) most = x[i];
+    }
+    return std::abs(most) < 0x1p-100f ? 0.0f : most;
+  }
+};
+
+}  // namespace weir

@@ -1,0 +1,176 @@
+// Exact sums of products of 16-bit integers taken two by two: what keys and values that are stored
+// as integers are multiplied with.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <weir/simd/simd.hpp>
+
+namespace weir::simd {
+
+/// The magnitude of x as bits, which compare like it, with NaN above infinity.
+inline std::uint32_t magnitude_bits(float x) {
+  return std::bit_cast<std::uint32_t>(x) & 0x7FFFFFFFu;
+}
+
+/// The integer nearest to x · by, ties to even, which lies within ±32767. 0 if that is NaN or
+/// infinite.
+inline std::int16_t round_to_int16(float x, float by) {
+  constexpr float rounder = 0x1.8p+23f;  // adding it leaves the integer in the low bits
+  const auto shifted = std::bit_cast<std::uint32_t>(std::fma(x, by, rounder));
+  return static_cast<std::int16_t>(shifted - std::bit_cast<std::uint32_t>(rounder));
+}
+
+/// `lanes<A>` chains at once. This is the plain form; it defines the others.
+template <class A>
+struct pair_dots {
+  using sums = std::array<std::int32_t, lanes<A>>;
+  using pairs = std::array<std::int16_t, 2 * lanes<A>>;  ///< lane l's two at 2 l and 2 l + 1
+
+  static sums broadcast(std::int32_t x) {
+    sums all;
+    all.fill(x);
+    return all;
+  }
+  /// Widens 2 · lanes signed bytes.
+  static pairs load(const std::int8_t* p) {
+    pairs all;
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = p[i];
+    return all;
+  }
+  /// Widens 2 · lanes bytes of two codes each: the lower codes, then the upper ones.
+  static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
+    for (std::size_t i = 0; i < lower.size(); ++i) {
+      lower[i] = static_cast<std::int16_t>(p[i] & 15);
+      upper[i] = static_cast<std::int16_t>(p[i] >> 4 & 15);
+    }
+  }
+  /// sum[l] + x[2 l] · two[0] + x[2 l + 1] · two[1] in every lane l. Sums stay below 2^31.
+  static sums dot(sums sum, const pairs& x, const std::int16_t* two) {
+    for (std::size_t l = 0; l < sum.size(); ++l)
+      sum[l] += std::int32_t{x[2 * l]} * two[0] + std::int32_t{x[2 * l + 1]} * two[1];
+    return sum;
+  }
+  /// Rounds to nearest, ties to even.
+  static floats<A> to_floats(const sums& x) {
+    alignas(64) float wide[lanes<A>];
+    for (std::size_t l = 0; l < x.size(); ++l) wide[l] = static_cast<float>(x[l]);
+    return floats<A>::load_aligned(wide);
+  }
+  /// The largest magnitude of `n` numbers, a multiple of 16; NaN if there is one.
+  static float largest(const float* x, std::size_t n) {
+    std::uint32_t most = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::uint32_t bits = magnitude_bits(x[i]);
+      most = most > bits ? most : bits;
+    }
+    return std::bit_cast<float>(most);
+  }
+  /// `round_to_int16` of `n` numbers, a multiple of 16.
+  static void round(const float* x, float by, std::int16_t* out, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = round_to_int16(x[i], by);
+  }
+};
+
+#if defined(__AVX2__) && defined(__FMA__)
+
+template <class A>
+  requires(lanes<A> == 8)
+struct pair_dots<A> {
+  using sums = __m256i;
+  using pairs = __m256i;
+
+  static sums broadcast(std::int32_t x) { return _mm256_set1_epi32(x); }
+  static pairs load(const std::int8_t* p) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
+    const pairs both = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    lower = _mm256_and_si256(both, _mm256_set1_epi16(15));
+    upper = _mm256_srli_epi16(both, 4);
+  }
+  static sums dot(sums sum, pairs x, const std::int16_t* two) {
+    std::int32_t both;
+    std::memcpy(&both, two, sizeof both);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, _mm256_set1_epi32(both)));
+  }
+  static floats<A> to_floats(sums x) { return floats<A>(_mm256_cvtepi32_ps(x)); }
+  static float largest(const float* x, std::size_t n) {
+    __m256i most = _mm256_setzero_si256();
+    for (std::size_t i = 0; i < n; i += 8)
+      most = _mm256_max_epi32(
+          most, _mm256_and_si256(_mm256_set1_epi32(0x7FFFFFFF),
+                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i))));
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xB1));
+    return std::bit_cast<float>(_mm_cvtsi128_si32(four));
+  }
+  static void round(const float* x, float by, std::int16_t* out, std::size_t n) {
+    const __m256 factor = _mm256_set1_ps(by), rounder = _mm256_set1_ps(0x1.8p+23f);
+    for (std::size_t i = 0; i < n; i += 8) {
+      // The low 16 bits of each lane, moved together.
+      const __m256i shifted =
+          _mm256_castps_si256(_mm256_fmadd_ps(_mm256_loadu_ps(x + i), factor, rounder));
+      const __m256i low = _mm256_and_si256(shifted, _mm256_set1_epi32(0xFFFF));
+      const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm256_castsi256_si128(packed));
+    }
+  }
+};
+
+#endif
+
+#if defined(__AVX512BW__)
+
+template <class A>
+  requires(lanes<A> == 16)
+struct pair_dots<A> {
+  using sums = __m512i;
+  using pairs = __m512i;
+
+  static sums broadcast(std::int32_t x) { return _mm512_set1_epi32(x); }
+  static pairs load(const std::int8_t* p) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
+    const pairs both =
+        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    lower = _mm512_and_si512(both, _mm512_set1_epi16(15));
+    upper = _mm512_srli_epi16(both, 4);
+  }
+  static sums dot(sums sum, pairs x, const std::int16_t* two) {
+    std::int32_t both;
+    std::memcpy(&both, two, sizeof both);
+#if defined(__AVX512VNNI__)
+    return _mm512_dpwssd_epi32(sum, x, _mm512_set1_epi32(both));
+#else
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(x, _mm512_set1_epi32(both)));
+#endif
+  }
+  static floats<A> to_floats(sums x) { return floats<A>(_mm512_cvtepi32_ps(x)); }
+  static float largest(const float* x, std::size_t n) {
+    __m512i most = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < n; i += 16)
+      most = _mm512_max_epi32(
+          most, _mm512_and_si512(_mm512_set1_epi32(0x7FFFFFFF), _mm512_loadu_si512(x + i)));
+    return std::bit_cast<float>(_mm512_reduce_max_epi32(most));
+  }
+  static void round(const float* x, float by, std::int16_t* out, std::size_t n) {
+    const __m512 factor = _mm512_set1_ps(by), rounder = _mm512_set1_ps(0x1.8p+23f);
+    for (std::size_t i = 0; i < n; i += 16) {
+      const __m512i shifted =
+          _mm512_castps_si512(_mm512_fmadd_ps(_mm512_loadu_ps(x + i), factor, rounder));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm512_cvtepi32_epi16(shifted));
+    }
+  }
+};
+
+#endif
+
+}  // namespace weir::simd
