@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Measures everything that docs/performance.md reports, and writes it. A quarter of an hour.
+#   bench/report.sh [--json FILE]
+# --json: leaves all results in FILE too, as [{name, seconds, GB_per_s, fraction}].
+# Models of random weights, 6 GB of them, are made in $WEIR_BENCH_DIR or /tmp and kept.
+set -euo pipefail
+json=
+if [[ $# -eq 2 && $1 == --json ]]; then
+  json=$(realpath -m "$2")
+elif [[ $# -ne 0 ]]; then
+  echo "usage: bench/report.sh [--json FILE]" >&2
+  exit 2
+fi
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+benches=(bandwidth attention matvec prefill decode)
+cmake --preset release >&2
+cmake --build --preset release --target "${benches[@]/#/bench_}" report_results >&2
+
+results=$(mktemp -d)
+trap 'rm -r "$results"' EXIT
+bin=build/release/bench
+for name in "${benches[@]}"; do
+  "$bin/bench_$name" --benchmark_out="$results/$name.json" --benchmark_out_format=json >&2
+done
+cxx=$(sed -n 's/^CMAKE_CXX_COMPILER:[^=]*=//p' build/release/CMakeCache.txt)
+CXX=$cxx bench/compile_time.sh > "$results/compile.json"
+[[ -z $json ]] || "$bin/report_results" json "$results"/*.json > "$json"
+
+table() { "$bin/report_results" table "$1" "$results/$2.json"; }
+cpu() { LC_ALL=C lscpu | sed -n "s/^ *$1: *//p"; }
+compile=$("$bin/report_results" json "$results/compile.json" | sed -n 's/.*"seconds": \([0-9.]*\).*/\1/p')
+cat > docs/performance.md <<EOF
+# Speed, measured
+
+Made by \`bench/report.sh\`: $(cpu 'Model name'), $(nproc) cores; caches of $(cpu L1d) (L1d),
+$(cpu L2) (L2), $(cpu L3) (L3); $("$cxx" --version | head -n 1), \`-O3 -march=native\`.
+
+A cell is the median time, what was read per second, and the fraction that this is of the memory
+bandwidth. That bandwidth is not a constant of the machine: other guests share it. So each case is
+timed in turns with plain reads of 512 MiB by as many threads, in blocks of a few milliseconds, and
+the fraction is the median of the ratios of neighbours. 1 is what memory allows; cases whose data
+fits in a cache may go beyond. GB are 10⁹ bytes.
+
+## Bandwidth
+
+Whole cache lines are loaded and combined, in huge pages, by whichever of a few plain loops was
+fastest: one, two or four streams, with and without prefetching. Memory starts where the caches end.
+
+$(table MiB bandwidth)
+
+## Attention
+
+One token's attention in one layer of the shape of Llama 3 8B (32 query heads, 8 KV heads of 128),
+through \`kv_cache\` with \`keep_all\`: its queries and key are rotated, key and value are stored, all
+entries are attended. Hot is the same layer again and again; cold is one layer after the other, at
+least 512 MiB of them. Read are the keys and values, as the codec stores them.
+
+$(table codec,tokens attention)
+
+## Matrix times vector
+
+One row through matrices of 4096 outputs of 14336 weights, at least 512 MiB of them in turns. Read
+are the weights.
+
+$(table weights matvec)
+
+## Prefill
+
+The seven matrix products of a layer of a 1.1B model (2048 wide, 5632 inside, 32 and 4 heads of 64)
+for 64 or 512 rows at once, in 10⁹ multiply-adds per second; in the last line the whole model, on a
+new stream. This is limited by arithmetic, so there is no fraction.
+
+$(table weights,tokens prefill)
+
+## Decode
+
+One token through all of that model (22 layers, 32000 words), logits included, behind a cache in f16
+that holds so many tokens. Read are all weights, but of the embeddings one row, and all keys and
+values. 1 / time is tokens per second.
+
+$(table 'weights,cached tokens' decode)
+
+## Compiling
+
+A file that includes all of weir and uses one decoder compiles in $compile s (\`-O2\`, median of 3).
+EOF
+echo "wrote docs/performance.md${json:+ and $json}" >&2
