@@ -102,6 +102,8 @@ void register_cases() {
   add_codec<weir::f32>("f32");
   add_codec<weir::f16>("f16");
   add_codec<weir::bf16>("bf16");
+  add_codec<weir::int8>("int8");
+  add_codec<weir::int4>("int4");
 }
 
 }  // namespace weir_bench

@@ -1,6 +1,5 @@
 // What memory and caches deliver to a plain read: bandwidth/<MiB>/<threads>.
 #include <cstddef>
-#include <cstring>
 #include <string>
 
 #include "support/huge_buffer.hpp"
@@ -13,7 +12,6 @@ namespace {
 void bandwidth(benchmark::State& state, std::size_t mebibytes, unsigned width) {
   weir::executor& threads = threads_of(width);
   const huge_buffer memory(mebibytes << 20);
-  std::memset(memory.bytes().data(), 1, memory.bytes().size());
   const read_variant& variant = best_read_variant(memory.bytes(), threads, 9);
   const double seconds = measure(state, [&] { read_all(variant, memory.bytes(), threads); });
   state.counters["GB_per_s"] = static_cast<double>(memory.bytes().size()) / seconds / 1e9;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <span>
 
@@ -11,28 +12,29 @@
 
 namespace weir_bench {
 
-/// Bytes that start on a huge page. They read as zeros, and are not there until first written.
+/// Bytes that start on a huge page. All are written once, so that each has memory of its own.
 class huge_buffer {
  public:
-  static constexpr std::size_t page = std::size_t{2} << 20;
-
-  explicit huge_buffer(std::size_t bytes) : bytes_(bytes), mapped_(bytes + page) {
-    base_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base_ == MAP_FAILED) throw std::bad_alloc();
-    madvise(base_, mapped_, MADV_HUGEPAGE);
+  explicit huge_buffer(std::size_t bytes) : mapped_(bytes + page) {
+    map_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map_ == MAP_FAILED) throw std::bad_alloc();
+    madvise(map_, mapped_, MADV_HUGEPAGE);
+    const std::size_t offset = (page - reinterpret_cast<std::uintptr_t>(map_) % page) % page;
+    bytes_ = {static_cast<std::byte*>(map_) + offset, bytes};
+    std::memset(bytes_.data(), 1, bytes);
   }
-  ~huge_buffer() { munmap(base_, mapped_); }
+  ~huge_buffer() { munmap(map_, mapped_); }
   huge_buffer(const huge_buffer&) = delete;
   huge_buffer& operator=(const huge_buffer&) = delete;
 
-  std::span<std::byte> bytes() const {
-    const std::size_t offset = (page - reinterpret_cast<std::uintptr_t>(base_) % page) % page;
-    return {static_cast<std::byte*>(base_) + offset, bytes_};
-  }
+  std::span<std::byte> bytes() const { return bytes_; }
 
  private:
-  std::size_t bytes_, mapped_;
-  void* base_;
+  static constexpr std::size_t page = std::size_t{2} << 20;
+
+  std::size_t mapped_;
+  void* map_;
+  std::span<std::byte> bytes_;
 };
 
 }  // namespace weir_bench
