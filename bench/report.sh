@@ -12,6 +12,8 @@ elif [[ $# -ne 0 ]]; then
   exit 2
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export LC_ALL=C
+load=$(cut -d ' ' -f 1 /proc/loadavg)
 benches=(bandwidth attention matvec prefill decode)
 cmake --preset release >&2
 cmake --build --preset release --target "${benches[@]/#/bench_}" report_results >&2
@@ -27,13 +29,14 @@ CXX=$cxx bench/compile_time.sh > "$results/compile.json"
 [[ -z $json ]] || "$bin/report_results" json "$results"/*.json > "$json"
 
 table() { "$bin/report_results" table "$1" "$results/$2.json"; }
-cpu() { LC_ALL=C lscpu | sed -n "s/^ *$1: *//p"; }
-compile=$("$bin/report_results" json "$results/compile.json" | sed -n 's/.*"seconds": \([0-9.]*\).*/\1/p')
+cpu() { lscpu | sed -n "s/^ *$1: *//p"; }
+compile=$("$bin/report_results" json "$results/compile.json" | awk '/"seconds"/ { printf "%.1f", $2 }')
 cat > docs/performance.md <<EOF
 # Speed, measured
 
-Made by \`bench/report.sh\`: $(cpu 'Model name'), $(nproc) cores; caches of $(cpu L1d) (L1d),
-$(cpu L2) (L2), $(cpu L3) (L3); $("$cxx" --version | head -n 1), \`-O3 -march=native\`.
+Made by \`bench/report.sh\`: $(cpu 'Model name'), $(nproc) cores; caches: L1d $(cpu 'L1d cache'),
+L2 $(cpu 'L2 cache'), L3 $(cpu 'L3 cache'); $("$cxx" --version | head -n 1), \`-O3 -march=native\`.
+The load of other work was $load when it began.
 
 A cell is the median time, what was read per second, and the fraction that this is of the memory
 bandwidth. That bandwidth is not a constant of the machine: other guests share it. So each case is
@@ -43,8 +46,8 @@ fits in a cache may go beyond. GB are 10⁹ bytes.
 
 ## Bandwidth
 
-Whole cache lines are loaded and combined, in huge pages, by whichever of a few plain loops was
-fastest: one, two or four streams, with and without prefetching. Memory starts where the caches end.
+What a plain loop over cache lines in huge pages gets, the best of a few: one, two or four streams,
+with prefetching and without. The smaller sizes fit in caches.
 
 $(table MiB bandwidth)
 
