@@ -2,19 +2,18 @@
 // measured on the same file.
 #pragma once
 
-#include <cmath>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weir/model/load_model.hpp>
 #include "support/gguf_builder.hpp"  // of the tests
-#include "support/random.hpp"
+#include "support/tensor_writer.hpp"
 #include "support/weights.hpp"
 
 namespace weir_bench {
@@ -46,31 +45,13 @@ namespace detail {
 
 /// `general.file_type`: what llama.cpp calls a file most of whose weights are of this type.
 inline std::uint32_t file_type(weir::weight_type type) {
-  switch (type) {
-    case weir::weight_type::f32:
-      return 0;
-    case weir::weight_type::f16:
-      return 1;
-    case weir::weight_type::q4_0:
-      return 2;
-    case weir::weight_type::q4_1:
-      return 3;
-    case weir::weight_type::q8_0:
-      return 7;
-    case weir::weight_type::q5_0:
-      return 8;
-    case weir::weight_type::q5_1:
-      return 9;
-    case weir::weight_type::q4_k:
-      return 14;
-    case weir::weight_type::q5_k:
-      return 16;
-    case weir::weight_type::q6_k:
-      return 18;
-    case weir::weight_type::bf16:
-      return 32;
-  }
-  return 0;
+  using enum weir::weight_type;
+  constexpr std::pair<weir::weight_type, std::uint32_t> types[] = {
+      {f32, 0},  {f16, 1},   {q4_0, 2},  {q4_1, 3},  {q8_0, 7},  {q5_0, 8},
+      {q5_1, 9}, {q4_k, 14}, {q5_k, 16}, {q6_k, 18}, {bf16, 32},
+  };
+  return std::ranges::find(types, type, &std::pair<weir::weight_type, std::uint32_t>::first)
+      ->second;
 }
 
 inline weir_test::gguf_builder synthetic_keys(weir::weight_type type, const synthetic_shape& s) {
@@ -96,75 +77,13 @@ inline weir_test::gguf_builder synthetic_keys(weir::weight_type type, const synt
   return file;
 }
 
-/// Writes a file tensor by tensor: first all names, then all data.
-class tensor_writer {
- public:
-  tensor_writer(weir_test::gguf_builder header, weir::weight_type type)
-      : header_(std::move(header)), type_(type) {}
-
-  void add_matrix(const std::string& name, std::size_t rows, std::size_t cols) {
-    add({name + ".weight", type_, rows, cols});
-  }
-  void add_norm(const std::string& name, std::size_t size) {
-    add({name + ".weight", weir::weight_type::f32, 1, size});
-  }
-
-  void write(const std::filesystem::path& path) const {
-    std::ofstream out;
-    out.exceptions(std::ios::failbit | std::ios::badbit);
-    out.open(path, std::ios::binary);
-    put(out, header_.build());
-    std::map<std::size_t, weight_pool> pools;  // by columns
-    for (std::uint32_t i = 0; i < tensors_.size(); ++i) {
-      const tensor& t = tensors_[i];
-      if (t.rows == 1) {
-        std::vector<float> near_one = normal_floats(t.cols, 0.1f, i);
-        for (float& x : near_one) x += 1;
-        put(out, std::as_bytes(std::span(near_one)));
-      } else {
-        const weight_pool& pool = pools.try_emplace(t.cols, t.type, t.cols).first->second;
-        for (std::size_t r = 0; r < t.rows; ++r) put(out, pool.row(i, r));
-      }
-      put(out, std::vector<std::byte>(padded(t.bytes()) - t.bytes()));
-    }
-  }
-
- private:
-  struct tensor {
-    std::string name;
-    weir::weight_type type;
-    std::size_t rows, cols;
-    std::size_t bytes() const { return rows * weir::row_bytes(type, cols); }
-  };
-
-  static std::size_t padded(std::size_t bytes) { return (bytes + 31) / 32 * 32; }
-  static void put(std::ofstream& out, std::span<const std::byte> bytes) {
-    out.write(reinterpret_cast<const char*>(bytes.data()),
-              static_cast<std::streamsize>(bytes.size()));
-  }
-
-  void add(tensor t) {
-    std::vector<std::uint64_t> dims = {t.cols};
-    if (t.rows > 1) dims.push_back(t.rows);
-    header_.add_tensor(t.name, static_cast<weir::ggml_type>(t.type), dims, {});
-    header_.tensors.back().offset = offset_;
-    offset_ += padded(t.bytes());
-    tensors_.push_back(std::move(t));
-  }
-
-  weir_test::gguf_builder header_;  // its tensors have no data
-  weir::weight_type type_;
-  std::vector<tensor> tensors_;
-  std::uint64_t offset_ = 0;
-};
-
 }  // namespace detail
 
-/// Writes a whole model; its file appears only when it is complete. Matrices are of type `type`,
-/// norms F32. Lengths are multiples of 256. Throws std::ios::failure.
+/// Writes a whole model with matrices of type `type`. Widths are multiples of 256. Throws
+/// std::runtime_error.
 inline void write_synthetic_model(const std::filesystem::path& path, weir::weight_type type,
                                   const synthetic_shape& shape = {}) {
-  detail::tensor_writer file(detail::synthetic_keys(type, shape), type);
+  tensor_writer file(detail::synthetic_keys(type, shape), type);
   file.add_matrix("token_embd", shape.words, shape.width);
   for (std::uint32_t i = 0; i < shape.layers; ++i) {
     const std::string block = "blk." + std::to_string(i) + '.';
@@ -175,11 +94,7 @@ inline void write_synthetic_model(const std::filesystem::path& path, weir::weigh
   }
   file.add_norm("output_norm", shape.width);
   file.add_matrix("output", shape.words, shape.width);
-
-  std::filesystem::path unfinished = path;
-  unfinished += ".part";
-  file.write(unfinished);
-  std::filesystem::rename(unfinished, path);
+  file.write(path);
 }
 
 /// The model of default shape, from $WEIR_BENCH_DIR or the system's folder for temporary files.
