@@ -1,8 +1,7 @@
-// Keys and values as small integers that share a scale: x = scale · (code − bias).
+// Keys and values as small integers that share a scale: x = scale · code.
 //
-// What they are multiplied with, a query or a tile's weights, is rounded to 16 bits, so that every
-// product is an exact integer. Keys and values are all that such a cache loses: 16 bits are 256
-// times finer than the finest code.
+// What they are multiplied with, a query or a tile's weights, is rounded to 15 bits, so that every
+// sum of products is an exact integer. That is 64 times finer than the finest code.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +21,7 @@ namespace weir {
 struct int8 {
   using scale = f32;
   static constexpr std::size_t bits = 8, group = max_head_dim;
-  static constexpr std::int32_t least = -127, most = 127, bias = 0;
+  static constexpr std::int32_t least = -127, most = 127;
   /// The scale of a group whose number of the largest magnitude is `extreme`.
   static float scale_for(float extreme) { return std::abs(extreme) / 127; }
 };
@@ -31,7 +30,7 @@ struct int8 {
 struct int4 {
   using scale = bf16;
   static constexpr std::size_t bits = 4, group = 32;
-  static constexpr std::int32_t least = -8, most = 7, bias = 8;
+  static constexpr std::int32_t least = -8, most = 7;
   /// The extreme becomes -8, the code without a counterpart: 16 levels instead of 15.
   static float scale_for(float extreme) { return extreme / -8; }
 };
@@ -39,20 +38,24 @@ struct int4 {
 template <class C>
 concept integer_codec = std::same_as<C, int8> || std::same_as<C, int4>;
 
-/// The largest magnitude of what is rounded to 16 bits.
-inline constexpr float most_int16 = 32767.0f;
-
-/// A query `[head_dim]`, or the weights of a tile's 32 lanes, as 16-bit integers.
-struct int16_scale {
+/// How a query, or the weights of a tile's 32 lanes, become integers of at most 2^14 in magnitude:
+/// by a power of two, so that nothing but the integer is rounded.
+struct power_scale {
   float inverse = 0;  ///< what numbers are multiplied by before they are rounded
-  float scale = 0;    ///< what an integer stands for
+  float scale = 0;    ///< what an integer stands for: 1 / inverse
 
-  /// For numbers up to `largest` in magnitude. If one of them is NaN or infinite, the scale is too;
-  /// below 2^-100 they count as zeros, so that the inverse stays finite.
-  explicit int16_scale(float largest) {
+  /// For numbers up to `largest` in magnitude. Below 2^-100 they count as zeros. If one of them is
+  /// NaN or infinite, the scale is NaN.
+  explicit power_scale(float largest) {
+    constexpr std::uint32_t bias = 127, bits = 13;
     if (largest < 0x1p-100f) return;
-    inverse = most_int16 / largest;
-    scale = largest / most_int16;
+    const std::uint32_t exponent = std::bit_cast<std::uint32_t>(largest) >> 23;
+    if (exponent == 0xFF) {
+      scale = std::numeric_limits<float>::quiet_NaN();
+      return;
+    }
+    scale = std::bit_cast<float>((exponent - bits) << 23);
+    inverse = std::bit_cast<float>((2 * bias + bits - exponent) << 23);
   }
 };
 
@@ -112,13 +115,13 @@ struct kv_tiles<C> {
     return number(tile, value_at(head_dim, lane, k),
                   value_scales(tile, head_dim)[k / C::group * tile_lanes + lane]);
   }
-  /// code − bias of a value's element, which the reference adds up.
+  /// The codes, which the reference adds up.
   static std::int32_t key_code(const storage* tile, std::size_t lane, std::size_t k) {
-    return get(tile, key_at(lane, k)) - C::bias;
+    return get(tile, key_at(lane, k));
   }
   static std::int32_t value_code(const storage* tile, std::size_t head_dim, std::size_t lane,
                                  std::size_t k) {
-    return get(tile, value_at(head_dim, lane, k)) - C::bias;
+    return get(tile, value_at(head_dim, lane, k));
   }
 
   /// Encodes `x[head_dim]` in one lane. What is left of the last row or block becomes zero.
@@ -169,18 +172,18 @@ struct kv_tiles<C> {
   }
 
   static std::int32_t get(const storage* tile, place at) {
-    if constexpr (C::bits == 8) return tile[at.byte];
-    return tile[at.byte] >> (at.upper ? 4 : 0) & 15;
+    if (C::bits == 8) return tile[at.byte];
+    return at.upper ? tile[at.byte] >> 4 : ((tile[at.byte] & 15) ^ 8) - 8;
   }
   static void set(storage* tile, place at, std::int32_t code) {
     if constexpr (C::bits == 8)
       tile[at.byte] = static_cast<storage>(code);
     else
-      tile[at.byte] = static_cast<storage>(at.upper ? (tile[at.byte] & 15) | code << 4
-                                                    : (tile[at.byte] & 0xF0) | code);
+      tile[at.byte] = static_cast<storage>(at.upper ? (tile[at.byte] & 15) | code * 16
+                                                    : (tile[at.byte] & ~15) | (code & 15));
   }
   static float number(const storage* tile, place at, scale s) {
-    return static_cast<float>(get(tile, at) - C::bias) * to_float(s);
+    return static_cast<float>(get(tile, at)) * to_float(s);
   }
 
   template <class Byte>
@@ -203,7 +206,7 @@ struct kv_tiles<C> {
       scales[g * tile_lanes + lane] = s;
       for (std::size_t k = first; k < last; ++k) {
         const std::int32_t nearest = k < numbers ? simd::round_to_int16(x[k], inverse) : 0;
-        set(tile, at(k), std::clamp(nearest, C::least, C::most) + C::bias);
+        set(tile, at(k), std::clamp(nearest, C::least, C::most));
       }
     }
   }

@@ -43,11 +43,11 @@ struct pair_dots {
     for (std::size_t i = 0; i < all.size(); ++i) all[i] = p[i];
     return all;
   }
-  /// Widens 2 · lanes bytes of two codes each: the lower codes, then the upper ones.
+  /// Widens 2 · lanes bytes of two signed codes each: the lower codes, then the upper ones.
   static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
     for (std::size_t i = 0; i < lower.size(); ++i) {
-      lower[i] = static_cast<std::int16_t>(p[i] & 15);
-      upper[i] = static_cast<std::int16_t>(p[i] >> 4 & 15);
+      lower[i] = static_cast<std::int16_t>(((p[i] & 15) ^ 8) - 8);
+      upper[i] = static_cast<std::int16_t>(p[i] >> 4);
     }
   }
   /// sum[l] + x[2 l] · two[0] + x[2 l + 1] · two[1] in every lane l. Sums stay below 2^31.
@@ -90,9 +90,9 @@ struct pair_dots<A> {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
   static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
-    const pairs both = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    lower = _mm256_and_si256(both, _mm256_set1_epi16(15));
-    upper = _mm256_srli_epi16(both, 4);
+    const pairs both = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    lower = _mm256_srai_epi16(_mm256_slli_epi16(both, 12), 12);
+    upper = _mm256_srai_epi16(both, 4);
   }
   static sums dot(sums sum, pairs x, const std::int16_t* two) {
     std::int32_t both;
@@ -140,9 +140,9 @@ struct pair_dots<A> {
   }
   static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
     const pairs both =
-        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-    lower = _mm512_and_si512(both, _mm512_set1_epi16(15));
-    upper = _mm512_srli_epi16(both, 4);
+        _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    lower = _mm512_srai_epi16(_mm512_slli_epi16(both, 12), 12);
+    upper = _mm512_srai_epi16(both, 4);
   }
   static sums dot(sums sum, pairs x, const std::int16_t* two) {
     std::int32_t both;

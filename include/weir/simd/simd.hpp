@@ -89,6 +89,17 @@ inline void prefetch(const void* p, std::size_t ahead) {
   __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
 }
 
+/// Asks for the lines of `Bytes` bytes, at least one, from `ahead` bytes after `p` on: close by, as
+/// they are read within a microsecond.
+template <std::size_t Bytes>
+inline void prefetch_lines(const void* p, std::size_t ahead) {
+  constexpr std::size_t line = 64;
+  const auto address = reinterpret_cast<std::uintptr_t>(p) + ahead;
+  for (std::size_t i = 0; i < Bytes; i += line)
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
+    __builtin_prefetch(reinterpret_cast<const void*>(address + i), 0, 3);
+}
+
 // ---- arithmetic --------------------------------------------------------------------------------
 
 /// a * b + c, rounded once. xsimd 8.1 multiplies, then adds, on AVX-512 and on AVX2 without FMA3.

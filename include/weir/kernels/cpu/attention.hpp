@@ -60,7 +60,9 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
   alignas(64) float rotated[max_head_dim * tile_lanes];  // touched only with `rotation`
   tile_reader<A, R, Codec> reader(block);
 
-  for (const tile_visit& visit : plan.visits()) {
+  const auto visits = plan.visits();
+  for (std::size_t v = 0; v < visits.size(); ++v) {
+    const tile_visit& visit = visits[v];
     const auto pieces = plan.pieces(visit);
     std::uint32_t live[R] = {};
     for (std::size_t r = 0; r < R; ++r)
@@ -80,7 +82,7 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
         rotate_tile<A>(reader, piece.tile, block.head_dim, *block.rotation,
                        block.rank + piece.tile * tile_lanes, rotated);
         score_tile<A, R>(static_cast<const float*>(rotated), block.head_dim,
-                         block.query[visit.variant].data(), mask, score);
+                         block.query[visit.variant].data(), mask, score, rotated);
       }
     }
 
@@ -111,7 +113,9 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
       s.m = m;
       s.d = std::fma(s.d, rescale[r], simd::sum_halving<A>(weight));
     }
-    reader.add_values(pieces, live, rescale, score, state);
+    const std::size_t next = v + 1 < visits.size() ? plan.pieces(visits[v + 1]).front().tile
+                                                   : pieces.front().tile + std::size_t{1};
+    reader.add_values(pieces, live, rescale, score, next, state);
   }
 }
 

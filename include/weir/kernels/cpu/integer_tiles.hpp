@@ -1,5 +1,5 @@
 // Scores and weighted values of tiles of integers: int8, int4. Queries and weights are rounded to
-// 16 bits, so that sums within a group are exact and may be taken in any order.
+// 15 bits, so that sums within a group are exact and may be taken in any order.
 #pragma once
 
 #include <algorithm>
@@ -35,6 +35,8 @@ class tile_reader<A, R, C> {
     const std::size_t head_dim = block_.head_dim, rows = tiles::key_rows(head_dim);
     const std::int8_t* const keys = block_.key_tile(tile);
     const auto* const scales = tiles::key_scales(keys, head_dim);
+    const std::int8_t* const ahead = block_.value_tile(tile);
+    prefetch_scales(ahead, tiles::value_codes(head_dim));
     const query_rows& query = rounded(variant);
     for (std::size_t first = 0; first < R; first += rows_at_once) {
       simd::floats<A> sum[rows_at_once][registers];
@@ -43,12 +45,14 @@ class tile_reader<A, R, C> {
       for (std::size_t g = 0; g < tiles::groups(head_dim); ++g) {
         sums exact[rows_at_once][registers];
         for (std::size_t r = 0; r < rows_at_once; ++r)
-          for (auto& x : exact[r]) x = dots::broadcast(query.start[first + r][g]);
+          for (auto& x : exact[r]) x = dots::broadcast(0);
         constexpr std::size_t group_rows = C::group / tiles::row_elements;
         const std::size_t last = std::min(rows, (g + 1) * group_rows);
-        for (std::size_t row = g * group_rows; row < last; ++row)
+        for (std::size_t row = g * group_rows; row < last; ++row) {
+          simd::prefetch_lines<tiles::row_bytes>(ahead, row * tiles::row_bytes);
           add_key_row(keys + row * tiles::row_bytes, &query.code[first][row * tiles::row_elements],
                       exact);
+        }
         for (std::size_t i = 0; i < registers; ++i) {
           const auto scale = simd::load<A>(scales + g * tile_lanes + i * lanes);
           for (std::size_t r = 0; r < rows_at_once; ++r)
@@ -72,30 +76,31 @@ class tile_reader<A, R, C> {
     return simd::load<A>(lane);
   }
 
-  /// A tile's weights, times their values' scales, are rounded to 16 bits for each row and group.
+  /// A row's weights, times their values' scales, are rounded to 15 bits by one power of two.
   void add_values(std::span<const visit_piece> pieces, const std::uint32_t* live,
-                  const float* rescale, const float (*weight)[tile_lanes], attention_state* state) {
+                  const float* rescale, const float (*weight)[tile_lanes], std::size_t next,
+                  attention_state* state) {
     const std::size_t groups = tiles::groups(block_.head_dim);
-    for (std::size_t r = 0; r < R; ++r)
-      for (std::size_t g = 0; g < groups; ++g) {
-        alignas(64) float scaled[tile_lanes] = {};
-        for (const visit_piece& piece : pieces) {
-          const std::uint32_t mask = piece.live[block_.step_row[r]] & live[r];
-          const auto* const scales =
-              tiles::value_scales(block_.value_tile(piece.tile), block_.head_dim) + g * tile_lanes;
-          for (std::size_t i = 0; i < tile_lanes; i += lanes)
-            simd::store<A>(
-                scaled + i,
-                simd::blend<A>(mask >> i, simd::load<A>(weight[r] + i) * simd::load<A>(scales + i),
-                               simd::load<A>(scaled + i)));
-        }
-        const int16_scale unit(dots::largest(scaled, tile_lanes));
-        dots::round(scaled, unit.inverse, weight_[r][g], tile_lanes);
-        scale_[r][g] = unit.scale;
-        start_[r][g] = 0;
-        if constexpr (C::bias != 0)
-          for (const std::int16_t w : weight_[r][g]) start_[r][g] -= C::bias * w;
+    prefetch_scales(block_.key_tile(next), tiles::key_codes(block_.head_dim));
+    for (std::size_t r = 0; r < R; ++r) {
+      alignas(64) float scaled[most_groups][tile_lanes];
+      for (const visit_piece& piece : pieces) {
+        const std::uint32_t mask = piece.live[block_.step_row[r]] & live[r];
+        const auto* const scales =
+            tiles::value_scales(block_.value_tile(piece.tile), block_.head_dim);
+        for (std::size_t g = 0; g < groups; ++g)
+          for (std::size_t i = 0; i < tile_lanes; i += lanes) {
+            const auto before =
+                &piece == pieces.data() ? simd::broadcast<A>(0.0f) : simd::load<A>(scaled[g] + i);
+            const auto product =
+                simd::load<A>(weight[r] + i) * simd::load<A>(scales + g * tile_lanes + i);
+            simd::store<A>(scaled[g] + i, simd::blend<A>(mask >> i, product, before));
+          }
       }
+      const power_scale unit(dots::largest(scaled[0], groups * tile_lanes));
+      dots::round(scaled[0], unit.inverse, weight_[r][0], groups * tile_lanes);
+      scale_[r] = unit.scale;
+    }
 
     for (std::size_t p = 0; p < pieces.size(); ++p) {
       std::uint32_t mask[R], any = 0;
@@ -104,7 +109,7 @@ class tile_reader<A, R, C> {
       const bool only = pieces.size() == 1;
       if (!only) choose(mask, groups);
       add_piece(block_.value_tile(pieces[p].tile), any, only ? weight_ : chosen_, p == 0,
-                p + 1 == pieces.size(), rescale, state);
+                p + 1 == pieces.size(), rescale, block_.key_tile(next), state);
     }
   }
 
@@ -112,11 +117,15 @@ class tile_reader<A, R, C> {
   /// The queries of one variant.
   struct query_rows {
     alignas(64) std::int16_t code[R][max_head_dim];
-    std::int32_t start[R][most_groups];  ///< −bias · Σ code over a group
     float scale[R];
     bool ready = false;
   };
   using group_weights = std::int16_t[most_groups][tile_lanes];
+
+  void prefetch_scales(const std::int8_t* tile, std::size_t codes) const {
+    for (std::size_t i = 0; i < tiles::scale_bytes(block_.head_dim); i += 64)
+      simd::prefetch_lines<64>(tile, codes + i);
+  }
 
   const query_rows& rounded(std::size_t variant) {
     query_rows& query = query_[variant];
@@ -127,15 +136,9 @@ class tile_reader<A, R, C> {
       alignas(64) float x[max_head_dim];
       for (std::size_t k = 0; k < padded; ++k)
         x[k] = k < block_.head_dim ? block_.query[variant][r][k] : 0.0f;
-      const int16_scale unit(dots::largest(x, padded));
+      const power_scale unit(dots::largest(x, padded));
       dots::round(x, unit.inverse, query.code[r], padded);
       query.scale[r] = unit.scale;
-      for (std::size_t g = 0; g < tiles::groups(block_.head_dim); ++g) {
-        query.start[r][g] = 0;
-        if constexpr (C::bias != 0)
-          for (std::size_t k = g * C::group; k < (g + 1) * C::group; ++k)
-            query.start[r][g] -= C::bias * query.code[r][k];
-      }
     }
     return query;
   }
@@ -177,7 +180,8 @@ class tile_reader<A, R, C> {
 
   /// Adds one tile's values, `live` in some row. Sums are carried from piece to piece in `exact_`.
   void add_piece(const std::int8_t* values, std::uint32_t live, const group_weights* weight,
-                 bool first_piece, bool last_piece, const float* rescale, attention_state* state) {
+                 bool first_piece, bool last_piece, const float* rescale, const std::int8_t* ahead,
+                 attention_state* state) {
     const std::size_t blocks = tiles::blocks(block_.head_dim),
                       padded = padded_head_dim(block_.head_dim);
     for (std::size_t first = 0; first < R; first += rows_at_once)
@@ -186,14 +190,16 @@ class tile_reader<A, R, C> {
         sums exact[rows_at_once][registers];
         for (std::size_t r = 0; r < rows_at_once; ++r)
           for (std::size_t i = 0; i < registers; ++i)
-            exact[r][i] =
-                first_piece ? dots::broadcast(start_[first + r][g]) : exact_[first + r][b][i];
+            exact[r][i] = first_piece ? dots::broadcast(0) : exact_[first + r][b][i];
         const std::int8_t* two = values + b * tiles::block_bytes;
+        std::size_t offset = b * tile_lanes / 2 * tiles::block_bytes;  // in `ahead`, front to back
         for (std::size_t lane = 0; lane < tile_lanes;
              lane += 2, two += blocks * tiles::block_bytes) {
           if ((live >> lane & 3u) == 0) continue;
           pairs x[registers];
           load_block(two, x);
+          simd::prefetch_lines<tiles::block_bytes>(ahead, offset);
+          offset += tiles::block_bytes;
           for (std::size_t r = 0; r < rows_at_once; ++r)
             for (std::size_t i = 0; i < registers; ++i)
               exact[r][i] = dots::dot(exact[r][i], x[i], &weight[first + r][g][lane]);
@@ -206,7 +212,7 @@ class tile_reader<A, R, C> {
             } else if (at < padded) {
               float* const o = state[row].o + at;
               simd::store<A>(
-                  o, simd::fma<A>(dots::to_floats(exact[r][i]), simd::broadcast<A>(scale_[row][g]),
+                  o, simd::fma<A>(dots::to_floats(exact[r][i]), simd::broadcast<A>(scale_[row]),
                                   simd::load<A>(o) * simd::broadcast<A>(rescale[row])));
             }
           }
@@ -217,8 +223,7 @@ class tile_reader<A, R, C> {
   query_rows query_[query_variants];
   alignas(64) std::int16_t weight_[R][most_groups][tile_lanes];  // of the visit, rounded
   alignas(64) std::int16_t chosen_[R][most_groups][tile_lanes];  // of one of its pieces
-  float scale_[R][most_groups];
-  std::int32_t start_[R][most_groups];  // −bias · Σ weight
+  float scale_[R];
   sums exact_[R][tiles::blocks(max_head_dim)][registers];
 };
 

@@ -26,10 +26,11 @@ inline constexpr std::size_t slice_registers =
     std::clamp<std::size_t>(accumulators<A> / R, 1, std::min<std::size_t>(4, tile_registers<A>));
 
 /// scores[r][lane] of the lanes that row r reads in one tile; other lanes are left as they are.
-/// `keys` is `[head_dim, 32]`. Slices without a live lane are not read.
+/// `keys` is `[head_dim, 32]`. Slices without a live lane are not read. Where a key is read, the
+/// same place of `ahead` is asked for: the tile that is read next.
 template <class A, std::size_t R, class T>
 inline void score_tile(const T* keys, std::size_t head_dim, const float* const* query,
-                       const std::uint32_t* live, float (*scores)[tile_lanes]) {
+                       const std::uint32_t* live, float (*scores)[tile_lanes], const void* ahead) {
   constexpr std::size_t n = slice_registers<A, R>, width = n * simd::lanes<A>;
   constexpr std::uint32_t slice_mask = width == 32 ? 0xFFFFFFFFu : (1u << (width % 32)) - 1;
   std::uint32_t any = 0;
@@ -43,6 +44,8 @@ inline void score_tile(const T* keys, std::size_t head_dim, const float* const* 
     for (std::size_t k = 0; k < head_dim; ++k, key += tile_lanes) {
       simd::floats<A> x[n];
       for (std::size_t i = 0; i < n; ++i) x[i] = simd::load<A>(key + i * simd::lanes<A>);
+      simd::prefetch_lines<width * sizeof(T)>(ahead,
+                                              static_cast<std::size_t>(key - keys) * sizeof(T));
       for (std::size_t r = 0; r < R; ++r) {
         const auto q = simd::broadcast<A>(query[r][k]);
         for (std::size_t i = 0; i < n; ++i) sum[r][i] = simd::fma<A>(q, x[i], sum[r][i]);
@@ -67,21 +70,25 @@ struct value_read {
 
 /// o[r] = o[r] · rescale[r] + Σ weight[r][lane] · value, in the order of `reads`. A row that does
 /// not read a value is left untouched by it, whatever its bytes hold.
-/// `even`: every row reads every value, so no row needs asking.
+/// `even`: every row reads every value, so no row needs asking. `ahead`: as above.
 template <class A, std::size_t R, std::size_t N, class T>
 inline void add_values(std::span<const value_read<T>> reads, std::size_t at, bool even,
-                       const float* rescale, const float (*weight)[tile_lanes],
+                       const float* rescale, const float (*weight)[tile_lanes], const void* ahead,
                        attention_state* state) {
+  constexpr std::size_t step = N * simd::lanes<A> * sizeof(T);
   simd::floats<A> sum[R][N];
   for (std::size_t r = 0; r < R; ++r)
     for (std::size_t i = 0; i < N; ++i)
       sum[r][i] =
           simd::load<A>(state[r].o + at + i * simd::lanes<A>) * simd::broadcast<A>(rescale[r]);
   const auto add = [&]<bool ask>() {
+    std::size_t offset = at * tile_lanes * sizeof(T);  // in `ahead`, front to back
     for (const value_read<T>& read : reads) {
       simd::floats<A> v[N];
       for (std::size_t i = 0; i < N; ++i)
         v[i] = simd::load<A>(read.value + at + i * simd::lanes<A>);
+      simd::prefetch_lines<step>(ahead, offset);
+      offset += step;
       for (std::size_t r = 0; r < R; ++r) {
         if (ask && (read.rows >> r & 1u) == 0) continue;
         const auto w = simd::broadcast<A>(weight[r][read.lane]);
@@ -110,7 +117,7 @@ class tile_reader<A, R, T> {
   void score(std::size_t tile, std::size_t variant, const std::uint32_t* live,
              float (*scores)[tile_lanes]) const {
     detail::score_tile<A, R>(block_.key_tile(tile), block_.head_dim, block_.query[variant].data(),
-                             live, scores);
+                             live, scores, block_.value_tile(tile));
   }
 
   /// Element k of the keys in lanes `at` … `at + lanes<A> - 1`.
@@ -119,9 +126,10 @@ class tile_reader<A, R, T> {
   }
 
   /// state[r].o = state[r].o · rescale[r] + Σ weight[r][lane] · value over the lanes in live[r], in
-  /// lane order, siblings that share a lane number one after the other.
+  /// lane order, siblings that share a lane number one after the other. Tile `next` is probably
+  /// scored next.
   void add_values(std::span<const visit_piece> pieces, const std::uint32_t* live,
-                  const float* rescale, const float (*weight)[tile_lanes],
+                  const float* rescale, const float (*weight)[tile_lanes], std::size_t next,
                   attention_state* state) const {
     using namespace detail;
     const std::size_t padded = padded_head_dim(block_.head_dim);
@@ -144,12 +152,13 @@ class tile_reader<A, R, T> {
     }
     even = even && count == static_cast<std::size_t>(std::popcount(any));
     const std::span<const value_read<T>> all{reads, count};
+    const T* const ahead = block_.key_tile(next);
     constexpr std::size_t n = slice_registers<A, R>, width = n * simd::lanes<A>;
     std::size_t at = 0;
     for (; at + width <= padded; at += width)
-      detail::add_values<A, R, n>(all, at, even, rescale, weight, state);
+      detail::add_values<A, R, n>(all, at, even, rescale, weight, ahead, state);
     for (; at < padded; at += simd::lanes<A>)
-      detail::add_values<A, R, 1>(all, at, even, rescale, weight, state);
+      detail::add_values<A, R, 1>(all, at, even, rescale, weight, ahead, state);
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <vector>
 
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/integer_tiles.hpp>
@@ -38,14 +39,14 @@ inline float largest_magnitude(const float* x, std::size_t n) {
 }
 
 /// A score: one fused chain over the elements, k rising. Of integers that need no rotation: the
-/// query is rounded to 16 bits; an exact sum for each group, then one fused chain over the groups.
+/// query is rounded to 15 bits; an exact sum for each group, then one fused chain over the groups.
 template <class Codec>
 float score(const attention_block<Codec>& block, const float* query, std::size_t tile,
             std::size_t lane) {
   float sum = 0;
   if constexpr (integer_codec<Codec>)
     if (block.rotation == nullptr) {
-      const int16_scale unit(largest_magnitude(query, block.head_dim));
+      const power_scale unit(largest_magnitude(query, block.head_dim));
       const auto* const scales = kv_tiles<Codec>::key_scales(block.key_tile(tile), block.head_dim);
       for (std::size_t first = 0; first < block.head_dim; first += Codec::group) {
         std::int32_t exact = 0;
@@ -75,23 +76,27 @@ float add_values(const attention_block<Codec>& block, std::size_t k, const std::
   return o;
 }
 
-/// Of integers: the weights, times the values' scales, are rounded to 16 bits; one exact sum.
+/// Of integers: a row's weights, times the values' scales, are rounded to 15 bits by one power of
+/// two; one exact sum.
 template <integer_codec Codec>
 float add_values(const attention_block<Codec>& block, std::size_t k, const std::size_t* tile,
                  std::uint32_t live, const float* weight, float o, float rescale) {
-  if (k >= block.head_dim) return o * rescale;
-  float scaled[tile_lanes] = {};
-  for (std::size_t lane = 0; lane < tile_lanes; ++lane)
-    if ((live >> lane & 1u) != 0)
-      scaled[lane] = weight[lane] * to_float(kv_tiles<Codec>::value_scales(
-                                        block.value_tile(tile[lane]),
-                                        block.head_dim)[k / Codec::group * tile_lanes + lane]);
-  const int16_scale unit(largest_magnitude(scaled, tile_lanes));
+  using tiles = kv_tiles<Codec>;
+  const std::size_t groups = tiles::groups(block.head_dim);
+  std::vector<float> scaled(groups * tile_lanes);
+  for (std::size_t g = 0; g < groups; ++g)
+    for (std::size_t lane = 0; lane < tile_lanes; ++lane)
+      if ((live >> lane & 1u) != 0)
+        scaled[g * tile_lanes + lane] =
+            weight[lane] * to_float(tiles::value_scales(block.value_tile(tile[lane]),
+                                                        block.head_dim)[g * tile_lanes + lane]);
+  const power_scale unit(largest_magnitude(scaled.data(), scaled.size()));
   std::int32_t exact = 0;
-  for (std::size_t lane = 0; lane < tile_lanes; ++lane)
-    if ((live >> lane & 1u) != 0)
-      exact += simd::round_to_int16(scaled[lane], unit.inverse) *
-               kv_tiles<Codec>::value_code(block.value_tile(tile[lane]), block.head_dim, lane, k);
+  if (k < block.head_dim)
+    for (std::size_t lane = 0; lane < tile_lanes; ++lane)
+      if ((live >> lane & 1u) != 0)
+        exact += simd::round_to_int16(scaled[k / Codec::group * tile_lanes + lane], unit.inverse) *
+                 tiles::value_code(block.value_tile(tile[lane]), block.head_dim, lane, k);
   return std::fma(static_cast<float>(exact), unit.scale, o * rescale);
 }
 
