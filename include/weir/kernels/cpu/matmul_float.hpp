@@ -21,11 +21,12 @@ struct float_tiles {
 #else
   static constexpr std::size_t sums = simd::lanes<A> == 16 ? 24 : 12;
 #endif
-  /// One row waits for memory, which eight streams of weights keep busy; more rows wait for fma,
-  /// and prefetch.
   static constexpr std::size_t outputs(std::size_t rows) {
-    return std::min<std::size_t>(rows == 1 ? 8 : 4, sums / (rows * registers));
+    return std::min<std::size_t>(4, sums / (rows * registers));
   }
+  /// One row waits for memory, which few and long streams of weights keep busiest.
+  template <class Weight>
+  static constexpr std::size_t streams = std::min<std::size_t>(sizeof(Weight), sums / registers);
   static constexpr std::size_t most_rows() {
     std::size_t rows = 8;
     while (outputs(rows) == 0) rows /= 2;
@@ -33,11 +34,11 @@ struct float_tiles {
   }
 };
 
-/// y[row, output] (+)= w[output, :] · x[row, :] for Rows × Outputs. Rows of y are `stride` apart.
-/// `fresh` weights, and those of the next tile, come from memory.
+/// y[row, output] (+)= w[output, :] · x[row, :] for Rows × Outputs. Rows of y are `stride` apart,
+/// outputs `spread`. `fresh` weights, and those of the next tile, come from memory.
 template <class A, std::size_t Rows, std::size_t Outputs, class Weight>
 void float_tile(const Weight* w, std::size_t cols, const float* x, float* y, std::size_t stride,
-                bool add, bool fresh) {
+                std::size_t spread, bool add, bool fresh) {
   using tiles = float_tiles<A>;
   constexpr std::size_t step = tiles::virtual_lanes, lanes = simd::lanes<A>;
   simd::floats<A> sum[Rows][Outputs][tiles::registers];
@@ -56,7 +57,7 @@ void float_tile(const Weight* w, std::size_t cols, const float* x, float* y, std
       simd::floats<A> weight[Outputs];
 #pragma GCC unroll 8
       for (std::size_t o = 0; o < Outputs; ++o) {
-        const Weight* const p = w + o * cols + at;
+        const Weight* const p = w + o * spread * cols + at;
         weight[o] = simd::load<A>(p);
         // A few streams, each short: the processor's own prefetching comes too late for them.
         if (Rows > 1 && fresh && at * sizeof(Weight) % cache_line == 0)
@@ -76,7 +77,7 @@ void float_tile(const Weight* w, std::size_t cols, const float* x, float* y, std
   for (std::size_t row = 0; row < Rows; ++row)
 #pragma GCC unroll 8
     for (std::size_t o = 0; o < Outputs; ++o) {
-      float& out = y[row * stride + o];
+      float& out = y[row * stride + o * spread];
       float value;
       if (k == cols) {
         value = simd::sum_halving<A, tiles::registers>(sum[row][o]);
@@ -85,7 +86,8 @@ void float_tile(const Weight* w, std::size_t cols, const float* x, float* y, std
         for (std::size_t r = 0; r < tiles::registers; ++r)
           simd::store<A>(lane + r * lanes, sum[row][o][r]);
         for (std::size_t i = k; i < cols; ++i)
-          lane[i - k] = std::fma(to_float(w[o * cols + i]), x[row * cols + i], lane[i - k]);
+          lane[i - k] =
+              std::fma(to_float(w[o * spread * cols + i]), x[row * cols + i], lane[i - k]);
         value = simd::sum_halving(lane, step);
       }
       out = add ? out + value : value;
@@ -99,10 +101,22 @@ void float_rows(const Weight* w, std::size_t cols, const float* x, float* y, std
   constexpr std::size_t step = float_tiles<A>::outputs(Rows);
   std::size_t o = 0;
   for (; o + step <= outputs; o += step)
-    float_tile<A, Rows, step>(w + o * cols, cols, x, y + o, stride, add, fresh);
+    float_tile<A, Rows, step>(w + o * cols, cols, x, y + o, stride, 1, add, fresh);
   if constexpr (step > 1)
     for (; o < outputs; ++o)
-      float_tile<A, Rows, 1>(w + o * cols, cols, x, y + o, stride, add, fresh);
+      float_tile<A, Rows, 1>(w + o * cols, cols, x, y + o, stride, 1, add, fresh);
+}
+
+/// All outputs of one row. A stream of weights goes on from one tile to the next.
+template <class A, class Weight>
+void float_row(const Weight* w, std::size_t cols, const float* x, float* y, std::size_t outputs,
+               bool add) {
+  constexpr std::size_t streams = float_tiles<A>::template streams<Weight>;
+  const std::size_t spread = outputs / streams;
+  for (std::size_t o = 0; o < spread; ++o)
+    float_tile<A, 1, streams>(w + o * cols, cols, x, y + o, 0, spread, add, true);
+  for (std::size_t o = spread * streams; o < outputs; ++o)
+    float_tile<A, 1, 1>(w + o * cols, cols, x, y + o, 0, 1, add, true);
 }
 
 /// All outputs of all rows: as many rows at a time as registers allow. Panels of weights stay in
@@ -110,6 +124,7 @@ void float_rows(const Weight* w, std::size_t cols, const float* x, float* y, std
 template <class A, class Weight>
 void float_product(const Weight* w, std::size_t cols, const float* x, std::size_t rows, float* y,
                    std::size_t outputs, std::size_t stride, bool add) {
+  if (rows == 1) return float_row<A>(w, cols, x, y, outputs, add);
   constexpr std::size_t panel_bytes = 128 << 10, most = float_tiles<A>::most_rows();
   const std::size_t fitting = panel_bytes / (std::max<std::size_t>(cols, 1) * sizeof(Weight));
   const std::size_t panel = std::max<std::size_t>(fitting / 24, 1) * 24;  // whole tiles

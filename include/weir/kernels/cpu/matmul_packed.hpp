@@ -62,7 +62,7 @@ template <class A, class Block>
 void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
                   float* y, std::size_t outputs, std::size_t stride, bool add) {
   using part = panel_part<A>;
-  using form = panel_form<A, Block>;
+  using form = panel_form_of<A, Block>;
   constexpr std::size_t block_parts = Block::size / quantized_rows::block;
   constexpr std::size_t slice = 16 / block_parts;  // blocks
   constexpr std::size_t most_rows = 288;
@@ -86,7 +86,8 @@ void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, s
         const std::size_t row = count * tile / tiles;
         with_count<tile_rows>(count * (tile + 1) / tiles - row, [&]<std::size_t Rows>() {
           const panel_input in(x, blocks * block_parts, first + row, b * block_parts);
-          panel_tile<A, form, Rows>(parts, now * block_parts, in, sums + row * part::outputs);
+          panel_tile<A, form, Rows>(parts, now * block_parts, Block::bias, in,
+                                    sums + row * part::outputs);
         });
       }
     }
@@ -110,12 +111,15 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
     constexpr std::size_t panel = panel_part<arch>::outputs;
-    if (rows == 1)
-      for (; o + 8 <= outputs; o += 8) packed_row<arch>(w + o * blocks, blocks, x, y + o, add);
-    else
+    if (rows == 1) {
+      const std::size_t spread = outputs / row_streams<Block>;
+      for (; o < spread; ++o) packed_row<arch>(w + o * blocks, blocks, spread, x, y + o, add);
+      o = spread * row_streams<Block>;
+    } else {
       for (; o < outputs; o += panel)
         packed_panel<arch>(w + o * blocks, blocks, x, rows, y + o, std::min(panel, outputs - o),
                            stride, add);
+    }
   }
 #endif
   for (; o < outputs; ++o) packed_output(w + o * blocks, cols, x, rows, y + o, stride, add);

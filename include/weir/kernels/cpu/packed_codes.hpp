@@ -79,10 +79,19 @@ inline __m256i load_codes(const q6_k_block& w, std::size_t part) {
 
 /// Eight f16 that `get(row)` returns, as f32.
 template <class Get>
-__m256 eight_halves(const Get& get) {
+[[gnu::always_inline]] inline __m256 eight_halves(const Get& get) {
   const auto bits = [&](std::size_t row) { return static_cast<short>(get(row).bits); };
   return _mm256_cvtph_ps(
       _mm_setr_epi16(bits(0), bits(1), bits(2), bits(3), bits(4), bits(5), bits(6), bits(7)));
+}
+
+/// Eight pairs of f16, one pair in each lane, as f32.
+inline void split_halves(__m256i pairs, __m256& first, __m256& second) {
+  const __m256i low = _mm256_and_si256(pairs, _mm256_set1_epi32(0xFFFF));
+  const __m256i packed =
+      _mm256_permute4x64_epi64(_mm256_packus_epi32(low, _mm256_srli_epi32(pairs, 16)), 0xD8);
+  first = _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
+  second = _mm256_cvtph_ps(_mm256_extracti128_si256(packed, 1));
 }
 
 /// 16 bytes at each of eight addresses: out[j] has the j-th four bytes of row r in lane r.
@@ -109,10 +118,20 @@ template <class Block>
 class eight_scales_of {
  public:
   template <class At>
-  explicit eight_scales_of(const At& block)
-      : scale_(eight_halves([&](std::size_t row) { return block(row).scale; })) {
-    if constexpr (Block::has_offset)
-      offset_ = eight_halves([&](std::size_t row) { return block(row).offset; });
+  [[gnu::always_inline]] explicit eight_scales_of(const At& block) {
+    if constexpr (Block::has_offset) {  // they are the first four bytes
+      const auto pair = [&](std::size_t row) {
+        std::int32_t both;
+        std::memcpy(&both, &block(row), sizeof both);
+        return both;
+      };
+      split_halves(
+          _mm256_setr_epi32(pair(0), pair(1), pair(2), pair(3), pair(4), pair(5), pair(6), pair(7)),
+          scale_, offset_);
+    } else {
+      scale_ = eight_halves([&](std::size_t row) { return block(row).scale; });
+      offset_ = _mm256_setzero_ps();
+    }
   }
   __m256 scale(std::size_t) const { return scale_; }
   __m256 offset(std::size_t) const { return offset_; }
@@ -129,12 +148,7 @@ class eight_scales_of<Block> {
   explicit eight_scales_of(const At& block) {
     __m256i column[4];
     eight_columns([&](std::size_t row) { return static_cast<const void*>(&block(row)); }, column);
-    // Scale and offset of a block are the halves of its first four bytes.
-    const __m256i low = _mm256_and_si256(column[0], _mm256_set1_epi32(0xFFFF));
-    const __m256i packed =
-        _mm256_permute4x64_epi64(_mm256_packus_epi32(low, _mm256_srli_epi32(column[0], 16)), 0xD8);
-    scale_ = _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
-    offset_ = _mm256_cvtph_ps(_mm256_extracti128_si256(packed, 1));
+    split_halves(column[0], scale_, offset_);
     const auto joined = [](__m256i four_bits, __m256i upper_two) {
       const __m256i upper =
           _mm256_and_si256(_mm256_srli_epi32(upper_two, 2), _mm256_set1_epi8(0x30));
@@ -173,6 +187,7 @@ class eight_scales_of<q6_k_block> {
                   steps_);
   }
   __m256 scale(std::size_t) const { return scale_; }
+  __m256 offset(std::size_t) const { return _mm256_setzero_ps(); }
   /// Of the 16 weights from 16 · i on.
   __m256i step(std::size_t i) const {
     const __m256i top = _mm256_slli_epi32(steps_[i / 4], 24 - 8 * static_cast<int>(i % 4));

@@ -20,13 +20,17 @@ namespace weir::detail {
 template <class A>
 using packed_arch = std::conditional_t<simd::has_byte_dots<A>, A, xsimd::avx2>;
 
-/// What a micro-kernel has to know of a type of block.
-template <class A, class Block>
+/// What a micro-kernel has to know of weights. Codes that are not signed have a bias, or steps that
+/// go with one, or an offset.
+template <bool Offset, bool Steps, bool Signed>
 struct panel_form {
-  static constexpr bool has_offset = Block::has_offset, has_steps = Block::steps == 2;
-  static constexpr bool is_signed = Block::bias >= simd::byte_dots<A>::code_end;
-  static constexpr std::int32_t bias = is_signed ? 0 : Block::bias;
+  static constexpr bool has_offset = Offset, has_steps = Steps, is_signed = Signed;
+  static constexpr bool has_bias = !Offset && !Steps && !Signed;
 };
+
+template <class A, class Block>
+using panel_form_of =
+    panel_form<Block::has_offset, Block::steps == 2, (Block::bias >= simd::byte_dots<A>::code_end)>;
 
 /// 32 weights of each of a panel's outputs.
 template <class A>
@@ -47,7 +51,7 @@ template <class A, class Block>
 void pack_panel(const Block* const* rows, std::size_t blocks, std::size_t ahead,
                 panel_part<A>* out) {
   using part_type = panel_part<A>;
-  using form = panel_form<A, Block>;
+  using form = panel_form_of<A, Block>;
   constexpr std::size_t parts = Block::size / quantized_rows::block, lanes = part_type::lanes;
   for (std::size_t b = 0; b < blocks; ++b, out += parts) {
     for (std::size_t eight = 0; eight < part_type::outputs; eight += 8) {

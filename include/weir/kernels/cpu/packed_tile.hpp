@@ -43,94 +43,81 @@ constexpr std::int32_t both_halves(std::int32_t x) {
   return static_cast<std::int32_t>(0x10001u * static_cast<std::uint16_t>(x));
 }
 
-/// sum[row, output] goes on over `parts` parts for Rows rows × a panel's outputs.
+/// sums[row, output] go on over `parts` parts for Rows rows × a panel's outputs.
 template <class A, class Form, std::size_t Rows>
-void panel_tile(const panel_part<A>* part, std::size_t parts, const panel_input& x, float* sums) {
+void panel_tile(const panel_part<A>* part, std::size_t parts, std::int32_t bias,
+                const panel_input& x, float* sums) {
   using dots = simd::byte_dots<A>;
   using ints = simd::ints<A>;
   constexpr std::size_t groups = panel_part<A>::groups, lanes = simd::lanes<A>;
-  simd::floats<A> sum[Rows][groups];
+  const auto each = [](const auto& f) {
 #pragma GCC unroll 8
-  for (std::size_t row = 0; row < Rows; ++row)
+    for (std::size_t row = 0; row < Rows; ++row)
 #pragma GCC unroll 2
-    for (std::size_t g = 0; g < groups; ++g)
-      sum[row][g] = simd::load<A>(sums + (row * groups + g) * lanes);
+      for (std::size_t g = 0; g < groups; ++g) f(row, g);
+  };
+  const auto load = [](const auto* p, std::size_t g) {
+    return ints::load_aligned(reinterpret_cast<const std::int32_t*>(p) + g * lanes);
+  };
+  const ints minus_bias(both_halves(-bias));
+  simd::floats<A> sum[Rows][groups];
+  each([&](std::size_t row, std::size_t g) {
+    sum[row][g] = simd::load<A>(sums + (row * groups + g) * lanes);
+  });
 
   for (std::size_t p = 0; p < parts; ++p, ++part) {
-    ints exact[Rows][groups];
-#pragma GCC unroll 8
-    for (std::size_t row = 0; row < Rows; ++row) {
-      const ints halves = broadcast_four_bytes<A>(x.sums + (row * x.stride + p) * 2);
-#pragma GCC unroll 2
-      for (std::size_t g = 0; g < groups; ++g) {
-        if constexpr (Form::has_steps)
-          exact[row][g] = dots::dot_pairs(
-              halves,
-              ints::load_aligned(reinterpret_cast<const std::int32_t*>(part->bias) + g * lanes));
-        else if constexpr (Form::bias != 0)
-          exact[row][g] = dots::dot_pairs(halves, ints(both_halves(-Form::bias)));
-        else
-          exact[row][g] = ints(0);
-      }
-    }
     const auto add_dots = [&](ints(&to)[Rows][groups], std::size_t first, std::size_t last) {
 #pragma GCC unroll 8
       for (std::size_t k = first; k < last; ++k) {
         ints codes[groups];
 #pragma GCC unroll 2
-        for (std::size_t g = 0; g < groups; ++g)
-          codes[g] = ints::load_aligned(reinterpret_cast<const std::int32_t*>(part->codes[k][g]));
-#pragma GCC unroll 8
-        for (std::size_t row = 0; row < Rows; ++row) {
+        for (std::size_t g = 0; g < groups; ++g) codes[g] = load(part->codes[k], g);
+        each([&](std::size_t row, std::size_t g) {
           const ints four = broadcast_four_bytes<A>(
               x.quants + (row * x.stride + p) * quantized_rows::block + 4 * k);
-#pragma GCC unroll 2
-          for (std::size_t g = 0; g < groups; ++g) {
-            if constexpr (Form::is_signed)
-              to[row][g] = dots::dot_signed(to[row][g], codes[g], four);
-            else
-              to[row][g] = dots::dot(to[row][g], codes[g], four);
-          }
-        }
+          if constexpr (Form::is_signed)
+            to[row][g] = dots::dot_signed(to[row][g], codes[g], four);
+          else
+            to[row][g] = dots::dot(to[row][g], codes[g], four);
+        });
       }
     };
+    ints exact[Rows][groups];
+    each([&](std::size_t row, std::size_t g) {
+      const ints halves = broadcast_four_bytes<A>(x.sums + (row * x.stride + p) * 2);
+      if constexpr (Form::has_steps)
+        exact[row][g] = dots::dot_pairs(halves, load(part->bias, g));
+      else if constexpr (Form::has_bias)
+        exact[row][g] = dots::dot_pairs(halves, minus_bias);
+      else
+        exact[row][g] = ints(0);
+    });
     if constexpr (Form::has_steps) {
 #pragma GCC unroll 2
       for (std::size_t half = 0; half < 2; ++half) {
         ints sixteen[Rows][groups];
-#pragma GCC unroll 8
-        for (std::size_t row = 0; row < Rows; ++row)
-#pragma GCC unroll 2
-          for (std::size_t g = 0; g < groups; ++g) sixteen[row][g] = ints(0);
+        each([&](std::size_t row, std::size_t g) { sixteen[row][g] = ints(0); });
         add_dots(sixteen, 4 * half, 4 * half + 4);
-#pragma GCC unroll 8
-        for (std::size_t row = 0; row < Rows; ++row)
-#pragma GCC unroll 2
-          for (std::size_t g = 0; g < groups; ++g)
-            exact[row][g] =
-                exact[row][g] + sixteen[row][g] * ints::load_aligned(part->steps[half] + g * lanes);
+        each([&](std::size_t row, std::size_t g) {
+          exact[row][g] = exact[row][g] + sixteen[row][g] * load(part->steps[half], g);
+        });
       }
     } else {
       add_dots(exact, 0, 8);
     }
-#pragma GCC unroll 8
-    for (std::size_t row = 0; row < Rows; ++row) {
-      const auto unit = simd::broadcast<A>(x.scales[row * x.stride + p]);
-#pragma GCC unroll 2
-      for (std::size_t g = 0; g < groups; ++g) {
-        sum[row][g] = simd::fma<A>(xsimd::to_float(exact[row][g]),
-                                   simd::load<A>(part->scales + g * lanes) * unit, sum[row][g]);
-        if constexpr (Form::has_offset)
-          sum[row][g] = simd::fma<A>(simd::load<A>(part->offsets + g * lanes),
-                                     simd::broadcast<A>(x.totals[row * x.stride + p]), sum[row][g]);
-      }
-    }
+    each([&](std::size_t row, std::size_t g) {
+      const std::size_t at = row * x.stride + p;
+      const simd::floats<A> scale = simd::load<A>(part->scales + g * lanes);
+      sum[row][g] = simd::fma<A>(xsimd::to_float(exact[row][g]),
+                                 scale * simd::broadcast<A>(x.scales[at]), sum[row][g]);
+      if constexpr (Form::has_offset)
+        sum[row][g] = simd::fma<A>(simd::load<A>(part->offsets + g * lanes),
+                                   simd::broadcast<A>(x.totals[at]), sum[row][g]);
+    });
   }
-#pragma GCC unroll 8
-  for (std::size_t row = 0; row < Rows; ++row)
-#pragma GCC unroll 2
-    for (std::size_t g = 0; g < groups; ++g)
-      simd::store<A>(sums + (row * groups + g) * lanes, sum[row][g]);
+  each([&](std::size_t row, std::size_t g) {
+    simd::store<A>(sums + (row * groups + g) * lanes, sum[row][g]);
+  });
 }
 
 }  // namespace weir::detail
