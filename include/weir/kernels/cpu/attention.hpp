@@ -103,7 +103,7 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
       }
       attention_state& s = state[r];
       const float m = s.m > largest ? s.m : largest;
-      rescale[r] = simd::exp(s.m - m);
+      if (m != s.m) rescale[r] = simd::exp(s.m - m);  // else exactly 1
       simd::floats<A> weight[tile_registers<A>];
       for (std::size_t i = 0; i < tile_registers<A>; ++i) {
         float* at = score[r] + i * simd::lanes<A>;

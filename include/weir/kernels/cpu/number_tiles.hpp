@@ -140,17 +140,18 @@ class tile_reader<A, R, T> {
       any |= live[r];
       even = even && live[r] == live[0];
     }
+    // Almost always one tile that all rows read alike: then nobody needs to ask lane by lane.
+    even = even && pieces.size() == 1;
     std::size_t count = 0;
     for (std::uint32_t left = any; left != 0; left &= left - 1) {
       const auto lane = static_cast<std::uint32_t>(std::countr_zero(left));
       for (const visit_piece& piece : pieces) {
-        std::uint32_t rows = 0;
-        for (std::size_t r = 0; r < R; ++r)
+        std::uint32_t rows = even ? ~0u : 0u;
+        for (std::size_t r = 0; !even && r < R; ++r)
           rows |= ((piece.live[block_.step_row[r]] & live[r]) >> lane & 1u) << r;
         if (rows != 0) reads[count++] = {block_.value_tile(piece.tile) + lane * padded, lane, rows};
       }
     }
-    even = even && count == static_cast<std::size_t>(std::popcount(any));
     const std::span<const value_read<T>> all{reads, count};
     const T* const ahead = block_.key_tile(next);
     constexpr std::size_t n = slice_registers<A, R>, width = n * simd::lanes<A>;
