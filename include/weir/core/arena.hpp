@@ -8,10 +8,6 @@
 #include <span>
 #include <type_traits>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 namespace weir {
 
 /// Every array starts on a cache line (and on a 512-bit register).
@@ -42,29 +38,13 @@ class arena_plan {
   std::size_t bytes_ = 0;
 };
 
-namespace detail {
-
-class release_aligned {
- public:
-  release_aligned() = default;
-  explicit release_aligned(std::align_val_t alignment) : alignment_(alignment) {}
-  void operator()(std::byte* p) const { ::operator delete(p, alignment_); }
-
- private:
-  std::align_val_t alignment_{cache_line};
-};
-
-}  // namespace detail
-
 /// Owns the memory of a plan: zeroed, cache-line aligned, one allocation.
 class arena {
  public:
   arena() = default;
   explicit arena(const arena_plan& plan) : bytes_(plan.bytes()) {
     if (bytes_ == 0) return;
-    memory_ = {static_cast<std::byte*>(::operator new(bytes_, alignment())),
-               detail::release_aligned(alignment())};
-    advise_huge_pages();
+    memory_.reset(static_cast<std::byte*>(::operator new(bytes_, std::align_val_t{cache_line})));
     std::memset(memory_.get(), 0, bytes_);
   }
 
@@ -77,21 +57,11 @@ class arena {
   std::size_t bytes() const { return bytes_; }
 
  private:
-  /// Large arenas start on a huge page: a cache that is read through in each step would else miss
-  /// the translation of every page of 4 KiB.
-  static constexpr std::size_t huge_page = std::size_t{2} << 20;
-  std::align_val_t alignment() const {
-    return std::align_val_t{bytes_ < 2 * huge_page ? cache_line : huge_page};
-  }
-  void advise_huge_pages() const {
-#if defined(__linux__)
-    if (bytes_ >= 2 * huge_page)  // whole pages only: what follows may be somebody else's
-      ::madvise(memory_.get(), bytes_ / huge_page * huge_page, MADV_HUGEPAGE);
-#endif
-  }
-
+  struct release {
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{cache_line}); }
+  };
+  std::unique_ptr<std::byte, release> memory_;
   std::size_t bytes_ = 0;
-  std::unique_ptr<std::byte, detail::release_aligned> memory_;
 };
 
 }  // namespace weir
