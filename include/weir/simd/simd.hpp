@@ -100,6 +100,27 @@ inline void prefetch_lines(const void* p, std::size_t ahead) {
     __builtin_prefetch(reinterpret_cast<const void*>(address + i), 0, 3);
 }
 
+/// The same number, in a register from here on: compilers may load it again for each use, and
+/// kernels that use it often would wait for the loads.
+template <class A>
+inline floats<A> in_register(floats<A> x) {
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16) {
+    __m512 held = x;
+    asm("" : "+v"(held));
+    return floats<A>(held);
+  }
+#endif
+#if defined(__AVX__)
+  if constexpr (lanes<A> == 8) {
+    __m256 held = x;
+    asm("" : "+x"(held));
+    return floats<A>(held);
+  }
+#endif
+  return x;
+}
+
 // ---- arithmetic --------------------------------------------------------------------------------
 
 /// a * b + c, rounded once. xsimd 8.1 multiplies, then adds, on AVX-512 and on AVX2 without FMA3.

@@ -65,7 +65,7 @@ void float_tile(const Weight* w, std::size_t cols, const float* x, float* y, std
       }
 #pragma GCC unroll 8
       for (std::size_t row = 0; row < Rows; ++row) {
-        const simd::floats<A> in = simd::load<A>(x + row * cols + at);
+        const simd::floats<A> in = simd::in_register<A>(simd::load<A>(x + row * cols + at));
 #pragma GCC unroll 8
         for (std::size_t o = 0; o < Outputs; ++o)
           sum[row][o][r] = simd::fma<A>(weight[o], in, sum[row][o][r]);
