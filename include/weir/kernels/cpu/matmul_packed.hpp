@@ -80,7 +80,7 @@ void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, s
       for (std::size_t o = 0; o < part::outputs; ++o)
         from[o] = w + std::min(o, outputs - 1) * blocks + b;
       const std::size_t ahead = b + slice < blocks ? slice : part::outputs * blocks - b;
-      pack_panel<A>(from, now, chunk == 0 ? ahead * sizeof(Block) : 0, parts);
+      pack_panel<A>(from, now, ahead * sizeof(Block), parts);
       const std::size_t tiles = (count + tile_rows - 1) / tile_rows;
       for (std::size_t tile = 0; tile < tiles; ++tile) {
         const std::size_t row = count * tile / tiles;
@@ -111,9 +111,11 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
     constexpr std::size_t panel = panel_part<arch>::outputs;
-    if (rows == 1) {
+    if (rows <= 2) {  // a panel takes longer than unpacking twice
       const std::size_t spread = outputs / row_streams<Block>;
-      for (; o < spread; ++o) packed_row<arch>(w + o * blocks, blocks, spread, x, y + o, add);
+      for (; o < spread; ++o)
+        for (std::size_t row = 0; row < rows; ++row)
+          packed_row<arch>(w + o * blocks, blocks, spread, x, row, y + row * stride + o, add);
       o = spread * row_streams<Block>;
     } else {
       for (; o < outputs; o += panel)

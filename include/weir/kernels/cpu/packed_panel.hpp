@@ -46,7 +46,7 @@ struct panel_part {
 };
 
 /// Puts the parts of `blocks` blocks into `out`. `rows[o]` is the first of output o's.
-/// Asks for what lies `ahead` bytes behind each of them, unless that is 0.
+/// Asks for what lies `ahead` bytes behind each of them.
 template <class A, class Block>
 void pack_panel(const Block* const* rows, std::size_t blocks, std::size_t ahead,
                 panel_part<A>* out) {
@@ -72,16 +72,15 @@ void pack_panel(const Block* const* rows, std::size_t blocks, std::size_t ahead,
     }
     for (std::size_t group = 0; group < part_type::groups; ++group) {
       const Block* const* const in = rows + group * lanes;
-      if (ahead != 0)
-        for (std::size_t r = 0; r < lanes; ++r)
-          for (std::size_t at = 0; at < sizeof(Block); at += cache_line)
-            simd::prefetch(in[r] + b, ahead + at);
 #pragma GCC unroll 8
       for (std::size_t p = 0; p < parts; ++p) {
         __m256i codes[lanes];
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < lanes; ++r) {
           codes[r] = load_codes(in[r][b], p);
+          // One by one: many at once would hold up the loads.
+          if (p % 2 == 0 && p / 2 * cache_line < sizeof(Block))
+            simd::prefetch(in[r] + b, ahead + p / 2 * cache_line);
           if constexpr (form::is_signed)
             codes[r] = _mm256_xor_si256(codes[r], _mm256_set1_epi8(static_cast<char>(0x80)));
         }

@@ -230,10 +230,10 @@ inline constexpr std::size_t row_streams = Block::bias == 128 ? 4 : 8;
 /// How far ahead in its stream a row asks for weights, in bytes.
 inline constexpr std::size_t row_ahead = 2048;
 
-/// y[0], y[spread] … (+)= for one row of activations; rows of weights lie `spread` rows apart.
+/// y[0], y[spread] … (+)= for row `row` of activations; rows of weights lie `spread` rows apart.
 template <class A, class Block>
 void packed_row(const Block* w, std::size_t blocks, std::size_t spread, const quantized_rows& x,
-                float* y, bool add) {
+                std::size_t row, float* y, bool add) {
   using eight = xsimd::avx2;
   using four = xsimd::sse2;
   constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
@@ -252,7 +252,8 @@ void packed_row(const Block* w, std::size_t blocks, std::size_t spread, const qu
 #pragma GCC unroll 8
         for (std::size_t i = 0; i < streams; ++i)
           simd::prefetch(&block(i), row_ahead + part / 2 * cache_line);
-      const std::size_t at[2] = {b * parts + part, last * parts + part};
+      const std::size_t at[2] = {(row * blocks + b) * parts + part,
+                                 (row * blocks + last) * parts + part};
       const std::int8_t* const in[2] = {&x.quants[at[0] * width], &x.quants[at[1] * width]};
       const __m256 exact = _mm256_cvtepi32_ps(row_exact<A, Block>(block, scales, part, in));
       const auto go_on = [&](auto e, auto scale, auto offset, std::size_t i) {
