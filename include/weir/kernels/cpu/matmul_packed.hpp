@@ -111,13 +111,12 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
     constexpr std::size_t panel = panel_part<arch>::outputs;
-    if (rows <= 2) {  // packing a panel takes longer
+    if (rows <= 3) {  // packing a panel takes longer
       const std::size_t spread = outputs / row_streams<Block>;
-      for (; o < spread; ++o)
-        if (rows == 1)
-          packed_rows<arch, 1>(w + o * blocks, blocks, spread, x, y + o, stride, add);
-        else if (rows == 2)
-          packed_rows<arch, 2>(w + o * blocks, blocks, spread, x, y + o, stride, add);
+      with_count<3>(rows, [&]<std::size_t Rows>() {
+        for (; o < spread; ++o)
+          packed_rows<arch, Rows>(w + o * blocks, blocks, spread, x, y + o, stride, add);
+      });
       o = spread * row_streams<Block>;
     } else {
       for (; o < outputs; o += panel)

@@ -1,5 +1,5 @@
-// One row of activations against packed weights, eight blocks at a time: where a single row
-// decodes, memory is the limit, and behind it unpacking.
+// A few rows of activations against packed weights, eight blocks at a time: where so few
+// decode, memory is the limit, and behind it unpacking.
 #pragma once
 
 #include <algorithm>
@@ -255,7 +255,7 @@ void packed_rows(const Block* w, std::size_t blocks, std::size_t spread, const q
         for (std::size_t i = 0; i < streams; ++i)
           simd::prefetch(&block(i), row_ahead + part / 2 * cache_line);
       const __m256 scale = scales.scale(part), offset = scales.offset(part);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
       for (std::size_t row = 0; row < Rows; ++row) {
         const std::size_t at[2] = {(row * blocks + b) * parts + part,
                                    (row * blocks + last) * parts + part};
