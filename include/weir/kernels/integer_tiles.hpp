@@ -1,7 +1,7 @@
 // Keys and values as small integers that share a scale: x = scale · code.
 //
-// What they are multiplied with, a query or a tile's weights, is rounded to 15 bits, so that every
-// sum of products is an exact integer. That is 64 times finer than the finest code.
+// What they are multiplied with is rounded to integers too, so that sums of products are exact: a
+// query to 8 bits, a tile's weights, of which few may carry all, to 15.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 #include <weir/core/half.hpp>
 #include <weir/kernels/kv_tiles.hpp>
-#include <weir/simd/pair_dots.hpp>
+#include <weir/simd/kv_dots.hpp>
 
 namespace weir {
 
@@ -38,15 +38,28 @@ struct int4 {
 template <class C>
 concept integer_codec = std::same_as<C, int8> || std::same_as<C, int4>;
 
-/// How a query, or the weights of a tile's 32 lanes, become integers of at most 2^14 in magnitude:
-/// by a power of two, so that nothing but the integer is rounded.
-struct power_scale {
+/// How a query becomes integers from -127 to 127.
+struct query_scale {
   float inverse = 0;  ///< what numbers are multiplied by before they are rounded
-  float scale = 0;    ///< what an integer stands for: 1 / inverse
+  float scale = 0;    ///< what an integer stands for
 
   /// For numbers up to `largest` in magnitude. Below 2^-100 they count as zeros. If one of them is
-  /// NaN or infinite, the scale is NaN.
-  explicit power_scale(float largest) {
+  /// NaN or infinite, the scale is too.
+  explicit query_scale(float largest) {
+    if (largest < 0x1p-100f) return;
+    inverse = 127 / largest;
+    scale = largest / 127;
+  }
+};
+
+/// How the weights of a tile's 32 lanes become integers of at most 2^14 in magnitude: by a power of
+/// two, so that nothing but the integer is rounded.
+struct weight_scale {
+  float inverse = 0;
+  float scale = 0;  ///< 1 / inverse
+
+  /// As above; if one of them is NaN or infinite, the scale is NaN.
+  explicit weight_scale(float largest) {
     constexpr std::uint32_t bias = 127, bits = 13;
     if (largest < 0x1p-100f) return;
     const std::uint32_t exponent = std::bit_cast<std::uint32_t>(largest) >> 23;
@@ -59,8 +72,8 @@ struct power_scale {
   }
 };
 
-/// Keys `[pair or two pairs of elements, 32, 2 bytes]`: a lane's two (int8) or four (int4)
-/// neighbouring elements, with int4's third and fourth in the upper halves. Values
+/// Keys `[row of 4 or 8 elements, 32, 4 bytes]`: a lane's four (int8) or eight (int4) neighbouring
+/// elements, int4's last four in the upper halves; codes are made positive by `key_bias`. Values
 /// `[16 pairs of tokens, block of 32 elements, …]`: for int8 32 × 2 bytes; for int4 16 × 2, element
 /// i + 16 above element i. Scales `[group, 32]` follow.
 template <integer_codec C>
@@ -68,9 +81,10 @@ struct kv_tiles<C> {
   using storage = std::int8_t;
   using scale = typename C::scale;
 
-  static constexpr std::size_t row_bytes = 2 * tile_lanes;   ///< of keys
-  static constexpr std::size_t row_elements = 16 / C::bits;  ///< of a key, in one row
-  static constexpr std::size_t block = 32;                   ///< elements of a value's block
+  static constexpr std::size_t row_bytes = 4 * tile_lanes;   ///< of keys
+  static constexpr std::size_t row_elements = 32 / C::bits;  ///< of a key, in one row
+  static constexpr std::uint32_t key_bias = 1u << (C::bits - 1);
+  static constexpr std::size_t block = 32;  ///< elements of a value's block
   static constexpr std::size_t block_bytes = block * C::bits / 4;
 
   static constexpr std::size_t groups(std::size_t head_dim) {
@@ -137,8 +151,8 @@ struct kv_tiles<C> {
   static void copy_key(const storage* from, std::size_t from_lane, storage* to, std::size_t to_lane,
                        std::size_t head_dim) {
     for (std::size_t row = 0; row < key_rows(head_dim); ++row)
-      for (std::size_t byte = 0; byte < 2; ++byte)
-        to[row * row_bytes + 2 * to_lane + byte] = from[row * row_bytes + 2 * from_lane + byte];
+      for (std::size_t byte = 0; byte < 4; ++byte)
+        to[row * row_bytes + 4 * to_lane + byte] = from[row * row_bytes + 4 * from_lane + byte];
     for (std::size_t g = 0; g < groups(head_dim); ++g)
       key_scales(to, head_dim)[g * tile_lanes + to_lane] =
           key_scales(from, head_dim)[g * tile_lanes + from_lane];
@@ -154,33 +168,33 @@ struct kv_tiles<C> {
   }
 
  private:
-  /// A code's byte, and whether it is in its upper half.
+  /// Where a code is: its byte, its lowest bit in it, and what it is masked with.
   struct place {
     std::size_t byte;
-    bool upper;
+    std::uint32_t shift, flip;
   };
   static constexpr place key_at(std::size_t lane, std::size_t k) {
     const std::size_t in_row = k % row_elements;
-    return {k / row_elements * row_bytes + 2 * lane + in_row % 2, in_row >= 2};
+    return {k / row_elements * row_bytes + 4 * lane + in_row % 4, in_row >= 4 ? 4u : 0u, key_bias};
   }
   static constexpr place value_at(std::size_t head_dim, std::size_t lane, std::size_t k) {
     constexpr std::size_t columns = block_bytes / 2;
     const std::size_t in_block = k % block;
     return {(lane / 2 * blocks(head_dim) + k / block) * block_bytes + 2 * (in_block % columns) +
                 lane % 2,
-            in_block >= columns};
+            in_block >= columns ? 4u : 0u, 0};
   }
 
   static std::int32_t get(const storage* tile, place at) {
-    if (C::bits == 8) return tile[at.byte];
-    return at.upper ? tile[at.byte] >> 4 : ((tile[at.byte] & 15) ^ 8) - 8;
+    constexpr std::uint32_t mask = (1u << C::bits) - 1, sign = 1u << (C::bits - 1);
+    const std::uint32_t field = static_cast<std::uint8_t>(tile[at.byte]) >> at.shift & mask;
+    return static_cast<std::int32_t>(field ^ at.flip ^ sign) - static_cast<std::int32_t>(sign);
   }
   static void set(storage* tile, place at, std::int32_t code) {
-    if constexpr (C::bits == 8)
-      tile[at.byte] = static_cast<storage>(code);
-    else
-      tile[at.byte] = static_cast<storage>(at.upper ? (tile[at.byte] & 15) | code * 16
-                                                    : (tile[at.byte] & ~15) | (code & 15));
+    constexpr std::uint32_t mask = (1u << C::bits) - 1;
+    const std::uint32_t field = (static_cast<std::uint32_t>(code) & mask) ^ at.flip;
+    const std::uint32_t rest = static_cast<std::uint8_t>(tile[at.byte]) & ~(mask << at.shift);
+    tile[at.byte] = static_cast<storage>(rest | field << at.shift);
   }
   static float number(const storage* tile, place at, scale s) {
     return static_cast<float>(get(tile, at)) * to_float(s);

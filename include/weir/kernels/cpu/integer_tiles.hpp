@@ -1,5 +1,5 @@
 // Scores and weighted values of tiles of integers: int8, int4. Queries and weights are rounded to
-// 15 bits, so that sums within a group are exact and may be taken in any order.
+// integers too, so that sums within a group are exact and may be taken in any order.
 #pragma once
 
 #include <algorithm>
@@ -11,14 +11,14 @@
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
 #include <weir/kernels/integer_tiles.hpp>
-#include <weir/simd/pair_dots.hpp>
+#include <weir/simd/kv_dots.hpp>
 
 namespace weir::cpu {
 
 template <class A, std::size_t R, integer_codec C>
 class tile_reader<A, R, C> {
   using tiles = kv_tiles<C>;
-  using dots = simd::pair_dots<A>;
+  using dots = simd::kv_dots<A>;
   using sums = typename dots::sums;
   using pairs = typename dots::pairs;
   static constexpr std::size_t lanes = simd::lanes<A>, registers = detail::tile_registers<A>;
@@ -45,7 +45,7 @@ class tile_reader<A, R, C> {
       for (std::size_t g = 0; g < tiles::groups(head_dim); ++g) {
         sums exact[rows_at_once][registers];
         for (std::size_t r = 0; r < rows_at_once; ++r)
-          for (auto& x : exact[r]) x = dots::broadcast(0);
+          for (auto& x : exact[r]) x = dots::broadcast(query.start[first + r][g]);
         constexpr std::size_t group_rows = C::group / tiles::row_elements;
         const std::size_t last = std::min(rows, (g + 1) * group_rows);
         for (std::size_t row = g * group_rows; row < last; ++row) {
@@ -97,7 +97,7 @@ class tile_reader<A, R, C> {
             simd::store<A>(scaled[g] + i, simd::blend<A>(mask >> i, product, before));
           }
       }
-      const power_scale unit(dots::largest(scaled[0], groups * tile_lanes));
+      const weight_scale unit(dots::largest(scaled[0], groups * tile_lanes));
       dots::round(scaled[0], unit.inverse, weight_[r][0], groups * tile_lanes);
       scale_[r] = unit.scale;
     }
@@ -116,7 +116,8 @@ class tile_reader<A, R, C> {
  private:
   /// The queries of one variant.
   struct query_rows {
-    alignas(64) std::int16_t code[R][max_head_dim];
+    alignas(64) std::int8_t code[R][max_head_dim];
+    std::int32_t start[R][most_groups];  ///< −key_bias · Σ code over a group
     float scale[R];
     bool ready = false;
   };
@@ -136,27 +137,34 @@ class tile_reader<A, R, C> {
       alignas(64) float x[max_head_dim];
       for (std::size_t k = 0; k < padded; ++k)
         x[k] = k < block_.head_dim ? block_.query[variant][r][k] : 0.0f;
-      const power_scale unit(dots::largest(x, padded));
-      dots::round(x, unit.inverse, query.code[r], padded);
+      const query_scale unit(dots::largest(x, padded));
       query.scale[r] = unit.scale;
+      for (std::size_t g = 0; g < tiles::groups(block_.head_dim); ++g) {
+        std::int32_t sum = 0;
+        for (std::size_t k = g * C::group; k < std::min(padded, (g + 1) * C::group); ++k)
+          sum += query.code[r][k] =
+              static_cast<std::int8_t>(simd::round_to_int16(x[k], unit.inverse));
+        query.start[r][g] = -static_cast<std::int32_t>(tiles::key_bias) * sum;
+      }
     }
     return query;
   }
 
   /// `code` is where the first row's elements of this key row are.
-  static void add_key_row(const std::int8_t* row, const std::int16_t* code,
+  static void add_key_row(const std::int8_t* row, const std::int8_t* code,
                           sums (&exact)[rows_at_once][registers]) {
+    const auto* const keys = reinterpret_cast<const std::uint8_t*>(row);
     for (std::size_t i = 0; i < registers; ++i) {
       if constexpr (C::bits == 8) {
-        const pairs x = dots::load(row + 2 * lanes * i);
+        const auto x = dots::load_quads(keys + 4 * lanes * i);
         for (std::size_t r = 0; r < rows_at_once; ++r)
           exact[r][i] = dots::dot(exact[r][i], x, code + r * max_head_dim);
       } else {
-        pairs lower, upper;
-        dots::load_halves(row + 2 * lanes * i, lower, upper);
+        typename dots::quads lower, upper;
+        dots::load_quad_halves(keys + 4 * lanes * i, lower, upper);
         for (std::size_t r = 0; r < rows_at_once; ++r)
           exact[r][i] = dots::dot(dots::dot(exact[r][i], lower, code + r * max_head_dim), upper,
-                                  code + r * max_head_dim + 2);
+                                  code + r * max_head_dim + 4);
       }
     }
   }

@@ -39,14 +39,14 @@ inline float largest_magnitude(const float* x, std::size_t n) {
 }
 
 /// A score: one fused chain over the elements, k rising. Of integers that need no rotation: the
-/// query is rounded to 15 bits; an exact sum for each group, then one fused chain over the groups.
+/// query is rounded to 8 bits; an exact sum for each group, then one fused chain over the groups.
 template <class Codec>
 float score(const attention_block<Codec>& block, const float* query, std::size_t tile,
             std::size_t lane) {
   float sum = 0;
   if constexpr (integer_codec<Codec>)
     if (block.rotation == nullptr) {
-      const power_scale unit(largest_magnitude(query, block.head_dim));
+      const query_scale unit(largest_magnitude(query, block.head_dim));
       const auto* const scales = kv_tiles<Codec>::key_scales(block.key_tile(tile), block.head_dim);
       for (std::size_t first = 0; first < block.head_dim; first += Codec::group) {
         std::int32_t exact = 0;
@@ -90,7 +90,7 @@ float add_values(const attention_block<Codec>& block, std::size_t k, const std::
         scaled[g * tile_lanes + lane] =
             weight[lane] * to_float(tiles::value_scales(block.value_tile(tile[lane]),
                                                         block.head_dim)[g * tile_lanes + lane]);
-  const power_scale unit(largest_magnitude(scaled.data(), scaled.size()));
+  const weight_scale unit(largest_magnitude(scaled.data(), scaled.size()));
   std::int32_t exact = 0;
   if (k < block.head_dim)
     for (std::size_t lane = 0; lane < tile_lanes; ++lane)
