@@ -64,6 +64,9 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
   for (std::size_t v = 0; v < visits.size(); ++v) {
     const tile_visit& visit = visits[v];
     const auto pieces = plan.pieces(visit);
+    // The tile that is read next; probably, at the end of a split. It is asked for in time.
+    const std::size_t next = v + 1 < visits.size() ? plan.pieces(visits[v + 1]).front().tile
+                                                   : pieces.front().tile + std::size_t{1};
     std::uint32_t live[R] = {};
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t i = 0; i < tile_lanes; i += simd::lanes<A>)
@@ -77,7 +80,7 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
         live[r] |= mask[r];
       }
       if (block.rotation == nullptr) {
-        reader.score(piece.tile, visit.variant, mask, score);
+        reader.score(piece.tile, visit.variant, mask, next, score);
       } else {
         rotate_tile<A>(reader, piece.tile, block.head_dim, *block.rotation,
                        block.rank + piece.tile * tile_lanes, rotated);
@@ -113,8 +116,6 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
       s.m = m;
       s.d = std::fma(s.d, rescale[r], simd::sum_halving<A>(weight));
     }
-    const std::size_t next = v + 1 < visits.size() ? plan.pieces(visits[v + 1]).front().tile
-                                                   : pieces.front().tile + std::size_t{1};
     reader.add_values(pieces, live, rescale, score, next, state);
   }
 }

@@ -30,13 +30,15 @@ class tile_reader<A, R, C> {
  public:
   explicit tile_reader(const attention_block<C>& block) : block_(block) {}
 
-  void score(std::size_t tile, std::size_t variant, const std::uint32_t* live,
+  /// As for numbers, but tiles are read so fast that the next one is asked for as a whole: its keys
+  /// here, its values with the values.
+  void score(std::size_t tile, std::size_t variant, const std::uint32_t* live, std::size_t next,
              float (*scores)[tile_lanes]) {
     const std::size_t head_dim = block_.head_dim, rows = tiles::key_rows(head_dim);
     const std::int8_t* const keys = block_.key_tile(tile);
     const auto* const scales = tiles::key_scales(keys, head_dim);
-    const std::int8_t* const ahead = block_.value_tile(tile);
-    prefetch_scales(ahead, tiles::value_codes(head_dim));
+    const std::int8_t* const ahead = block_.key_tile(next);
+    prefetch_scales(ahead, tiles::key_codes(head_dim));
     const query_rows& query = rounded(variant);
     for (std::size_t first = 0; first < R; first += rows_at_once) {
       simd::floats<A> sum[rows_at_once][registers];
@@ -81,7 +83,7 @@ class tile_reader<A, R, C> {
                   const float* rescale, const float (*weight)[tile_lanes], std::size_t next,
                   attention_state* state) {
     const std::size_t groups = tiles::groups(block_.head_dim);
-    prefetch_scales(block_.key_tile(next), tiles::key_codes(block_.head_dim));
+    prefetch_scales(block_.value_tile(next), tiles::value_codes(block_.head_dim));
     for (std::size_t r = 0; r < R; ++r) {
       alignas(64) float scaled[most_groups][tile_lanes];
       for (const visit_piece& piece : pieces) {
@@ -109,7 +111,7 @@ class tile_reader<A, R, C> {
       const bool only = pieces.size() == 1;
       if (!only) choose(mask, groups);
       add_piece(block_.value_tile(pieces[p].tile), any, only ? weight_ : chosen_, p == 0,
-                p + 1 == pieces.size(), rescale, block_.key_tile(next), state);
+                p + 1 == pieces.size(), rescale, block_.value_tile(next), state);
     }
   }
 

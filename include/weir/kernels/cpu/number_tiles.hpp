@@ -114,7 +114,9 @@ class tile_reader<A, R, T> {
   explicit tile_reader(const attention_block<T>& block) : block_(block) {}
 
   /// scores[r][lane] of the lanes in live[r]; other lanes are left as they are.
-  void score(std::size_t tile, std::size_t variant, const std::uint32_t* live,
+  /// Meanwhile the tile's values are asked for: reading keys takes longer than memory does, and
+  /// all of the next tile too would not fit into the nearest cache.
+  void score(std::size_t tile, std::size_t variant, const std::uint32_t* live, std::size_t,
              float (*scores)[tile_lanes]) const {
     detail::score_tile<A, R>(block_.key_tile(tile), block_.head_dim, block_.query[variant].data(),
                              live, scores, block_.value_tile(tile));
@@ -126,8 +128,8 @@ class tile_reader<A, R, T> {
   }
 
   /// state[r].o = state[r].o · rescale[r] + Σ weight[r][lane] · value over the lanes in live[r], in
-  /// lane order, siblings that share a lane number one after the other. Tile `next` is probably
-  /// scored next.
+  /// lane order, siblings that share a lane number one after the other. Meanwhile the
+  /// keys of tile `next` are asked for.
   void add_values(std::span<const visit_piece> pieces, const std::uint32_t* live,
                   const float* rescale, const float (*weight)[tile_lanes], std::size_t next,
                   attention_state* state) const {
