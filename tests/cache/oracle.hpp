@@ -81,10 +81,17 @@ class oracle {
         keys.push_back(place(i) == turned_to ? key : turned(key, place(i) - turned_to));
       }
       for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
-        const vector query =
-            turned({q + q_head * dim(), q + (q_head + 1) * dim()}, place(list.size() - 1));
+        const vector raw(q + q_head * dim(), q + (q_head + 1) * dim());
+        // Where the query stands towards the window, and towards the sinks once they are far.
+        const std::uint64_t here = s_.options.first_index + t,
+                            there = s_.options.first_index + s_.sinks + s_.window - 1;
+        const vector near = seen_from(raw, here, place(list.size() - 1)),
+                     far = seen_from(raw, there, place(list.size() - 1));
         vector score(list.size());
         for (std::size_t i = 0; i < list.size(); ++i) {
+          const bool from_afar = s_.keeps == policy::sinks_window && s_.renumbers && here > there &&
+                                 list[i] < s_.sinks;
+          const vector& query = from_afar ? far : near;
           for (std::size_t d = 0; d < dim(); ++d) score[i] += query[d] * keys[i][d];
           score[i] *= s_.shape.scale != 0 ? double{s_.shape.scale}
                                           : 1 / std::sqrt(static_cast<double>(dim()));
@@ -124,6 +131,18 @@ class oracle {
       default:
         return double{f};
     }
+  }
+
+  /// The query at position `place`. If it meets integers as they are stored, it is rounded to 8
+  /// bits where it stands, at `position`.
+  vector seen_from(const vector& query, std::uint64_t position, std::uint64_t place) const {
+    if ((s_.stored != codec::int8 && s_.stored != codec::int4) || !stored_rotated())
+      return turned(query, place);
+    vector x = turned(query, position);
+    double largest = 0;
+    for (const double e : x) largest = std::max(largest, std::abs(e));
+    for (double& e : x) e = std::nearbyint(e * 127 / largest) * largest / 127;
+    return turned(x, place - position);
   }
 
   /// Rounds to integers that share a scale: int8 from -127 to 127 in all of the head; int4 from -8

@@ -60,7 +60,7 @@ double tolerance(codec c) {
     case codec::int8:
       return 1e-2;
     case codec::int4:
-      return 8e-2;
+      return 0.25;
   }
   return 0;
 }
