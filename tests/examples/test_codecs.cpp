@@ -13,7 +13,7 @@ namespace {
 double nats_per_token(const std::string& flags) {
   const std::string json =
       output_of("\"$perplexity\" --model " + tiny + " --text '" +
-                (*shared("texts") / "emma.txt").string() + "' --max-tokens 4000 " + flags);
+                (*shared("texts") / "emma.txt").string() + "' --max-tokens 1200 " + flags);
   const std::string key = "\"nats_per_token\": ";
   REQUIRE(json.find(key) != std::string::npos);
   return std::strtod(json.c_str() + json.find(key) + key.size(), nullptr);
