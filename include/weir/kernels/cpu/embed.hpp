@@ -46,12 +46,6 @@ void load_row(const matrix_view& w, std::size_t row, float* out) {
       for (; i + simd::lanes<Arch> <= w.cols; i += simd::lanes<Arch>)
         simd::store<Arch>(out + i, simd::load<Arch>(weights + i));
       for (; i < w.cols; ++i) out[i] = to_float(weights[i]);
-    } else if constexpr (std::is_same_v<Element, q8_0_block>) {
-      for (std::size_t i = 0; i < w.cols; ++i) {
-        const q8_0_block& block = weights[i / q8_0_block::size];
-        const std::int8_t quant = block.quants[i % q8_0_block::size];
-        out[i] = to_float(block.scale) * static_cast<float>(quant);
-      }
     } else {
       for (std::size_t p = 0; p < w.cols / 32; ++p)
         detail::load_part(weights[p / (Element::size / 32)], p % (Element::size / 32),
