@@ -1,0 +1,129 @@
+// Similarity merge: a dropped entry becomes part of the kept entry whose key is most like its own,
+// if it is like enough. D2O, arXiv 2406.13035, section 3.3.
+//
+// Like enough is a cosine of at least theta, which follows the mean cosine of what was dropped:
+// theta ← alpha · theta + beta · mean, from the first mean on. A kept entry keeps its index; under
+// original positions keys rotated by different angles are mixed, as in the paper.
+//
+// Deviations. Merge weights are the paper's as far as we know them: exponentials of the cosines, 1
+// for the kept entry's own. The authors' code divides by a count instead, which shortens what is
+// kept; merge_weight::count is that. Its theta is one a layer, means taken over the heads'
+// discarded tokens rank by rank, which may be different tokens; here theta is each KV head's own,
+// and moves once a boundary.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include <weir/cache/eviction/concept.hpp>
+
+namespace weir {
+
+enum class merge_weight : std::uint8_t { exponential, count };
+
+struct similarity_merge {
+  float alpha = 0.5f, beta = 0.5f;
+  merge_weight weight = merge_weight::exponential;
+
+  static constexpr std::size_t at_once = 8;  ///< keys compared in one pass over the cache
+
+  /// 1 / norm of the key, so that a cosine is a product.
+  std::size_t notes(const kv_shape&) const { return 1; }
+  /// Theta, whether there is one, and vectors to work in.
+  std::size_t state(const kv_shape& shape) const { return 2 + at_once * shape.head_dim; }
+  /// Dot products; of each dropped entry its cosine and the next with the same target; of each slot
+  /// the first.
+  std::size_t scratch(const kv_shape&) const { return at_once + 3; }
+
+  void describe(const slots_view& view, slot s, const arrival&) const { note_norm(view, s); }
+
+  void meet(const slots_view& view, std::span<const slot> dropped,
+            std::span<const slot> kept) const {
+    if (dropped.empty() || kept.empty()) return;
+    const std::size_t n = dropped.size();
+    const std::span<float> cosine = view.scratch(at_once), next = view.scratch(at_once + 1),
+                           first = view.scratch(at_once + 2);
+    double sum = 0;
+    for (std::size_t i = 0; i < n; i += at_once)
+      compare(view, dropped.subspan(i, std::min(at_once, n - i)), kept, &cosine[i], &next[i]);
+    for (std::size_t i = 0; i < n; ++i) sum += cosine[i];
+    const float mean = static_cast<float>(sum / static_cast<double>(n));
+    float &theta = view.state()[0], &known = view.state()[1];
+    theta = known != 0 ? alpha * theta + beta * mean : mean;
+    known = 1;
+    // Chains of what goes to the same target; `next` held the target until now.
+    for (const slot j : kept) first[j.value] = packed(none);
+    for (std::size_t i = n; i-- > 0;) {
+      if (!(cosine[i] >= theta)) continue;
+      float& head = first[unpacked(next[i])];
+      next[i] = head;
+      head = packed(static_cast<std::uint32_t>(i));
+    }
+    for (const slot j : kept)
+      if (unpacked(first[j.value]) != none)
+        merge(view, j, dropped, cosine, next, unpacked(first[j.value]));
+  }
+
+ private:
+  static constexpr std::uint32_t none = 0xFFFFFFFF >> 1;
+  static float packed(std::uint32_t x) { return std::bit_cast<float>(x); }
+  static std::uint32_t unpacked(float x) { return std::bit_cast<std::uint32_t>(x); }
+
+  static void note_norm(const slots_view& view, slot s) {
+    const float norm = view.key_norm(s);
+    view.note(s) = norm > 0 ? 1 / norm : 0;
+  }
+
+  /// The largest cosine of each of `some` with `kept`, and the first slot that has it.
+  static void compare(const slots_view& view, std::span<const slot> some,
+                      std::span<const slot> kept, float* cosine, float* target) {
+    const std::size_t d = view.shape().head_dim, slots = view.slots();
+    const std::span<float> keys = view.state().subspan(2, some.size() * d);
+    for (std::size_t g = 0; g < some.size(); ++g)
+      std::copy_n(view.key(some[g]).begin(), d, &keys[g * d]);
+    const std::span<float> dots = view.scratch_from(0).first(some.size() * slots);
+    view.dots(keys, dots);
+    const float* const inverse = view.notes().data();
+    for (std::size_t g = 0; g < some.size(); ++g) {
+      const float* const dot = &dots[g * slots];
+      float most = -std::numeric_limits<float>::infinity();
+      std::uint32_t best = kept[0].value;
+      for (const slot j : kept) {
+        const float x = dot[j.value] * inverse[j.value];
+        if (x > most) most = x, best = j.value;
+      }
+      cosine[g] = most * inverse[some[g].value];
+      target[g] = packed(best);
+    }
+  }
+
+  void merge(const slots_view& view, slot j, std::span<const slot> dropped,
+             std::span<const float> cosine, std::span<const float> next, std::uint32_t i) const {
+    const bool exponential = weight == merge_weight::exponential;
+    const auto share = [&](float u) { return exponential ? std::exp(u) : u; };
+    const float own = exponential ? std::exp(1.0f) : 1.0f;
+    float total = own;
+    for (std::uint32_t k = i; k != none; k = unpacked(next[k]))
+      total += exponential ? share(cosine[k]) : 1.0f;
+    const std::size_t d = view.shape().head_dim;
+    const std::span<float> key = view.state().subspan(2, d), value = view.state().subspan(2 + d, d);
+    const auto add = [&](slot s, float w) {
+      const auto k = view.key(s), v = view.value(s);
+      for (std::size_t x = 0; x < d; ++x) key[x] += w * k[x], value[x] += w * v[x];
+    };
+    std::fill(key.begin(), key.end(), 0.0f);
+    std::fill(value.begin(), value.end(), 0.0f);
+    add(j, own / total);
+    for (std::uint32_t k = i; k != none; k = unpacked(next[k]))
+      add(dropped[k], share(cosine[k]) / total);
+    view.rewrite(j, key, value);
+    note_norm(view, j);
+  }
+};
+
+static_assert(eviction_fate<similarity_merge> && describing<similarity_merge>);
+
+}  // namespace weir

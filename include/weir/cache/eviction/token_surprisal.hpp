@@ -1,0 +1,50 @@
+// Token surprisal: the tokens that the model expected least. SirLLM, arXiv 2405.12528, section 3,
+// where −log p of the token that came goes by the name of token entropy.
+//
+// Surprisal fades by `decay` at every boundary; a boundary stands for the paper's turn. The paper
+// fills what its memory leaves with recent tokens: a `window` behind this member in the list does
+// that, and one ahead of it reserves recent tokens whatever their surprisal.
+//
+// Deviations. The authors' code reads each token's probability from the logits behind it, not from
+// those before it; this is the formula. In a stream only the first token has no prediction; it gets
+// the largest surprisal of the tokens up to the first boundary, as the first of a chunk does there.
+// Sinks do not count among the surprising tokens here. Everything in here is the same for all
+// heads, so heads disagree only where another member of the list does.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include <weir/cache/eviction/concept.hpp>
+
+namespace weir {
+
+struct token_surprisal {
+  std::size_t budget = 0;
+  float decay = 1;  ///< per boundary; the paper's 0.7 to 1 go by the task
+  static constexpr told needs = told::log_probability;
+
+  std::size_t notes(const kv_shape&) const { return 1; }
+
+  void describe(const slots_view& view, slot s, const arrival& came) const {
+    const std::uint64_t rank = view.index(s).value - view.first_index().value;
+    if (rank == 0) return;
+    view.note(s) = -came.log_probability;
+    if (rank >= view.cadence()) return;
+    float& first = view.note(view.at(0));  // nothing has been dropped yet
+    first = std::max(first, view.note(s));
+  }
+
+  /// Logarithm of the faded surprisal: ranks alike, and does not run out of exponents.
+  float score(const slots_view& view, slot s) const {
+    const std::uint64_t rank = view.index(s).value - view.first_index().value;
+    const std::uint64_t intervals =
+        (view.boundary().value - view.first_index().value - 1) / view.cadence();
+    const auto turns = static_cast<float>(intervals - rank / view.cadence());
+    return std::log(view.note(s)) + (turns > 0 ? turns * std::log(decay) : 0);
+  }
+};
+
+static_assert(eviction_member<token_surprisal> && describing<token_surprisal>);
+
+}  // namespace weir

@@ -1,0 +1,93 @@
+#include <weir/cache/eviction/token_surprisal.hpp>
+
+#include <cmath>
+#include <vector>
+
+#include "eviction/hand_head.hpp"
+#include "support/catch.hpp"
+
+using weir::token_surprisal;
+using weir::testing::hand_head;
+using weir::testing::near;
+
+namespace {
+
+/// One KV head that was told P(x_i | x_<i) of each token.
+struct surprised_head : hand_head {
+  surprised_head(const token_surprisal& member, const std::vector<double>& p)
+      : hand_head(member, 1, std::vector<std::vector<float>>(p.size(), {0})), member(member) {
+    for (std::size_t i = 0; i < p.size(); ++i) tell(i, static_cast<float>(std::log(p[i])));
+  }
+  void tell(std::size_t i, float log_probability) {
+    weir::arrival came;
+    came.log_probability = log_probability;
+    member.describe(view(), at(i), came);
+  }
+  double surprisal(std::size_t i) { return std::exp(member.score(view(), at(i))); }
+
+  const token_surprisal& member;
+};
+
+// The first token's probability is nobody's guess.
+const std::vector<double> paper{1, .5, .01, .25, .9, .05};
+const std::vector<double> expected{4.6052, .6931, 4.6052, 1.3863, .1054, 2.9957};
+
+}  // namespace
+
+TEST_CASE("surprisal is minus the log-probability; the first token has the interval's largest") {
+  const token_surprisal member{3};
+  surprised_head head(member, paper);
+  for (std::size_t i = 0; i < 6; ++i) CHECK(std::fabs(head.surprisal(i) - expected[i]) < 5e-5);
+  CHECK(head.member.score(head.view(), head.at(0)) == head.member.score(head.view(), head.at(2)));
+}
+
+TEST_CASE("surprisal fades at every boundary from the first after a token's own") {
+  const token_surprisal member{3, .7f};
+  surprised_head head(member, paper);
+  for (std::size_t i = 0; i < 6; ++i) CHECK(std::fabs(head.surprisal(i) - expected[i]) < 5e-5);
+  head.boundary = 12;
+  const double faded[] = {3.2236, .4852, 3.2236, .9704, .0738, 2.0970};
+  for (std::size_t i = 0; i < 6; ++i) CHECK(std::fabs(head.surprisal(i) - faded[i]) < 5e-5);
+  head.boundary = 18;
+  CHECK(near(head.surprisal(5), -std::log(.05) * .49));
+  // Tokens of the second interval are a boundary younger, wherever the stream began.
+  head.first_index = 512;
+  head.boundary = 512 + 12;
+  for (std::size_t i = 0; i < 6; ++i) head.indices()[i] = 512 + 5 + i;
+  head.tell(1, static_cast<float>(std::log(.25)));
+  CHECK(near(head.surprisal(0), expected[0] * .7));
+  CHECK(near(head.surprisal(1), 2 * std::log(2)));
+}
+
+TEST_CASE("tokens that came later do not raise the first token's surprisal") {
+  const token_surprisal member{3};
+  surprised_head head(member, {1, .5});
+  head.cadence = 2;
+  head.indices()[1] = 3;
+  head.boundary = 4;
+  head.tell(1, -9);
+  CHECK(near(head.surprisal(0), std::log(2)));
+  CHECK(near(head.surprisal(1), 9));
+}
+
+TEST_CASE("a thousand boundaries do not make old tokens alike") {
+  const token_surprisal member{3, .7f};
+  surprised_head head(member, paper);
+  head.boundary = 6000;
+  const auto score = [&](std::size_t i) { return member.score(head.view(), head.at(i)); };
+  CHECK(score(2) > score(5));
+  CHECK(score(5) > score(3));
+  CHECK(std::isfinite(score(4)));
+}
+
+TEST_CASE("what is certain ranks lowest, decay or not") {
+  for (const float decay : {1.0f, .7f, 0.0f}) {
+    const token_surprisal member{3, decay};
+    surprised_head head(member, {1, 1, .5});
+    CHECK(head.surprisal(1) == 0);
+    CHECK(head.surprisal(2) > 0);
+    head.boundary = 6;
+    CHECK(head.surprisal(1) == 0);
+    CHECK_FALSE(std::isnan(member.score(head.view(), head.at(1))));
+  }
+}
