@@ -76,15 +76,28 @@ static_assert(weir::is_positional_keep<weir::keep<weir::sinks, weir::window>>);
 static_assert(!weir::is_positional_keep<weir::keep<weir::window, longest_keys>>);
 static_assert(!weir::is_positional_keep<weir::keep<greedy>>);
 
+/// Members that remember nothing.
+template <class Keep>
+struct members_budgets {
+  const Keep& keep;
+  weir::entry_memory memory(std::size_t, std::size_t) const { return {}; }
+  std::size_t budget(std::size_t m, std::size_t) const {
+    std::size_t i = 0, found = 0;
+    keep.for_each([&](const auto& member) { found = i++ == m ? member.budget : found; });
+    return found;
+  }
+  void set_report(std::size_t, std::size_t, float) const {}
+};
+
 /// Stream indices that stay of `indices`, which lie in slots of falling number.
 template <class... Members>
 std::vector<std::uint64_t> stay(const weir::keep<Members...>& keep,
                                 const std::vector<std::uint64_t>& indices,
                                 std::uint64_t first_index = 0) {
   const std::size_t n = indices.size();
-  std::vector<std::uint32_t> order(n), candidate(n);
-  std::vector<std::uint64_t> index(n);
-  std::vector<float> scratch(1), score(n);
+  std::vector<std::uint32_t> order(n);
+  std::vector<std::uint64_t> index(n), ranking(n);
+  std::vector<float> scratch(2), score(n);
   std::vector<std::uint8_t> taken(n, 7);
   for (std::size_t i = 0; i < n; ++i) {
     order[i] = static_cast<std::uint32_t>(n - 1 - i);
@@ -93,8 +106,24 @@ std::vector<std::uint64_t> stay(const weir::keep<Members...>& keep,
   // Keys are as long as their stream index mod 10, values as their index.
   const auto key = [&](weir::slot s, float* x) { *x = -static_cast<float>(index[s.value] % 10); };
   const auto value = [&](weir::slot s, float* x) { *x = static_cast<float>(index[s.value]); };
-  const weir::slots_view view(3, 1, order, index, scratch, key, value);
-  claim_round(keep, view, first_index, {taken, score, candidate});
+  const auto dots = [](const float*, std::size_t, float*) {};
+  const auto weighted = [](const float*, float*) {};
+  const auto write = [](weir::slot, const float*, const float*) {};
+  const weir::entry_access access{key, value, dots, weighted, write};
+  const weir::kv_shape shape{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 1};
+  const weir::deciding_head head{.seen = {.shape = &shape,
+                                          .layer = 3,
+                                          .kv_head = 1,
+                                          .first_index = first_index,
+                                          .order = order,
+                                          .index = index,
+                                          .scratch = scratch},
+                                 .access = &access,
+                                 .taken = taken,
+                                 .score = score,
+                                 .ranking = ranking};
+  weir::executor alone;
+  claim_round(keep, std::span(&head, 1), n, members_budgets<weir::keep<Members...>>{keep}, alone);
   std::vector<std::uint64_t> left;
   for (std::size_t i = 0; i < n; ++i)
     if (taken[i] != 0) left.push_back(indices[i]);

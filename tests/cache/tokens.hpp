@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include <weir/cache/kv_shape.hpp>
+#include <weir/kernels/kv_shape.hpp>
 
 namespace weir_test {
 

@@ -1,78 +1,185 @@
-// One boundary of one KV head: members claim in turn, and what nobody claims is dropped.
+// One boundary of KV heads that decide together: members claim in turn, and what nobody claims is
+// dropped.
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <tuple>
 
 #include <weir/cache/eviction/keep.hpp>
+#include <weir/core/thread_pool.hpp>
 
 namespace weir {
 
-/// Working memory of a boundary, `[entry]` each.
-struct claim_scratch {
-  std::span<std::uint8_t> taken;
-  std::span<float> score;
-  std::span<std::uint32_t> candidate;
+/// One KV head's part in a boundary, with its working memory `[entry]`.
+struct deciding_head {
+  std::size_t unit = 0;
+  slots_view::record seen;
+  const entry_access* access = nullptr;
+  std::span<std::uint8_t> taken;     ///< what is claimed: the result
+  std::span<float> score;            ///< [entry]
+  std::span<std::uint64_t> ranking;  ///< [entry]
+
+  std::size_t entries() const { return seen.order.size(); }
+};
+
+/// What the heads' keeper knows of its members.
+///   memory(m, unit) -> entry_memory           of member number m
+///   budget(m, head) -> std::size_t            of the i-th deciding head
+///   set_report(m, head, float)                what a head has to say to the layers' apportionment
+template <class K>
+concept claim_keeper = requires(const K& k, std::size_t i) {
+  { k.memory(i, i) } -> std::convertible_to<entry_memory>;
+  { k.budget(i, i) } -> std::convertible_to<std::size_t>;
+  k.set_report(i, i, 0.0f);
 };
 
 namespace detail {
 
-/// `first_end`: stream index behind the first tokens that members claimed so far.
-template <class Member>
-void claim_for(const Member& member, const slots_view& view, std::uint64_t& first_end,
-               const claim_scratch& scratch) {
-  const std::size_t n = view.size(), budget = member.budget;
-  const std::span<std::uint8_t> taken = scratch.taken.first(n);
-  if constexpr (positional_claim<Member>) {
-    if (Member::end == claimed_end::first) {
-      first_end += budget;
-      for (std::size_t i = 0; i < n && view.index(view.at(i)).value < first_end; ++i) taken[i] = 1;
-    } else {
-      std::size_t left = budget;
-      for (std::size_t i = n; i-- > 0 && left > 0;)
-        if (taken[i] == 0) taken[i] = 1, --left;
+/// A number that sorts as (score descending, older first) when taken descending.
+inline std::uint64_t rank_of(float score, std::size_t entry) {
+  const auto bits = std::bit_cast<std::uint32_t>(score + 0.0f);  // −0 ranks as +0
+  const std::uint32_t rising = (bits >> 31) != 0 ? ~bits : bits | 0x8000'0000u;
+  return std::uint64_t{rising} << 32 | (0xFFFF'FFFFu - static_cast<std::uint32_t>(entry));
+}
+
+/// Claims the `budget` best of the entries not yet taken.
+inline void take_best(const deciding_head& head, std::span<const float> score, std::size_t budget) {
+  const std::size_t n = head.entries();
+  std::size_t candidates = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    if (head.taken[i] == 0) {
+      const float s = score[i];
+      head.ranking[candidates++] =
+          rank_of(s == s ? s : -std::numeric_limits<float>::infinity(), i);  // NaN ranks lowest
     }
-  } else if constexpr (scoring_claim<Member>) {
-    std::size_t candidates = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      if (taken[i] != 0) continue;
-      const float score = member.score(view, view.at(i));
-      scratch.score[i] = std::isnan(score) ? -std::numeric_limits<float>::infinity() : score;
-      scratch.candidate[candidates++] = static_cast<std::uint32_t>(i);
-    }
-    const auto list = scratch.candidate.first(candidates);
-    const std::size_t wins = std::min(budget, candidates);
-    // Candidates lie in stream order, so the smaller number is the older token.
-    const auto ranks_above = [&](std::uint32_t a, std::uint32_t b) {
-      return scratch.score[a] != scratch.score[b] ? scratch.score[a] > scratch.score[b] : a < b;
-    };
-    if (wins < candidates)
-      std::nth_element(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(wins), list.end(),
-                       ranks_above);
-    for (const std::uint32_t i : list.first(wins)) taken[i] = 1;
-  } else {
-    claims open(view, taken, budget);
-    member.claim(open);
+  const auto list = head.ranking.first(candidates);
+  const std::size_t wins = std::min(budget, candidates);
+  if (wins < candidates)
+    std::nth_element(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(wins), list.end(),
+                     std::greater<>());
+  for (const std::uint64_t rank : list.first(wins))
+    head.taken[0xFFFF'FFFFu - static_cast<std::uint32_t>(rank)] = 1;
+}
+
+/// The first or last entries. Members claim the stream's first tokens one behind the other.
+template <positional_claim Member>
+void claim_end(const deciding_head& head, std::size_t budget, std::uint64_t first_begin) {
+  const std::size_t n = head.entries();
+  if (Member::end == claimed_end::first) {
+    for (std::size_t i = 0; i < n && head.seen.index[head.seen.order[i]] < first_begin + budget;
+         ++i)
+      head.taken[i] = 1;
+    return;
   }
+  for (std::size_t i = n; i-- > 0 && budget > 0;)
+    if (head.taken[i] == 0) head.taken[i] = 1, --budget;
+}
+
+template <scoring_claim Member>
+void score_head(const Member& member, const slots_view& view, const deciding_head& head) {
+  const auto score = head.score.first(head.entries());
+  if constexpr (scores_all<Member>)
+    member.score_all(view, score);
+  else
+    for (std::size_t i = 0; i < score.size(); ++i)
+      if (head.taken[i] == 0) score[i] = member.score(view, view.at(i));
+}
+
+/// The heads' scores become their mean, in the first of them; NaN where one is NaN.
+inline void average_scores(std::span<const deciding_head> heads) {
+  const float share = 1.0f / static_cast<float>(heads.size());
+  for (std::size_t i = 0; i < heads[0].entries(); ++i) {
+    float sum = 0;
+    for (const deciding_head& head : heads) sum += head.score[i];
+    heads[0].score[i] = sum * share;
+  }
+}
+
+/// What the first head claimed, all do: they hold the same tokens.
+inline void agree(std::span<const deciding_head> heads) {
+  for (const deciding_head& head : heads.subspan(1))
+    std::copy_n(heads[0].taken.begin(), heads[0].entries(), head.taken.begin());
 }
 
 }  // namespace detail
 
-/// Marks in `scratch.taken` what `keep` keeps of the entries of `view`. O(entries · members), plus
-/// what the members' own functions cost.
-template <class... Members>
-void claim_round(const keep<Members...>& keep, const slots_view& view, std::uint64_t first_index,
-                 const claim_scratch& scratch) {
-  std::fill_n(scratch.taken.begin(), view.size(), std::uint8_t{0});
-  std::uint64_t first_end = first_index;
-  std::apply(
-      [&](const auto&... member) { (detail::claim_for(member, view, first_end, scratch), ...); },
-      keep.members);
+/// Most KV heads that can decide together.
+inline constexpr std::size_t max_deciding_heads = 256;
+
+/// Marks in each head's `taken` what `list` keeps. `heads`: one head, or all heads of a layer where
+/// they decide together (working memory of consecutive heads lies `stride` apart). O(entries ·
+/// members), plus what the members' own functions cost.
+template <class... Members, claim_keeper Keeper>
+void claim_round(const keep<Members...>& list, std::span<const deciding_head> heads,
+                 std::size_t stride, const Keeper& keeper, executor& threads) {
+  constexpr bool by_layer = keep_decides_by_layer<keep<Members...>>;
+  for (const deciding_head& head : heads)
+    std::fill_n(head.taken.begin(), head.entries(), std::uint8_t{0});
+  std::size_t entries[max_deciding_heads];
+  for (std::size_t h = 0; h < heads.size(); ++h) entries[h] = heads[h].entries();
+  std::uint64_t first_begin = heads[0].seen.first_index;
+
+  const auto claim_for = [&]<class Member>(const Member& member, std::size_t m) {
+    const auto view_of = [&](const deciding_head& head) {
+      return slots_view(head.seen, *head.access, keeper.memory(m, head.unit));
+    };
+    if constexpr (positional_claim<Member>) {
+      for (std::size_t h = 0; h < heads.size(); ++h)
+        detail::claim_end<Member>(heads[h], keeper.budget(m, h), first_begin);
+      if (Member::end == claimed_end::first) first_begin += keeper.budget(m, 0);
+    } else if constexpr (scoring_claim<Member>) {
+      const std::size_t cost = heads.size() * heads[0].entries() * heads[0].seen.shape->head_dim;
+      threads.for_range(heads.size(), cost, [&](std::size_t first, std::size_t last) {
+        for (std::size_t h = first; h < last; ++h) {
+          const slots_view view = view_of(heads[h]);
+          detail::score_head(member, view, heads[h]);
+          if constexpr (apportions_layers<Member>) keeper.set_report(m, h, member.report(view));
+        }
+      });
+      const head_scores scores(heads[0].score.data(), heads[0].taken.data(), stride,
+                               {entries, heads.size()});
+      if constexpr (by_layer && chooses<Member>) {
+        const slots_view view = view_of(heads[0]);
+        claims open(view, heads[0].taken.first(entries[0]), keeper.budget(m, 0));
+        member.choose(scores, open);
+        detail::agree(heads);
+      } else if constexpr (by_layer) {
+        detail::average_scores(heads);
+        detail::take_best(heads[0], heads[0].score, keeper.budget(m, 0));
+        detail::agree(heads);
+      } else {
+        std::size_t budgets[max_deciding_heads];
+        for (std::size_t h = 0; h < heads.size(); ++h) budgets[h] = keeper.budget(m, h);
+        if constexpr (apportions_heads<Member>) member.apportion(scores, {budgets, heads.size()});
+        for (std::size_t h = 0; h < heads.size(); ++h)
+          detail::take_best(heads[h], heads[h].score, budgets[h]);
+      }
+    } else if constexpr (free_claim<Member>) {
+      for (std::size_t h = 0; h < (by_layer ? 1 : heads.size()); ++h) {
+        const slots_view view = view_of(heads[h]);
+        claims open(view, heads[h].taken.first(entries[h]), keeper.budget(m, h));
+        member.claim(open);
+      }
+      if constexpr (by_layer) detail::agree(heads);
+    }
+  };
+  std::size_t m = 0;
+  list.for_each([&](const auto& member) { claim_for(member, m++); });
+}
+
+/// keep_all keeps all.
+template <class Keeper>
+void claim_round(const keep_all&, std::span<const deciding_head> heads, std::size_t, const Keeper&,
+                 executor&) {
+  for (const deciding_head& head : heads)
+    std::fill_n(head.taken.begin(), head.entries(), std::uint8_t{1});
 }
 
 }  // namespace weir

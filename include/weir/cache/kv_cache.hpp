@@ -1,4 +1,4 @@
-// The KV cache: codec × eviction × positions, and the lifetime of its tokens.
+// The KV cache: codec × eviction × positions × layout, and the lifetime of its tokens.
 //
 //   auto step = cache.begin(rows);
 //   for each layer, rising: step.attend(layer, q, k, v, out);
@@ -8,9 +8,9 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -21,6 +21,7 @@
 #include <weir/cache/cache_step.hpp>
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/eviction/keep.hpp>
+#include <weir/cache/head_access.hpp>
 #include <weir/cache/kv_store.hpp>
 #include <weir/cache/legal_cache.hpp>
 #include <weir/cache/position/positions.hpp>
@@ -35,36 +36,39 @@ namespace weir {
 
 /// Illegal combinations: one sentence, and members that accept what a cache accepts, so that the
 /// sentence is all the compiler has to say.
-template <class Codec, class Keep, class Positions = positions::original, class Arch = simd::native>
+template <class Codec, class Keep, class Positions = positions::original,
+          class Layout = layouts::contiguous, class Arch = simd::native>
 class kv_cache : public refused_cache {
-  static_assert(sizeof(detail::refusal<Codec, Keep, Positions>) > 0);
+  static_assert(sizeof(detail::refusal<Codec, Keep, Positions, Layout>) > 0);
 
  public:
   kv_cache(const kv_shape&, const Keep&, const cache_options& = {});
   static std::size_t required_bytes(const kv_shape&, const Keep&, const cache_options& = {});
 };
 
-template <class Codec, class Keep, class Positions, class Arch>
-  requires legal_cache<Codec, Keep, Positions>
-class kv_cache<Codec, Keep, Positions, Arch> {
+template <class Codec, class Keep, class Positions, class Layout, class Arch>
+  requires legal_cache<Codec, Keep, Positions, Layout>
+class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   using keeper_type =
       std::conditional_t<is_positional_keep<Keep>, positional_keeper<Keep, Positions::renumbers>,
                          scored_keeper<Keep, Positions::renumbers>>;
+  using store_type = kv_store<Codec, Layout, Arch>;
 
   /// Everything that holds memory, planned in one order.
   struct parts {
     arena_plan plan;
     keeper_type keeper;
-    kv_store<Codec, Arch> store;
+    store_type store;
     rotations turns;
     std::size_t segment_rows;
     arena_plan::block<float> query;
 
     parts(const kv_shape& shape, const Keep& keep, const cache_options& options)
-        : keeper((require_exact_arithmetic(), validate(shape), validate(options), plan), shape,
-                 keep, options),
-          store(plan, shape, keeper.physical_tiles(), keeper.most_splits()),
-          turns(plan, shape.rope, options.max_rows, ranks()) {
+        : keeper((require_exact_arithmetic(), validate(shape), validate(options),
+                  validate(keep, shape), plan),
+                 shape, keep, options),
+          store(plan, shape, keeper.tile_counts(), keeper.most_tiles(), keeper.most_splits()),
+          turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
       if (Positions::renumbers)
         error::require<error::bad_config>(
             shape.rope.dims > 0,
@@ -74,6 +78,7 @@ class kv_cache<Codec, Keep, Positions, Arch> {
       query = plan.reserve<float>(query_variants * segment_rows * shape.q_heads * shape.head_dim);
     }
 
+    std::size_t bytes() const { return plan.bytes() + store.pool_bytes(); }
     std::size_t ranks() const {
       if constexpr (keeper_type::stores_rotated_keys)
         return 0;
@@ -87,16 +92,24 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   /// allocates nothing that grows with them.
   static std::size_t required_bytes(const kv_shape& shape, const Keep& keep,
                                     const cache_options& options = {}) {
-    return parts(shape, keep, options).plan.bytes();
+    return parts(shape, keep, options).bytes();
   }
 
   /// Allocates everything the cache will ever hold. Throws error::bad_config on settings that do
   /// not fit together, std::bad_alloc if there is not enough memory.
   kv_cache(const kv_shape& shape, Keep keep, const cache_options& options = {})
-      : shape_(shape), options_(options), parts_(shape, keep, options), memory_(parts_.plan) {
-    parts_.keeper.bind(memory_);
-    parts_.store.bind(memory_);
-    parts_.turns.bind(memory_, position{keeper().sink_query_position()});
+      : shape_(shape),
+        options_(options),
+        parts_(shape, keep, options),
+        memory_(parts_.plan),
+        rows_(options.max_rows) {
+    keeper().bind(memory_);
+    store().bind(memory_);
+    parts_.turns.bind(memory_, keeper().sink_query_positions());
+    if constexpr (keeper_type::has_boundaries)
+      for (std::size_t head = 0; head < shape.kv_heads; ++head)
+        access_.push_back(
+            std::make_unique<head_access<store_type>>(store(), head, keeper().lanes()));
   }
 
   kv_cache(kv_cache&&) = delete;  // an open step points at its cache
@@ -104,22 +117,29 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   using step = cache_step<kv_cache>;
 
   /// Opens a step of `rows`. Throws error::bad_input if they are no chain and tree, or do not fit
-  /// `room` and `draft_room`; error::bad_call while another step is open or the stream is broken.
+  /// `room`, `finals_room` and `draft_room`; error::bad_call while another step is open, the stream
+  /// is broken, or log-probabilities that the policy needs were not told.
   [[nodiscard]] step begin(std::span<const row> rows) {
     using error::bad_call, error::bad_input, error::require;
     require_usable("begin");
     require<bad_input>(rows.size() <= options_.max_rows, "step: ", rows.size(),
                        " rows (expected at most max_rows = ", options_.max_rows, ")");
     rows_.assign(rows, options_.max_draft_rows, options_.max_draft_width);
+    require<bad_input>(rows_.finals() <= finals_room(), "step: ", rows_.finals(),
+                       " final rows (expected at most ", finals_room(),
+                       ", to the next boundary: what is decided there needs all layers)");
     require<bad_input>(rows_.deepest() <= draft_room(rows_.finals()), "step: provisional rows ",
                        rows_.deepest(), " deep (expected at most ", draft_room(rows_.finals()),
                        ", to the next boundary)");
     require<bad_input>(rows_.finals() + rows_.deepest() <= room(),
                        "step: ", rows_.finals() + rows_.deepest(),
                        " more tokens than fit (room for ", room(), "; keep_all evicts nothing)");
+    if constexpr (keeper_type::wants_log_probabilities)
+      require<bad_call>(!keeper().lacks_log_probabilities(),
+                        "begin: the policy decides by log-probabilities that were not told "
+                        "(expected tell_log_probability for every token so far)");
     for (std::size_t r = 0; r < rows_.size(); ++r)
       parts_.turns.set_row(r, position{length() + rows_.offset(r)});
-    keeper().begin(rows_);
     next_layer_ = 0;
     open_ = true;
     step_evictions_ = 0;
@@ -132,16 +152,30 @@ class kv_cache<Codec, Keep, Positions, Arch> {
     error::require<error::bad_call>(may_take_back_,
                                     "take_back: only the last token can be taken back, once");
     if constexpr (!keeper_type::has_boundaries)
-      stats_.evicted_entries = positional_evictions(length() - 1);
+      stats_.evicted_entries = keeper().evicted(length() - 1);
     keeper().take_back();
     --stats_.appended;
     may_take_back_ = false;
+  }
+
+  /// True if the policy decides by how probable tokens were: `tell_log_probability` must be called
+  /// for every token, and steps end at boundaries.
+  static constexpr bool wants_log_probabilities = keeper_type::wants_log_probabilities;
+
+  /// Says how probable the token at `index` was, nats, under the logits before it; of the stream's
+  /// first token, 0. Each token once, in order, before or after it is appended, and before the
+  /// boundary behind it. Throws error::bad_call for another.
+  void tell_log_probability(std::uint64_t index, float log_probability)
+    requires wants_log_probabilities
+  {
+    keeper().tell_log_probability(index, log_probability);
   }
 
   /// Forgets the stream. The memory stays.
   void reset() {
     error::require<error::bad_call>(!open_, "reset: a step is open");
     keeper().reset();
+    store().clear();
     stats_ = {};
     broken_ = may_take_back_ = false;
   }
@@ -150,6 +184,9 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   std::uint64_t length() const { return keeper().length(); }
   /// Tokens that can be appended before the stream is full; without bound unless keep_all.
   std::uint64_t room() const { return keeper().room(); }
+  /// Final rows that one step may have; without bound unless boundaries need the whole forward
+  /// pass.
+  std::uint64_t finals_room() const { return keeper().finals_room(); }
   /// How deep provisional rows may go behind `finals` final rows of the same step.
   std::size_t draft_room(std::size_t finals) const {
     return std::min(keeper().draft_room(finals), options_.max_draft_rows);
@@ -157,7 +194,9 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   /// Most entries that any row reads.
   std::size_t most_entries() const { return keeper().most_entries(); }
   /// Bytes held: those of required_bytes.
-  std::size_t bytes() const { return memory_.bytes(); }
+  std::size_t bytes() const { return memory_.bytes() + parts_.store.pool_bytes(); }
+  /// Tiles of 32 entries that hold keys and values now; all of them where the layout is contiguous.
+  std::size_t pages_held() const { return parts_.store.pages_held(); }
 
   const kv_shape& shape() const { return shape_; }
   const cache_options& options() const { return options_; }
@@ -188,6 +227,7 @@ class kv_cache<Codec, Keep, Positions, Arch> {
 
   keeper_type& keeper() { return parts_.keeper; }
   const keeper_type& keeper() const { return parts_.keeper; }
+  store_type& store() { return parts_.store; }
   executor& threads() { return options_.threads != nullptr ? *options_.threads : serial_; }
 
   void require_usable(const char* call) const {
@@ -212,6 +252,8 @@ class kv_cache<Codec, Keep, Positions, Arch> {
                        ")");
     ++next_layer_;
     const std::size_t finals = rows_.finals();
+    if constexpr (keeper_type::has_boundaries)
+      if (finals > 0) keeper().observe_pending(layer, threads());
     for (std::size_t first = 0; first < finals;) {
       const std::size_t last = keeper().segment_end(first, finals);
       if constexpr (keeper_type::has_boundaries)
@@ -226,31 +268,32 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   }
 
   /// Lets every KV head of the layer decide what stays.
-  void decide(std::size_t layer, std::uint64_t index) {
-    const std::size_t cost = shape_.kv_heads * keeper().most_entries() * shape_.head_dim;
-    std::atomic<std::uint64_t> dropped{0};
-    threads().for_range(shape_.kv_heads, cost, [&](std::size_t first, std::size_t last) {
-      for (std::size_t head = first; head < last; ++head) {
-        const auto place = [](slot s) {
-          return tile_place{s.value / static_cast<std::uint32_t>(tile_lanes),
-                            s.value % static_cast<std::uint32_t>(tile_lanes)};
-        };
-        const auto key = [&](slot s, float* x) { parts_.store.read_key(layer, head, place(s), x); };
-        const auto value = [&](slot s, float* x) {
-          parts_.store.read_value(layer, head, place(s), x);
-        };
-        dropped += keeper().decide(layer, head, index, key, value);
-      }
-    });
-    keeper().end_boundary(layer, index);
-    step_evictions_ += dropped;
+  void decide(std::size_t layer, std::uint64_t index)
+    requires keeper_type::has_boundaries
+  {
+    const std::size_t first_unit = layer * shape_.kv_heads;
+    if constexpr (keeper_type::has_fate)  // entries may be rewritten, on several threads
+      for (std::size_t unit = first_unit; unit < first_unit + shape_.kv_heads; ++unit)
+        for (std::size_t t = 0; t < keeper().home_tiles(unit); ++t)
+          store().prepare_to_rewrite(unit, t);
+    const auto access = [&](std::size_t head, float* sum) -> const entry_access& {
+      return access_[head]->enter(layer, keeper().home_tiles(first_unit + head), sum);
+    };
+    step_evictions_ += keeper().decide(layer, index, rows_, access, threads());
+    keeper().end_boundary(
+        layer, index,
+        [&](std::size_t head, tile_place from, tile_place to) {
+          store().prepare_to_write(first_unit + head, to.tile);
+          store().copy(layer, head, from, to);
+        },
+        [&](std::size_t head, std::size_t tile) { store().give_back(first_unit + head, tile); });
     ++stats_.boundaries;
   }
 
   /// Stores row r's key and value for one KV head, and writes the rotated and scaled queries that
   /// share it to `query` `[q_head, head_dim]`, the sinks' variant `variant_stride` behind.
   void store_row(std::size_t layer, std::size_t head, std::size_t r, const float* q, const float* k,
-                 const float* v, float* query, std::size_t variant_stride, bool two_variants) {
+                 const float* v, float* query, std::size_t variant_stride) {
     const std::size_t dim = shape_.head_dim, group = shape_.group();
     const std::size_t unit = layer * shape_.kv_heads + head;
     const float scale = shape_.score_scale();
@@ -263,14 +306,15 @@ class kv_cache<Codec, Keep, Positions, Arch> {
     } else if constexpr (Positions::renumbers) {  // the rank among the entries this head kept
       turn = parts_.turns.rank(keeper().query_position(unit, rows_, r), scratch);
     }
-    parts_.store.write(layer, head, keeper().place(unit, rows_, r), key,
-                       v + (r * shape_.kv_heads + head) * dim);
+    store().write(layer, head, keeper().place(unit, rows_, r), key,
+                  v + (r * shape_.kv_heads + head) * dim);
+    const bool two_variants = keeper().uses_sink_variant(unit, rows_);
     for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
       const float* from = q + (r * shape_.q_heads + q_head) * dim;
       float* to = query + q_head * dim;
       cpu::rotate<Arch>(shape_.rope, from, to, dim, turn.cos, turn.sin, scale);
       if (!two_variants) continue;
-      const rotations::factors sinks = parts_.turns.sinks();
+      const rotations::factors sinks = parts_.turns.sinks(keeper().sink_query_number(unit));
       cpu::rotate<Arch>(shape_.rope, from, to + variant_stride, dim, sinks.cos, sinks.sin, scale);
     }
   }
@@ -279,18 +323,22 @@ class kv_cache<Codec, Keep, Positions, Arch> {
   void attend_segment(std::size_t layer, std::size_t first, std::size_t last, const float* q,
                       const float* k, const float* v, float* out) {
     const std::size_t n = last - first, q_row = shape_.q_heads * shape_.head_dim;
-    const bool two_variants = keeper().uses_sink_variant(rows_);
     const std::size_t variant_stride = parts_.segment_rows * q_row;
     float* const query = memory_[parts_.query].data();
-    const auto store = [&](std::size_t begin, std::size_t end) {
+    if constexpr (Layout::pages_taken)
+      for (std::size_t r = first; r < last; ++r)
+        for (std::size_t unit = layer * shape_.kv_heads; unit < (layer + 1) * shape_.kv_heads;
+             ++unit)
+          store().prepare_to_write(unit, keeper().place(unit, rows_, r).tile);
+    const auto store_rows = [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
         const std::size_t r = first + i / shape_.kv_heads;
         store_row(layer, i % shape_.kv_heads, r, q, k, v, query + (r - first) * q_row,
-                  variant_stride, two_variants);
+                  variant_stride);
       }
     };
     const std::size_t elements = n * (shape_.q_heads + shape_.kv_heads) * shape_.head_dim;
-    threads().for_range(n * shape_.kv_heads, elements * 8, store);
+    threads().for_range(n * shape_.kv_heads, elements * 8, store_rows);
 
     const auto splits = [&](std::size_t head, std::size_t a, std::size_t b) {
       return keeper().splits(layer * shape_.kv_heads + head, rows_, first + a, first + b);
@@ -313,8 +361,12 @@ class kv_cache<Codec, Keep, Positions, Arch> {
       rotation = parts_.turns.on_read();
       job.rotation = &rotation;
       job.ranks = keeper().ranks(layer * shape_.kv_heads).data();
+      job.rank_stride = keeper().rank_stride();
     }
-    parts_.store.attend(job, threads());
+    if constexpr (keeper_type::has_boundaries) job.handout = keeper().handout(rows_, first, last);
+    store().attend(job, threads());
+    if constexpr (keeper_type::has_boundaries)
+      keeper().observe_segment(layer, rows_, first, last, q, threads());
   }
 
   commit_report commit(std::span<const std::size_t> path) {
@@ -324,13 +376,15 @@ class kv_cache<Codec, Keep, Positions, Arch> {
     for (std::size_t unit = 0; unit < shape_.units(); ++unit)
       for (const std::size_t r : path) {
         const tile_place from = keeper().place(unit, rows_, r), to = keeper().home(unit, rows_, r);
-        if (from != to) parts_.store.copy(unit / shape_.kv_heads, unit % shape_.kv_heads, from, to);
+        if (from == to) continue;
+        store().prepare_to_write(unit, to.tile);
+        store().copy(unit / shape_.kv_heads, unit % shape_.kv_heads, from, to);
       }
     commit_report report{rows_.finals() + path.size(), path.size(), step_evictions_};
     if constexpr (!keeper_type::has_boundaries)
       report.evicted_entries =
-          positional_evictions(length() + report.appended) - positional_evictions(length());
-    keeper().append(report.appended);
+          keeper().evicted(length() + report.appended) - keeper().evicted(length());
+    keeper().append(rows_, path, threads());
     stats_.appended += report.appended;
     stats_.evicted_entries += report.evicted_entries;
     stats_.provisional += rows_.drafts();
@@ -347,18 +401,12 @@ class kv_cache<Codec, Keep, Positions, Arch> {
     stats_.provisional += rows_.drafts();
   }
 
-  /// Entries that a positional policy has lost for good when `length` tokens have come.
-  std::uint64_t positional_evictions(std::uint64_t length) const {
-    if constexpr (!keeper_type::evicts) return 0;
-    const std::uint64_t n = length - keeper().first_index(), most = keeper().most_entries();
-    return n >= most ? (n - most + 1) * shape_.units() : 0;
-  }
-
   kv_shape shape_;
   cache_options options_;
   parts parts_;
   arena memory_;
   executor serial_;
+  std::vector<std::unique_ptr<head_access<store_type>>> access_;  // [kv_head]
   step_rows rows_;
   cache_stats stats_;
   std::size_t next_layer_ = 0;

@@ -5,18 +5,33 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/codec/encode.hpp>
-#include <weir/cache/kv_shape.hpp>
+#include <weir/cache/layout/contiguous.hpp>
+#include <weir/cache/layout/paged.hpp>
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/cpu/attention.hpp>
+#include <weir/kernels/kv_shape.hpp>
 
 namespace weir {
+
+/// Where the rows of a job leave what they hand out; see attention_handout.
+struct handout_memory {
+  float* weight = nullptr;   ///< [kv_head, packed row, tile, 32]; null: not wanted
+  float* score = nullptr;    ///< the same; null: not wanted
+  float* largest = nullptr;  ///< [kv_head, packed row, tile]; null: nothing is wanted
+  float* total = nullptr;    ///< [kv_head, packed row, 2] the row's m and d
+  std::size_t tiles = 0;     ///< of a unit: a multiple of split_tiles
+};
 
 /// One layer's attention over rows whose keys and values are in the store.
 struct attend_job {
@@ -34,56 +49,175 @@ struct attend_job {
       plan;
 
   const rotate_on_read* rotation = nullptr;  ///< for keys stored unrotated
-  const std::uint32_t* ranks = nullptr;      ///< [kv_head, physical tile, 32], with `rotation`
+  const std::uint32_t* ranks = nullptr;      ///< [kv_head, rank_stride], with `rotation`
+  std::size_t rank_stride = 0;
+  handout_memory handout = {};  ///< with it, the k-th split is split number k
 };
 
-template <kv_codec Codec, class A = simd::native>
+/// `Layout` says where tiles lie.
+template <kv_codec Codec, layout_policy Layout = layouts::contiguous, class A = simd::native>
 class kv_store {
   using tiles = kv_tiles<Codec>;
   using storage = typename tiles::storage;
 
+  /// The pages and who holds them: shared by the forks of a stream.
+  struct pool {
+    arena_plan plan;
+    page_pool pages;
+    arena_plan::block<storage> keys, values;
+    arena memory;
+
+    pool(const kv_shape& shape, std::size_t count)
+        : pages(plan, count),
+          keys(plan.reserve<storage>(count * tiles::key_size(shape.head_dim))),
+          values(plan.reserve<storage>(count * tiles::value_size(shape.head_dim))) {}
+    void allocate() {
+      memory = arena(plan);
+      pages.bind(memory);
+    }
+  };
+
  public:
-  kv_store(arena_plan& plan, const kv_shape& shape, std::size_t tile_count, std::size_t most_splits)
+  /// `tile_counts` `[unit]`: the most tiles that each unit may have; `pages`: the most they may
+  /// have at once, where pages are taken and given back.
+  kv_store(arena_plan& plan, const kv_shape& shape, std::vector<std::size_t> tile_counts,
+           std::size_t pages, std::size_t most_splits)
       : shape_(shape),
-        tiles_(tile_count),
+        tile_counts_(std::move(tile_counts)),
         most_splits_(most_splits),
-        padded_(padded_head_dim(shape.head_dim)) {
-    const std::size_t all = shape.units() * tiles_;
-    keys_block_ = plan.reserve<storage>(all * tiles::key_size(shape.head_dim));
-    values_block_ = plan.reserve<storage>(all * tiles::value_size(shape.head_dim));
+        padded_(padded_head_dim(shape.head_dim)),
+        map_(plan, tile_counts_) {
+    if constexpr (Layout::pages_taken) {
+      pool_ = std::make_shared<pool>(shape, pages);
+    } else {
+      keys_block_ = plan.reserve<storage>(map_.pages() * tiles::key_size(shape.head_dim));
+      values_block_ = plan.reserve<storage>(map_.pages() * tiles::value_size(shape.head_dim));
+    }
     partials_block_ = plan.reserve<float>(shape.kv_heads * shared_blocks() * most_splits *
                                           max_block_rows * partial_floats());
   }
+  /// Bytes beside the plan's: those of the pool.
+  std::size_t pool_bytes() const {
+    if constexpr (Layout::pages_taken) return pool_->plan.bytes();
+    return 0;
+  }
   void bind(const arena& memory) {
-    keys_ = memory[keys_block_];
-    values_ = memory[values_block_];
+    map_.bind(memory, tile_counts_);
+    if constexpr (Layout::pages_taken) {
+      pool_->allocate();
+      keys_ = pool_->memory[pool_->keys];
+      values_ = pool_->memory[pool_->values];
+    } else {
+      keys_ = memory[keys_block_];
+      values_ = memory[values_block_];
+    }
     partials_ = memory[partials_block_];
   }
+
+  // ---- pages -----------------------------------------------------------------------------------
+
+  /// Before a tile is written: it gets a page of its own. Not to be called from several threads.
+  void prepare_to_write(std::size_t unit, std::size_t tile) {
+    if constexpr (Layout::pages_taken) {
+      std::uint32_t& page = map_.entry(unit, tile);
+      if (page == no_page) {
+        page = pool_->pages.take();
+      } else if (pool_->pages.is_shared(page)) {
+        const std::uint32_t own = pool_->pages.take();
+        const std::size_t k = tiles::key_size(shape_.head_dim),
+                          v = tiles::value_size(shape_.head_dim);
+        std::copy_n(keys_.data() + page * k, k, keys_.data() + own * k);
+        std::copy_n(values_.data() + page * v, v, values_.data() + own * v);
+        pool_->pages.give_back(std::exchange(page, own));
+      }
+    }
+  }
+  /// The same for a tile that may hold nothing.
+  void prepare_to_rewrite(std::size_t unit, std::size_t tile) {
+    if constexpr (Layout::pages_taken)
+      if (map_.page(unit, tile) != no_page) prepare_to_write(unit, tile);
+  }
+  /// Nothing in the tile lives any more.
+  void give_back(std::size_t unit, std::size_t tile) {
+    if constexpr (Layout::pages_taken) {
+      std::uint32_t& page = map_.entry(unit, tile);
+      if (page != no_page) pool_->pages.give_back(std::exchange(page, no_page));
+    }
+  }
+  /// Gives every page back.
+  void clear() {
+    if constexpr (Layout::pages_taken)
+      for (std::uint32_t& page : map_.entries())
+        if (page != no_page) pool_->pages.give_back(std::exchange(page, no_page));
+  }
+  /// Pages that can still be taken, by this stream or by one that it shares the pool with.
+  std::size_t pages_left() const {
+    if constexpr (Layout::pages_taken) return pool_->pages.left();
+    return std::numeric_limits<std::size_t>::max();
+  }
+  /// Pages that hold this stream's tiles.
+  std::size_t pages_held() const {
+    if constexpr (Layout::pages_taken) {
+      std::size_t n = 0;
+      for (const std::uint32_t page : map_.entries()) n += page != no_page;
+      return n;
+    } else {
+      return map_.pages();
+    }
+  }
+
+  // ---- entries ---------------------------------------------------------------------------------
 
   /// Encodes one token's key and value `[head_dim]` for one KV head.
   void write(std::size_t layer, std::size_t head, tile_place at, const float* key,
              const float* value) {
-    encode_key<Codec>(key_tile(layer, head, at.tile), at.lane, key, shape_.head_dim, shape_.rope);
-    encode_value<Codec>(value_tile(layer, head, at.tile), at.lane, value, shape_.head_dim);
+    const std::size_t p = page(unit(layer, head), at.tile);
+    encode_key<Codec>(key_page(p), at.lane, key, shape_.head_dim, shape_.rope);
+    encode_value<Codec>(value_page(p), at.lane, value, shape_.head_dim);
   }
   void copy(std::size_t layer, std::size_t head, tile_place from, tile_place to) {
-    const std::size_t dim = shape_.head_dim;
-    tiles::copy_key(key_tile(layer, head, from.tile), from.lane, key_tile(layer, head, to.tile),
-                    to.lane, dim);
-    tiles::copy_value(value_tile(layer, head, from.tile), from.lane,
-                      value_tile(layer, head, to.tile), to.lane, dim);
+    const std::size_t dim = shape_.head_dim, source = page(unit(layer, head), from.tile),
+                      target = page(unit(layer, head), to.tile);
+    tiles::copy_key(key_page(source), from.lane, key_page(target), to.lane, dim);
+    tiles::copy_value(value_page(source), from.lane, value_page(target), to.lane, dim);
   }
   /// Decodes a key `[head_dim]` as it lies.
   void read_key(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    const storage* const tile = key_tile(layer, head, at.tile);
+    const storage* const tile = key_page(page(unit(layer, head), at.tile));
     for (std::size_t i = 0; i < shape_.head_dim; ++i)
       out[i] = tiles::key(tile, shape_.head_dim, at.lane, i);
   }
   /// Decodes a value `[head_dim]`.
   void read_value(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    const storage* const tile = value_tile(layer, head, at.tile);
+    const storage* const tile = value_page(page(unit(layer, head), at.tile));
     for (std::size_t i = 0; i < shape_.head_dim; ++i)
       out[i] = tiles::value(tile, shape_.head_dim, at.lane, i);
+  }
+
+  /// Dot products of the keys in tiles 0 … tile_count − 1 with vectors `[n, head_dim]`: `out`
+  /// `[n, stride]`, whatever lies in a lane.
+  void dots(std::size_t layer, std::size_t head, std::size_t tile_count, const float* vectors,
+            std::size_t n, float* out, std::size_t stride) const {
+    attention_block<Codec> block = whole(unit(layer, head));
+    const auto at = [&](std::size_t t) { return place_in_block(unit(layer, head), t); };
+    for (std::size_t first = 0; first < n; first += max_block_rows) {
+      const std::size_t rows = std::min(max_block_rows, n - first);
+      for (std::size_t r = 0; r < max_block_rows; ++r)
+        block.query[0][r] = vectors + (first + std::min(r, rows - 1)) * shape_.head_dim;
+      cpu::key_dots<A>(block, tile_count, at, rows, out + first * stride, stride);
+    }
+  }
+  /// Σ weight[slot] · key over the slots whose weight is not 0: `out` `[head_dim]`. `sum`
+  /// `[head_dim, 32]` is lost.
+  void weighted_keys(std::size_t layer, std::size_t head, std::size_t tile_count,
+                     const float* weight, float* sum, float* out) const {
+    const attention_block<Codec> block = whole(unit(layer, head));
+    std::fill_n(sum, shape_.head_dim * tile_lanes, 0.0f);
+    for (std::size_t t = 0; t < tile_count; ++t)
+      cpu::add_weighted_keys<A>(block, place_in_block(unit(layer, head), t),
+                                weight + t * tile_lanes, sum);
+    for (std::size_t k = 0; k < shape_.head_dim; ++k)
+      out[k] = simd::sum_halving(sum + k * tile_lanes, tile_lanes);
   }
 
   /// Attends. Work is shared out by (KV head × row block), and by split too where those are few;
@@ -92,6 +226,9 @@ class kv_store {
     const std::size_t group = shape_.group();
     const std::size_t blocks = (job.rows * group + max_block_rows - 1) / max_block_rows;
     const std::size_t items = shape_.kv_heads * blocks;
+    if (job.handout.largest != nullptr)
+      std::fill_n(job.handout.largest, job.rows * shape_.q_heads * job.handout.tiles,
+                  -std::numeric_limits<float>::infinity());
     const std::size_t cost =
         job.rows * shape_.q_heads * shape_.head_dim * std::max<std::size_t>(job.most_entries, 1);
     if (blocks <= shared_blocks() && items < 2 * threads.width() && most_splits_ > 1)
@@ -113,21 +250,18 @@ class kv_store {
   /// The packed rows of a block and what the kernel needs to know of them.
   struct packed {
     attention_block<Codec> block;
-    std::size_t first_row, last_row;  // step rows
-    std::size_t rows;                 // packed rows
-    std::size_t begin;                // first packed row of the KV head
+    std::size_t first_row = 0, last_row = 0;  // step rows
+    std::size_t rows = 0;                     // packed rows
+    std::size_t begin = 0;                    // first packed row of the KV head
   };
 
   packed pack(const attend_job& job, std::size_t head, std::size_t number) const {
     const std::size_t group = shape_.group();
-    packed p;
+    packed p{whole(unit(job.layer, head))};
     p.begin = number * max_block_rows;
     p.rows = std::min(max_block_rows, job.rows * group - p.begin);
     p.first_row = p.begin / group;
     p.last_row = (p.begin + p.rows - 1) / group + 1;
-    p.block.keys = key_tile(job.layer, head, 0);
-    p.block.values = value_tile(job.layer, head, 0);
-    p.block.head_dim = shape_.head_dim;
     for (std::size_t r = 0; r < p.rows; ++r) {
       const std::size_t row = (p.begin + r) / group, q_head = head * group + (p.begin + r) % group;
       p.block.step_row[r] = static_cast<std::uint8_t>(row - p.first_row);
@@ -137,9 +271,30 @@ class kv_store {
     }
     if (job.rotation != nullptr) {
       p.block.rotation = job.rotation;
-      p.block.rank = job.ranks + head * tiles_ * tile_lanes;
+      p.block.rank = job.ranks + head * job.rank_stride;
     }
     return p;
+  }
+
+  /// Says where packed rows leave what they hand out of a split, and where its tiles lie.
+  void enter_split(const attend_job& job, std::size_t head, std::size_t split, packed& p,
+                   visit_list& plan) const {
+    if constexpr (Layout::pages_taken)
+      plan.find_pages([&](std::size_t t) { return map_.page(unit(job.layer, head), t); });
+    const handout_memory& out = job.handout;
+    if (out.largest == nullptr) return;
+    for (std::size_t r = 0; r < p.rows; ++r) {
+      const std::size_t tile = handout_row(job, head, p.begin + r) * out.tiles;
+      const auto lanes = [&](float* at) {
+        return at != nullptr ? at + tile * tile_lanes : nullptr;
+      };
+      p.block.handout[r] =
+          attention_handout{lanes(out.weight), lanes(out.score), out.largest + tile}.of_split(
+              split);
+    }
+  }
+  std::size_t handout_row(const attend_job& job, std::size_t head, std::size_t packed_row) const {
+    return head * job.rows * shape_.group() + packed_row;
   }
 
   void finish_row(const attend_job& job, std::size_t head, std::size_t packed_row,
@@ -147,10 +302,14 @@ class kv_store {
     const std::size_t group = shape_.group();
     const std::size_t row = packed_row / group, q_head = head * group + packed_row % group;
     finish(state, job.out + (row * shape_.q_heads + q_head) * shape_.head_dim, shape_.head_dim);
+    if (job.handout.largest == nullptr) return;
+    float* const total = job.handout.total + 2 * handout_row(job, head, packed_row);
+    total[0] = state.m;
+    total[1] = state.d;
   }
 
   void attend_block(const attend_job& job, std::size_t head, std::size_t number) const {
-    const packed p = pack(job, head, number);
+    packed p = pack(job, head, number);
     alignas(cache_line) float total_o[max_block_rows * max_head_dim];
     alignas(cache_line) float split_o[max_block_rows * max_head_dim];
     attention_state total[max_block_rows], part[max_block_rows];
@@ -161,6 +320,7 @@ class kv_store {
     for (std::size_t k = 0; k < splits; ++k) {
       job.plan(head, p.first_row, p.last_row, k, plan);
       if (plan.visits().empty()) continue;
+      enter_split(job, head, k, p, plan);
       for (std::size_t r = 0; r < p.rows; ++r) part[r] = {.o = split_o + r * padded_};
       std::fill_n(split_o, p.rows * padded_, 0.0f);
       cpu::fold<A>(p.block, plan, part, p.rows);
@@ -179,11 +339,12 @@ class kv_store {
       visit_list plan;
       for (std::size_t i = first; i < last; ++i) {
         const std::size_t item = i / most_splits_, k = i % most_splits_, head = item / blocks;
-        const packed p = pack(job, head, item % blocks);
+        packed p = pack(job, head, item % blocks);
         attention_state part[max_block_rows];
         for (std::size_t r = 0; r < p.rows; ++r) part[r] = {.o = partial(item, k, r) + 16};
         if (k < job.splits(head, p.first_row, p.last_row)) {
           job.plan(head, p.first_row, p.last_row, k, plan);
+          enter_split(job, head, k, p, plan);
           for (std::size_t r = 0; r < p.rows; ++r) std::fill_n(part[r].o, padded_, 0.0f);
           cpu::fold<A>(p.block, plan, part, p.rows);
         }
@@ -213,21 +374,37 @@ class kv_store {
                       });
   }
 
-  storage* key_tile(std::size_t layer, std::size_t head, std::size_t tile) const {
-    return keys_.data() +
-           ((layer * shape_.kv_heads + head) * tiles_ + tile) * tiles::key_size(shape_.head_dim);
+  std::size_t unit(std::size_t layer, std::size_t head) const {
+    return layer * shape_.kv_heads + head;
   }
-  storage* value_tile(std::size_t layer, std::size_t head, std::size_t tile) const {
-    return values_.data() +
-           ((layer * shape_.kv_heads + head) * tiles_ + tile) * tiles::value_size(shape_.head_dim);
+  std::size_t page(std::size_t unit, std::size_t tile) const { return map_.page(unit, tile); }
+  storage* key_page(std::size_t page) const {
+    return keys_.data() + page * tiles::key_size(shape_.head_dim);
+  }
+  storage* value_page(std::size_t page) const {
+    return values_.data() + page * tiles::value_size(shape_.head_dim);
+  }
+  /// A block over all that a unit holds, with neither queries nor masks. Where a unit's tiles lie
+  /// side by side they are counted from its first.
+  attention_block<Codec> whole(std::size_t unit) const {
+    const std::size_t base = Layout::pages_taken ? 0 : page(unit, 0);
+    return {.keys = key_page(base), .values = value_page(base), .head_dim = shape_.head_dim};
+  }
+  std::size_t place_in_block(std::size_t unit, std::size_t tile) const {
+    if constexpr (!Layout::pages_taken) return tile;
+    const std::size_t p = page(unit, tile);
+    return p != no_page ? p : 0;  // any page will do where nothing lives
   }
 
   kv_shape shape_;
-  std::size_t tiles_, most_splits_, padded_;
+  std::vector<std::size_t> tile_counts_;  // [unit]
+  std::size_t most_splits_, padded_;
+  page_map<Layout> map_;
+  std::shared_ptr<pool> pool_;  // where pages are taken
   arena_plan::block<storage> keys_block_, values_block_;
   arena_plan::block<float> partials_block_;
-  std::span<storage> keys_;    // [layer, kv_head, physical tile, key_size]
-  std::span<storage> values_;  // [layer, kv_head, physical tile, value_size]
+  std::span<storage> keys_;    // [page, key_size]
+  std::span<storage> values_;  // [page, value_size]
   std::span<float> partials_;  // [kv_head, block, split, row, 16 + padded]
 };
 

@@ -1,4 +1,5 @@
-// The keeper of policies that look only at positions: everything, or sinks and a window.
+// The keeper of policies that look only at positions: everything, or sinks and a window, perhaps
+// others for other layers and KV heads.
 //
 // A row's address is its stream index, and eviction is a mask: row t reads the first S tokens of
 // the stream and its own last W. Tiles holding sinks are pinned; the rest lie in a ring that is
@@ -11,83 +12,109 @@
 #include <limits>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include <weir/cache/cache_options.hpp>
-#include <weir/cache/eviction/keep.hpp>
-#include <weir/cache/kv_shape.hpp>
-#include <weir/cache/layout/contiguous.hpp>
+#include <weir/cache/eviction/per_head.hpp>
+#include <weir/cache/tile_ring.hpp>
 #include <weir/cache/visit_plan.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/kernels/kv_shape.hpp>
 
 namespace weir {
 
 template <class Keep, bool Renumbers>
 class positional_keeper {
  public:
-  /// Nothing to decide, so nothing that could run at a boundary.
+  /// Nothing to decide, so nothing that could run at a boundary, and nothing to be told.
   static constexpr bool has_boundaries = false;
+  static constexpr bool wants_log_probabilities = false;
   /// Renumbering needs no unrotated keys: only the distance to the sinks differs, and that is
   /// the query's business.
   static constexpr bool stores_rotated_keys = true;
-  /// False if the stream is refused more tokens rather than losing old ones.
-  static constexpr bool evicts = !std::is_same_v<Keep, keep_all>;
 
-  positional_keeper(arena_plan&, const kv_shape& shape, const Keep& keep,
+  positional_keeper(arena_plan& plan, const kv_shape& shape, const Keep& keep,
                     const cache_options& options)
-      : first_(options.first_index), length_(options.first_index) {
-    using error::bad_config, error::require;
-    const std::size_t drafts = options.max_draft_rows;
-    if constexpr (!evicts) {
-      require<bad_config>(keep.capacity > 0 && keep.capacity <= std::size_t{1} << 31,
-                          "keep_all.capacity: ", keep.capacity, " (expected 1 to 2^31)");
-      window_ = keep.capacity;
-      layout_ = {0, (keep.capacity + tile_lanes - 1) / tile_lanes};
-    } else {
-      sinks_ = keep.budget(claimed_end::first);
-      window_ = keep.budget(claimed_end::last);
-      require<bad_config>(window_ >= 1, "keep: a window of 0 (expected at least 1, the row's own)");
-      require<bad_config>(sinks_ + window_ >= 2, "keep: sinks + window of ", sinks_ + window_,
-                          " (expected at least 2)");
-      require<bad_config>(drafts < window_, "cache_options.max_draft_rows: ", drafts,
-                          " (expected less than the window of ", window_, ")");
-      const auto tiles = [](std::size_t n) { return (n + tile_lanes - 1) / tile_lanes; };
-      layout_ = {tiles(sinks_), tiles(window_ - 1) + 1 + tiles(drafts + 1)};
-    }
-    if (Renumbers && shape.trained_context > 0)
-      require<bad_config>(most_entries() <= shape.trained_context, "keep: ", most_entries(),
-                          " entries renumbered within the cache (expected at most the trained "
-                          "context of ",
-                          shape.trained_context, ")");
-    draft_tiles_ =
-        draft_tiles(drafts, options.max_draft_width, (drafts + tile_lanes - 1) / tile_lanes);
+      : first_(options.first_index),
+        length_(options.first_index),
+        kv_heads_(shape.kv_heads),
+        max_drafts_(options.max_draft_rows),
+        extent_of_(shape.units()) {
+    draft_tiles_ = draft_tiles(options.max_draft_rows, options.max_draft_width,
+                               tiles_of(options.max_draft_rows));
+    draft_block_ = plan.reserve<tile_place>(shape.units() * options.max_draft_rows);
+    for (std::size_t unit = 0; unit < shape.units(); ++unit)
+      keep.with_list(unit, [&](const auto& list) {
+        const extent e = extent_for(list, shape, unit, options.max_draft_rows);
+        if (Renumbers && shape.trained_context > 0)
+          error::require<error::bad_config>(
+              e.entries() <= shape.trained_context, "keep: ", e.entries(),
+              " entries renumbered within the cache (expected at most the trained context of ",
+              shape.trained_context, ")");
+        auto known = std::find(extents_.begin(), extents_.end(), e);
+        if (known == extents_.end()) known = extents_.insert(known, e);
+        ++known->units;
+        extent_of_[unit] = static_cast<std::uint32_t>(known - extents_.begin());
+      });
   }
 
-  void bind(const arena&) {}
+  void bind(const arena& memory) { draft_place_ = memory[draft_block_]; }
 
   // ---- sizes -----------------------------------------------------------------------------------
 
-  std::size_t physical_tiles() const { return layout_.tiles() + draft_tiles_; }
+  /// Tiles of each unit, draft tiles included.
+  std::vector<std::size_t> tile_counts() const {
+    std::vector<std::size_t> n(extent_of_.size());
+    for (std::size_t unit = 0; unit < n.size(); ++unit)
+      n[unit] = at(unit).ring.tiles() + draft_tiles_;
+    return n;
+  }
+  std::size_t most_tiles() const {
+    std::size_t n = 0;
+    for (const extent& e : extents_) n += e.units * (e.ring.tiles() + draft_tiles_);
+    return n;
+  }
   /// Most entries a row reads.
-  std::size_t most_entries() const { return sinks_ + window_; }
+  std::size_t most_entries() const {
+    std::size_t most = 0;
+    for (const extent& e : extents_) most = std::max(most, e.entries());
+    return most;
+  }
   /// Most splits a row's entries lie in.
   std::size_t most_splits() const {
-    return sinks_ / split_lanes + (window_ + max_draft_rows) / split_lanes + 4;
+    std::size_t most = 0;
+    for (const extent& e : extents_)
+      most = std::max(most, e.sinks / split_lanes + (e.window + max_draft_rows) / split_lanes + 4);
+    return most;
   }
 
   // ---- the stream ------------------------------------------------------------------------------
 
   std::uint64_t first_index() const { return first_; }
   std::uint64_t length() const { return length_; }
-  void append(std::size_t tokens) { length_ += tokens; }
+  void append(const step_rows& rows, std::span<const std::size_t> path, executor&) {
+    length_ += rows.finals() + path.size();
+  }
   void take_back() { --length_; }
   void reset() { length_ = first_; }
 
   /// Depth to which provisional rows may go behind `finals` final ones.
   std::size_t draft_room(std::size_t) const { return max_draft_rows; }
+  std::uint64_t finals_room() const { return std::numeric_limits<std::uint64_t>::max(); }
   /// Final rows that can be appended before the stream is full.
   std::uint64_t room() const {
-    if constexpr (!evicts) return first_ + window_ - length_;
-    return std::numeric_limits<std::uint64_t>::max() - length_;
+    std::uint64_t least = std::numeric_limits<std::uint64_t>::max() - length_;
+    for (const extent& e : extents_)
+      if (!e.evicts) least = std::min<std::uint64_t>(least, first_ + e.window - length_);
+    return least;
+  }
+  /// Entries that have been lost for good when `length` tokens have come.
+  std::uint64_t evicted(std::uint64_t length) const {
+    std::uint64_t gone = 0;
+    for (const extent& e : extents_)
+      if (e.evicts && length - first_ >= e.entries())
+        gone += (length - first_ - e.entries() + 1) * e.units;
+    return gone;
   }
   /// Final rows from `r` on that may be stored before they are attended: up to the tile's end, so
   /// that the ring never overwrites what a row of the step still reads.
@@ -95,76 +122,77 @@ class positional_keeper {
     return std::min<std::uint64_t>(finals, r + tile_lanes - (length_ + r) % tile_lanes);
   }
 
-  /// Entries that the next token could read, sinks first; `[first, last)` stream indices.
-  struct occupancy {
-    std::uint64_t sinks_end, window_begin, end;
-  };
-  occupancy live() const {
-    const std::uint64_t sinks_end = std::min(length_, first_ + sinks_);
-    const std::uint64_t begin =
-        evicts && window_ - 1 < length_ - first_ ? length_ - (window_ - 1) : first_;
-    return {sinks_end, std::max(sinks_end, begin), length_};
-  }
-
-  /// Calls `visit(stream index, place)` for every live entry of any unit, in stream order.
+  /// Calls `visit(stream index, place)` for every live entry of a unit, in stream order.
   template <class Visit>
-  void for_each_live(std::size_t, Visit visit) const {
-    const occupancy o = live();
-    for (std::uint64_t i = first_; i < o.sinks_end; ++i) visit(i, place(i));
-    for (std::uint64_t i = o.window_begin; i < o.end; ++i) visit(i, place(i));
+  void for_each_live(std::size_t unit, Visit visit) const {
+    const extent& e = at(unit);
+    const std::uint64_t sinks_end = std::min(length_, first_ + e.sinks);
+    const std::uint64_t begin =
+        e.evicts && e.window - 1 < length_ - first_ ? length_ - (e.window - 1) : first_;
+    for (std::uint64_t i = first_; i < sinks_end; ++i) visit(i, place(unit, i));
+    for (std::uint64_t i = std::max(sinks_end, begin); i < length_; ++i) visit(i, place(unit, i));
   }
 
   // ---- one step --------------------------------------------------------------------------------
 
-  void begin(const step_rows& rows) {
-    place_drafts(
-        rows, [&](std::size_t depth) { return place(length_ + rows.finals() + depth); },
-        static_cast<std::uint32_t>(layout_.tiles()), draft_place_);
+  /// Lays out the layer's provisional rows.
+  void prepare(std::size_t layer, const step_rows& rows) {
+    for (std::size_t unit = layer * kv_heads_; unit < (layer + 1) * kv_heads_; ++unit)
+      place_drafts(
+          rows, [&](std::size_t depth) { return place(unit, length_ + rows.finals() + depth); },
+          static_cast<std::uint32_t>(at(unit).ring.tiles()),
+          draft_place_.subspan(unit * max_drafts_, max_drafts_));
   }
-  void prepare(std::size_t, const step_rows&) {}
 
   /// Where row r of the step lies.
   tile_place place(std::size_t unit, const step_rows& rows, std::size_t r) const {
-    return r < rows.finals() ? place(length_ + r) : draft_place(unit, r - rows.finals());
+    return r < rows.finals() ? place(unit, length_ + r) : draft_place(unit, r - rows.finals());
   }
   /// Where an address is at home.
-  tile_place home(std::size_t, const step_rows& rows, std::size_t r) const {
-    return place(length_ + rows.offset(r));
+  tile_place home(std::size_t unit, const step_rows& rows, std::size_t r) const {
+    return place(unit, length_ + rows.offset(r));
   }
   /// The position of row r's own query (and of its key).
   std::uint64_t query_position(std::size_t, const step_rows& rows, std::size_t r) const {
     return length_ + rows.offset(r);
   }
-  /// True if some row sees its sinks from another position than its own.
-  bool uses_sink_variant(const step_rows& rows) const {
-    return Renumbers && sinks_ > 0 && length_ + rows.size() > first_ + sinks_ + window_;
+  /// True if some row of the step sees a unit's sinks from another position than its own.
+  bool uses_sink_variant(std::size_t unit, const step_rows& rows) const {
+    const extent& e = at(unit);
+    return Renumbers && e.sinks > 0 && length_ + rows.size() > first_ + e.entries();
   }
-  /// That position: the largest a renumbered cache has.
-  std::uint64_t sink_query_position() const { return first_ + sinks_ + window_ - 1; }
+  /// Those positions, the largest that renumbered caches have, and which of them is a unit's.
+  std::vector<position> sink_query_positions() const {
+    std::vector<position> all;
+    for (const extent& e : extents_) all.push_back({first_ + e.entries() - 1});
+    return all;
+  }
+  std::size_t sink_query_number(std::size_t unit) const { return extent_of_[unit]; }
 
   // ---- what rows read --------------------------------------------------------------------------
 
   /// Splits that rows [first, last) read from: `split(k)` for k below it, rising.
-  std::size_t splits(std::size_t, const step_rows& rows, std::size_t first,
+  std::size_t splits(std::size_t unit, const step_rows& rows, std::size_t first,
                      std::size_t last) const {
-    const split_range s = split_numbers(rows, first, last);
+    const split_range s = split_numbers(at(unit), rows, first, last);
     return s.sinks + static_cast<std::size_t>(s.last - s.first + 1);
   }
 
   void plan(std::size_t unit, const step_rows& rows, std::size_t first, std::size_t last,
             std::size_t k, visit_list& list) const {
-    const split_range s = split_numbers(rows, first, last);
+    const split_range s = split_numbers(at(unit), rows, first, last);
     const std::uint64_t split = k < s.sinks ? first_ / split_lanes + k : s.first + (k - s.sinks);
     plan_visits(*this, unit, rows, first, last, split, list);
   }
 
-  void read_lanes(std::size_t, const step_rows& rows, std::size_t r, std::uint64_t split,
+  void read_lanes(std::size_t unit, const step_rows& rows, std::size_t r, std::uint64_t split,
                   split_masks& masks) const {
+    const extent& e = at(unit);
     const std::uint64_t t = length_ + rows.offset(r);
     const std::uint64_t end = std::min(t + 1, length_ + rows.finals());  // behind it: provisional
-    const std::uint64_t sinks_end = std::min(end, first_ + sinks_);
-    const std::uint64_t begin = std::max(sinks_end, t - first_ >= window_ ? t - window_ + 1 : 0);
-    const bool from_afar = Renumbers && t - first_ >= sinks_ + window_;
+    const std::uint64_t sinks_end = std::min(end, first_ + e.sinks);
+    const std::uint64_t begin = std::max(sinks_end, t - first_ >= e.window ? t - e.window + 1 : 0);
+    const bool from_afar = Renumbers && t - first_ >= e.entries();
     for (std::size_t i = 0; i < split_tiles; ++i) {
       const std::uint64_t tile = (split * split_tiles + i) * tile_lanes;
       masks.lanes[from_afar ? sink_variant : own_variant][i] =
@@ -173,33 +201,77 @@ class positional_keeper {
     }
   }
 
-  std::uint32_t physical(std::uint64_t tile) const {
-    return layout_.place(tile - first_ / tile_lanes);
+  std::uint32_t physical(std::size_t unit, std::uint64_t tile) const {
+    return at(unit).ring.place(tile - first_ / tile_lanes);
   }
   std::uint64_t draft_address(std::size_t, const step_rows& rows, std::size_t draft) const {
     return length_ + rows.finals() + rows.depth(draft);
   }
-  tile_place draft_place(std::size_t, std::size_t draft) const { return draft_place_[draft]; }
+  tile_place draft_place(std::size_t unit, std::size_t draft) const {
+    return draft_place_[unit * max_drafts_ + draft];
+  }
 
  private:
+  /// What some units keep.
+  struct extent {
+    std::size_t sinks = 0, window = 0;
+    bool evicts = true;  ///< false: the stream is refused more tokens rather than losing old ones
+    tile_ring ring = {};
+    std::size_t units = 0;  ///< how many
+
+    std::size_t entries() const { return sinks + window; }
+    bool operator==(const extent& other) const {
+      return sinks == other.sinks && window == other.window && evicts == other.evicts;
+    }
+  };
   struct split_range {
     std::size_t sinks;          // splits that hold sinks and lie before the window's first
     std::uint64_t first, last;  // the window's splits
   };
 
-  tile_place place(std::uint64_t index) const {
-    return {physical(index / tile_lanes), static_cast<std::uint32_t>(index % tile_lanes)};
+  static std::size_t tiles_of(std::size_t n) { return (n + tile_lanes - 1) / tile_lanes; }
+
+  static extent extent_for(const keep_all& keep, const kv_shape&, std::size_t, std::size_t) {
+    error::require<error::bad_config>(keep.capacity > 0 && keep.capacity <= std::size_t{1} << 31,
+                                      "keep_all.capacity: ", keep.capacity,
+                                      " (expected 1 to 2^31)");
+    return {0, keep.capacity, false, {0, tiles_of(keep.capacity)}};
+  }
+  template <class... Members>
+  static extent extent_for(const keep<Members...>& keep, const kv_shape& shape, std::size_t unit,
+                           std::size_t drafts) {
+    using error::bad_config, error::require;
+    extent e;
+    (void)budget_in(keep, shape, unit / shape.kv_heads, unit % shape.kv_heads);  // in range
+    keep.for_each([&](const auto& m) {
+      const std::size_t n = budget_of(m, shape, unit / shape.kv_heads, unit % shape.kv_heads);
+      (m.end == claimed_end::first ? e.sinks : e.window) += n;
+    });
+    require<bad_config>(e.window >= 1, "keep: a window of 0 (expected at least 1, the row's own)");
+    require<bad_config>(e.entries() >= 2, "keep: sinks + window of ", e.entries(),
+                        " (expected at least 2)");
+    require<bad_config>(drafts < e.window, "cache_options.max_draft_rows: ", drafts,
+                        " (expected less than the window of ", e.window, ")");
+    e.ring = {tiles_of(e.sinks), tiles_of(e.window - 1) + 1 + tiles_of(drafts + 1)};
+    return e;
   }
 
-  split_range split_numbers(const step_rows& rows, std::size_t first, std::size_t last) const {
+  const extent& at(std::size_t unit) const { return extents_[extent_of_[unit]]; }
+
+  tile_place place(std::size_t unit, std::uint64_t index) const {
+    return {physical(unit, index / tile_lanes), static_cast<std::uint32_t>(index % tile_lanes)};
+  }
+
+  split_range split_numbers(const extent& e, const step_rows& rows, std::size_t first,
+                            std::size_t last) const {
     std::uint64_t low = length_ + rows.offset(first), high = low;
     for (std::size_t r = first; r < last; ++r) {
       low = std::min<std::uint64_t>(low, length_ + rows.offset(r));
       high = std::max<std::uint64_t>(high, length_ + rows.offset(r));
     }
-    const std::uint64_t begin = low - first_ >= window_ ? low - window_ + 1 : first_;
+    const std::uint64_t begin = low - first_ >= e.window ? low - e.window + 1 : first_;
     const std::uint64_t base = first_ / split_lanes;
-    const std::uint64_t sink_splits = (sinks_ + split_lanes - 1) / split_lanes;
+    const std::uint64_t sink_splits = (e.sinks + split_lanes - 1) / split_lanes;
     const std::uint64_t window_first = begin / split_lanes;
     return {static_cast<std::size_t>(std::min(sink_splits, window_first - base)), window_first,
             high / split_lanes};
@@ -214,9 +286,11 @@ class positional_keeper {
   }
 
   std::uint64_t first_, length_;
-  std::size_t sinks_ = 0, window_ = 0, draft_tiles_ = 0;
-  contiguous layout_;
-  tile_place draft_place_[max_draft_rows] = {};
+  std::size_t kv_heads_, max_drafts_, draft_tiles_ = 0;
+  std::vector<extent> extents_;           // the different ones
+  std::vector<std::uint32_t> extent_of_;  // [unit]
+  arena_plan::block<tile_place> draft_block_;
+  std::span<tile_place> draft_place_;  // [unit, draft]
 };
 
 }  // namespace weir

@@ -9,9 +9,9 @@
 
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/cache_reports.hpp>
-#include <weir/cache/kv_shape.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/index.hpp>
+#include <weir/kernels/kv_shape.hpp>
 
 namespace weir {
 
@@ -36,7 +36,11 @@ class refused_cache {
   void reset();
   std::uint64_t length() const;
   std::uint64_t room() const;
+  std::uint64_t finals_room() const;
   std::size_t draft_room(std::size_t) const;
+  static constexpr bool wants_log_probabilities = false;
+  void tell_log_probability(std::uint64_t, float);
+  std::size_t pages_held() const;
   std::size_t most_entries() const;
   std::size_t bytes() const;
   const kv_shape& shape() const;

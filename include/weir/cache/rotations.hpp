@@ -21,19 +21,24 @@ class rotations {
   };
 
   /// `ranks`: 0 if keys are stored rotated.
-  rotations(arena_plan& plan, const rope_shape& shape, std::size_t max_rows, std::size_t ranks)
+  /// `sink_variants`: positions from which sinks are seen.
+  rotations(arena_plan& plan, const rope_shape& shape, std::size_t max_rows, std::size_t ranks,
+            std::size_t sink_variants)
       : angles_(shape),
         ranks_(ranks),
         rows_block_(plan.reserve<float>(2 * max_rows * shape.dims)),
-        sinks_block_(plan.reserve<float>(2 * shape.dims)),
+        sinks_block_(plan.reserve<float>(2 * shape.dims * sink_variants)),
         ranks_block_(plan.reserve<float>(2 * angles_.pairs() * ranks)) {}
 
   /// Fills in what never changes. O(dims · ranks).
-  void bind(const arena& memory, position sinks_seen_from) {
+  void bind(const arena& memory, std::span<const position> sinks_seen_from) {
     rows_ = memory[rows_block_];
     sinks_ = memory[sinks_block_];
     by_rank_ = memory[ranks_block_];
-    angles_.factors(sinks_seen_from, sinks_.data(), sinks_.data() + dims());
+    for (std::size_t i = 0; i < sinks_seen_from.size(); ++i) {
+      float* const at = sinks_.data() + 2 * i * dims();
+      angles_.factors(sinks_seen_from[i], at, at + dims());
+    }
     for (std::size_t i = 0; i < angles_.pairs(); ++i)
       for (std::size_t r = 0; r < ranks_; ++r) {
         const auto [c, s] = angles_.cos_sin(i, position{r});
@@ -48,8 +53,8 @@ class rotations {
     angles_.factors(p, at, at + dims());
   }
   factors row(std::size_t r) const { return both(rows_.data() + 2 * r * dims()); }
-  /// The query's rotation towards the sinks, from afar.
-  factors sinks() const { return both(sinks_.data()); }
+  /// The query's rotation towards the sinks, from afar; from one of the positions given.
+  factors sinks(std::size_t i) const { return both(sinks_.data() + 2 * i * dims()); }
   /// A rank's rotation, put together in `scratch` `[2 · dims]`.
   factors rank(std::size_t rank, float* scratch) const {
     for (std::size_t i = 0; i < angles_.pairs(); ++i)
@@ -72,7 +77,7 @@ class rotations {
   std::size_t ranks_;
   arena_plan::block<float> rows_block_, sinks_block_, ranks_block_;
   std::span<float> rows_;     // [row, cos and sin, dims]
-  std::span<float> sinks_;    // [cos and sin, dims]
+  std::span<float> sinks_;    // [position, cos and sin, dims]
   std::span<float> by_rank_;  // [cos and sin, pair, rank]
 };
 

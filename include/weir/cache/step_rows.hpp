@@ -18,6 +18,7 @@ struct row {
 
   int parent = previous;     ///< a row of the step, `previous` or `root`
   bool provisional = false;  ///< may be taken back; final rows come before provisional ones
+  std::uint8_t kind = 0;     ///< of token: what policies that tell kinds apart go by
 };
 
 /// Most provisional rows in a step: ancestors are one 64-bit word.
@@ -26,7 +27,11 @@ inline constexpr std::size_t max_draft_rows = 64;
 /// A step's rows, checked. Depths and ancestors of provisional rows are worked out once.
 class step_rows {
  public:
-  step_rows() { depth_.reserve(weir::max_draft_rows); }
+  /// `max_rows`: most rows of a step.
+  explicit step_rows(std::size_t max_rows) {
+    depth_.reserve(weir::max_draft_rows);
+    kind_.reserve(max_rows);
+  }
 
   /// Throws error::bad_input, and leaves the object as it was, unless the rows are a chain of final
   /// rows followed by a tree of at most `max_draft` provisional ones, at most `max_width` of them
@@ -68,6 +73,8 @@ class step_rows {
     }
     finals_ = finals;
     depth_.assign(depth, depth + drafts);
+    kind_.clear();
+    for (const row& r : rows) kind_.push_back(r.kind);
     for (std::size_t i = 0; i < drafts; ++i) {
       ancestors_[i] = ancestors[i];
       rank_[i] = rank[i];
@@ -87,6 +94,8 @@ class step_rows {
   /// Length of the longest chain of provisional rows.
   std::size_t deepest() const { return deepest_; }
 
+  /// The kind of row r's token.
+  std::uint8_t kind(std::size_t r) const { return kind_[r]; }
   /// Tokens between the step's first row and row r in r's own past.
   std::size_t offset(std::size_t r) const {
     return r < finals_ ? r : finals_ + depth_[r - finals_];
@@ -116,6 +125,7 @@ class step_rows {
  private:
   std::size_t finals_ = 0, deepest_ = 0;
   std::vector<std::uint8_t> depth_;  // [draft]
+  std::vector<std::uint8_t> kind_;   // [row]
   std::uint64_t ancestors_[max_draft_rows] = {};
   std::uint8_t rank_[max_draft_rows] = {};
 };

@@ -25,7 +25,7 @@ inline constexpr std::uint8_t own_variant = 0, sink_variant = 1;
 ///
 /// `keeper` answers for one (layer, KV head) `unit`:
 ///   read_lanes(unit, rows, r, split, split_masks&)   what row r reads at home
-///   physical(tile number) -> physical tile
+///   physical(unit, tile number) -> physical tile
 ///   draft_address(unit, rows, draft) -> address      where a provisional row belongs
 ///   draft_place(unit, draft) -> tile_place           and where it lies
 template <class Keeper>
@@ -46,9 +46,9 @@ void plan_visits(const Keeper& keeper, std::size_t unit, const step_rows& rows, 
     for (const std::uint8_t v : {sink_variant, own_variant}) {
       const bool with_drafts = v == own_variant && drafts != 0;
       if (any[v][t] == 0 && !with_drafts) continue;
-      list.open(v);
+      list.open(v, t);
       if (any[v][t] != 0) {
-        visit_piece& home = list.piece(keeper.physical(number));
+        visit_piece& home = list.piece(keeper.physical(unit, number));
         for (std::size_t r = first; r < last; ++r)
           home.live[r - first] = masks[r - first].lanes[v][t];
       }

@@ -29,6 +29,7 @@ inline constexpr std::size_t max_block_rows = 8;
 /// A physical tile, and which of its lanes each step row of the block reads.
 struct visit_piece {
   std::uint32_t tile = 0;                               ///< physical tile within the KV head
+  std::uint32_t page = 0;                               ///< where in the store that tile lies
   std::array<std::uint32_t, max_block_rows> live = {};  ///< [step row of the block]
 };
 
@@ -37,6 +38,7 @@ struct tile_visit {
   std::uint16_t first_piece = 0;
   std::uint16_t pieces = 0;
   std::uint8_t variant = 0;  ///< which query to use
+  std::uint8_t place = 0;    ///< tile number within the split
 };
 
 /// The visits of one split for one block of step rows, in fold order. Lives on the stack.
@@ -45,8 +47,9 @@ class visit_list {
   void clear() { visits_ = pieces_ = 0; }
 
   /// Opens a visit; the pieces added next belong to it.
-  void open(std::uint8_t variant) {
-    visit_[visits_++] = {static_cast<std::uint16_t>(pieces_), 0, variant};
+  void open(std::uint8_t variant, std::size_t place = 0) {
+    visit_[visits_++] = {static_cast<std::uint16_t>(pieces_), 0, variant,
+                         static_cast<std::uint8_t>(place)};
   }
   /// The piece of `tile` in the open visit, made if it is not there yet.
   visit_piece& piece(std::uint32_t tile) {
@@ -54,7 +57,7 @@ class visit_list {
     for (std::size_t i = v.first_piece; i < pieces_; ++i)
       if (piece_[i].tile == tile) return piece_[i];
     ++v.pieces;
-    piece_[pieces_] = {tile, {}};
+    piece_[pieces_] = {tile, tile, {}};
     return piece_[pieces_++];
   }
   /// Drops the open visit if no row reads anything in it.
@@ -65,6 +68,12 @@ class visit_list {
         if (live != 0) return;
     pieces_ = v.first_piece;
     --visits_;
+  }
+
+  /// Says where tiles lie: `page(tile)`.
+  template <class Page>
+  void find_pages(Page page) {
+    for (std::size_t i = 0; i < pieces_; ++i) piece_[i].page = page(piece_[i].tile);
   }
 
   std::span<const tile_visit> visits() const { return {visit_.data(), visits_}; }
@@ -135,27 +144,42 @@ struct rotate_on_read {
   }
 };
 
+/// What one packed row hands out while it is folded, for those who judge tokens by the attention
+/// they get. Of each tile that the row reads: the weights exp(score − largest so far) and that
+/// largest score, or the scores themselves; 0 and −∞ in lanes it does not read.
+struct attention_handout {
+  float* weight = nullptr;   ///< [tile of the split, 32]; null: not wanted
+  float* score = nullptr;    ///< [tile of the split, 32]; null: not wanted
+  float* largest = nullptr;  ///< [tile of the split] null: nothing is wanted
+
+  attention_handout of_split(std::size_t split) const {
+    const auto moved = [split](float* at, std::size_t n) { return at ? at + split * n : nullptr; };
+    return {moved(weight, split_lanes), moved(score, split_lanes), moved(largest, split_tiles)};
+  }
+};
+
 /// One KV head's tiles and the packed query rows that read them.
 template <class Codec>
 struct attention_block {
   using tiles = kv_tiles<Codec>;
   using storage = typename tiles::storage;
 
-  const storage* keys = nullptr;    ///< [physical tile, key_size(head_dim)]
-  const storage* values = nullptr;  ///< [physical tile, value_size(head_dim)]
+  const storage* keys = nullptr;    ///< [page, key_size(head_dim)]
+  const storage* values = nullptr;  ///< [page, value_size(head_dim)]
   std::size_t head_dim = 0;
   /// Scaled queries `[head_dim]` by variant and packed row.
   std::array<std::array<const float*, max_block_rows>, query_variants> query = {};
   /// Which step row of the block, and so which mask, a packed row belongs to.
   std::array<std::uint8_t, max_block_rows> step_row = {};
-  const rotate_on_read* rotation = nullptr;  ///< null: keys are read as they lie
-  const std::uint32_t* rank = nullptr;       ///< [physical tile, 32], with `rotation`
+  std::array<attention_handout, max_block_rows> handout = {};  ///< by packed row
+  const rotate_on_read* rotation = nullptr;                    ///< null: keys are read as they lie
+  const std::uint32_t* rank = nullptr;  ///< [physical tile, 32], with `rotation`
 
-  const storage* key_tile(std::size_t tile) const {
-    return keys + tile * tiles::key_size(head_dim);
+  const storage* key_tile(std::size_t page) const {
+    return keys + page * tiles::key_size(head_dim);
   }
-  const storage* value_tile(std::size_t tile) const {
-    return values + tile * tiles::value_size(head_dim);
+  const storage* value_tile(std::size_t page) const {
+    return values + page * tiles::value_size(head_dim);
   }
 };
 

@@ -14,6 +14,7 @@
 #include <weir/core/token.hpp>
 #include <weir/model/llama.hpp>
 #include <weir/model/load_model.hpp>
+#include <weir/sampling/log_probability.hpp>
 
 namespace weir {
 
@@ -48,17 +49,18 @@ class basic_token_stream {
         cache_(shape_of(model.config), std::move(keep), cache_settings(options, threads_)),
         pass_(model.config, model.weights, options.chunk),
         rows_(options.chunk),
-        logits_(model.config.vocab_size) {}
+        logits_(model.config.vocab_size),
+        told_logits_(told_rows * model.config.vocab_size) {}
 
   /// Bytes of cache, working memory and logits, before anything is allocated.
   static std::size_t required_bytes(const llama_model& model, const Keep& keep,
                                     const stream_options& options = {}) {
     return Cache::required_bytes(shape_of(model.config), keep, cache_settings(options, nullptr)) +
            llama_pass::required_bytes(model.config, model.weights, options.chunk) +
-           model.config.vocab_size * sizeof(float) + options.chunk * sizeof(row);
+           (1 + told_rows) * model.config.vocab_size * sizeof(float) + options.chunk * sizeof(row);
   }
   std::size_t bytes() const {
-    return cache_.bytes() + pass_.bytes() + logits_.size() * sizeof(float) +
+    return cache_.bytes() + pass_.bytes() + (logits_.size() + told_logits_.size()) * sizeof(float) +
            rows_.size() * sizeof(row);
   }
 
@@ -81,7 +83,9 @@ class basic_token_stream {
                                      "; this cache keeps everything)");
     std::size_t fed = 0;
     while (fed < tokens.size() && !cancel.stop_requested()) {
-      const std::size_t n = std::min(rows_.size(), tokens.size() - fed);
+      const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(
+          std::min(rows_.size(), tokens.size() - fed), cache_.finals_room()));
+      if constexpr (Cache::wants_log_probabilities) tell_first(tokens[fed]);
       auto step = cache_.begin(std::span(rows_).first(n));
       const kv_shape& shape = cache_.shape();
       const std::size_t q = n * shape.q_heads * shape.head_dim;
@@ -95,6 +99,7 @@ class basic_token_stream {
           *threads_);
       step.commit();
       has_logits_ = false;
+      if constexpr (Cache::wants_log_probabilities) tell_rest(tokens.subspan(fed, n));
       done(fed, n);
       fed += n;
     }
@@ -125,6 +130,29 @@ class basic_token_stream {
   const Cache& cache() const { return cache_; }
 
  private:
+  /// Rows whose logits are worked out at once for policies that go by log-probabilities.
+  static constexpr std::size_t told_rows = Cache::wants_log_probabilities ? 32 : 0;
+
+  /// Tells the cache how probable the next token to be fed is.
+  void tell_first(token_id id) {
+    const bool is_first = length() == cache_.options().first_index;
+    cache_.tell_log_probability(
+        length(), is_first ? 0.0f : static_cast<float>(log_probability(logits(), id)));
+  }
+  /// The same of those behind the first, which went through the model as its last rows.
+  void tell_rest(std::span<const token_id> fed) {
+    const std::size_t words = logits_.size();
+    for (std::size_t first = 0; first + 1 < fed.size(); first += told_rows) {
+      const std::size_t n = std::min(told_rows, fed.size() - 1 - first);
+      row_logits(first, n, told_logits_.data());
+      for (std::size_t i = 0; i < n; ++i)
+        cache_.tell_log_probability(
+            length() - fed.size() + first + i + 1,
+            static_cast<float>(log_probability(std::span(told_logits_).subspan(i * words, words),
+                                               fed[first + i + 1])));
+    }
+  }
+
   static cache_options cache_settings(const stream_options& o, executor* threads) {
     return {.max_rows = o.chunk,
             .cadence = o.cadence,
@@ -136,16 +164,17 @@ class basic_token_stream {
   executor* threads_;
   Cache cache_;
   llama_pass pass_;
-  std::vector<row> rows_;      // [row] a chain of final rows
-  std::vector<float> logits_;  // [vocabulary]
+  std::vector<row> rows_;           // [row] a chain of final rows
+  std::vector<float> logits_;       // [vocabulary]
+  std::vector<float> told_logits_;  // [told_rows, vocabulary]
   bool has_logits_ = false;
 };
 
 namespace detail {
 template <class Cache>
 struct cache_keep;
-template <class Codec, class Keep, class Positions, class Arch>
-struct cache_keep<kv_cache<Codec, Keep, Positions, Arch>> {
+template <class Codec, class Keep, class Positions, class Layout, class Arch>
+struct cache_keep<kv_cache<Codec, Keep, Positions, Layout, Arch>> {
   using type = Keep;
 };
 }  // namespace detail

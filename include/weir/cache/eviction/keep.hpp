@@ -1,7 +1,11 @@
 // keep<A, B, C>: what stays. And keep_all: everything does.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include <weir/cache/eviction/concept.hpp>
@@ -12,16 +16,37 @@ namespace weir {
 /// Nothing is evicted; the stream ends at `capacity` tokens.
 struct keep_all {
   std::size_t capacity = 0;
+
+  template <class Use>
+  decltype(auto) with_list(std::size_t, Use use) const {
+    return use(*this);
+  }
 };
 
-/// A claims up to its budget, then B from what is left, and so on. What nobody claims is dropped.
-/// sinks + window is StreamingLLM (arXiv 2309.17453).
+namespace detail {
+
+/// Members, of which the last may be a fate.
+template <class... Members>
+inline constexpr bool legal_members = false;
+template <class Last>
+inline constexpr bool legal_members<Last> = eviction_member<Last>;
+template <class First, class Second, class... Rest>
+inline constexpr bool legal_members<First, Second, Rest...> =
+    eviction_member<First> &&
+    ((sizeof...(Rest) == 0 && eviction_fate<Second>) || legal_members<Second, Rest...>);
+
+}  // namespace detail
+
+/// A claims up to its budget, then B from what is left, and so on. What nobody claims is dropped,
+/// or meets the list's last member if that is a fate. sinks + window is StreamingLLM (arXiv
+/// 2309.17453).
 template <class... Members>
 struct keep {
   static_assert(sizeof...(Members) > 0, "weir: keep<> keeps nothing; name at least one member");
-  static_assert((eviction_member<Members> && ...),
+  static_assert(sizeof...(Members) == 0 || detail::legal_members<Members...>,
                 "weir: a member of keep<> needs a `budget` and exactly one of `end`, `score(const "
-                "slots_view&, slot)` and `claim(claims&)`; see weir/cache/eviction/concept.hpp");
+                "slots_view&, slot)`, `score_all(const slots_view&, std::span<float>)` and "
+                "`claim(claims&)`; the last may be a fate; see weir/cache/eviction/concept.hpp");
 
   std::tuple<Members...> members;
 
@@ -31,26 +56,36 @@ struct keep {
   /// True if every member looks only at positions: eviction is then a mask.
   static constexpr bool is_positional = (positional_claim<Members> && ...);
 
-  /// Sum of the members' budgets that satisfy `which(member)`.
-  template <class Which>
-  std::size_t budget(Which which) const {
-    return std::apply(
-        [&](const auto&... m) {
-          std::size_t total = 0;
-          ((which(m) ? total = checked_sum(total, m.budget) : total), ...);
-          return total;
-        },
-        members);
+  template <class Use>
+  decltype(auto) with_list(std::size_t, Use use) const {
+    return use(*this);
   }
-  /// Entries left after a boundary, at most.
+  /// Calls `use(member)` for each member, in order.
+  template <class Use>
+  void for_each(Use use) const {
+    std::apply([&](const auto&... m) { (use(m), ...); }, members);
+  }
+
+  /// Sum of `amount(member)` over the members that have a budget.
+  template <class Amount>
+  std::size_t sum(Amount amount) const {
+    std::size_t total = 0;
+    for_each([&](const auto& m) {
+      if constexpr (has_budget<std::remove_cvref_t<decltype(m)>>)
+        total = checked_sum(total, amount(m));
+    });
+    return total;
+  }
+  /// Entries left after a boundary, at most, where budgets are equal.
   std::size_t budget() const {
-    return budget([](const auto&) { return true; });
+    return sum([](const auto& m) { return m.budget; });
   }
   /// Entries that the positional members claim at one end of the stream.
   std::size_t budget(claimed_end end) const {
-    return budget([end](const auto& m) {
-      if constexpr (positional_claim<std::remove_cvref_t<decltype(m)>>) return m.end == end;
-      return false;
+    return sum([end](const auto& m) -> std::size_t {
+      if constexpr (positional_claim<std::remove_cvref_t<decltype(m)>>)
+        return m.end == end ? m.budget : 0;
+      return 0;
     });
   }
 
@@ -75,8 +110,8 @@ inline constexpr bool is_keep<keep<Members...>> = true;
 template <class K>
 inline constexpr bool legal_keep = is_keep<K>;
 template <class... Members>
-inline constexpr bool legal_keep<keep<Members...>> = sizeof...(Members) > 0 &&
-                                                     (eviction_member<Members> && ...);
+inline constexpr bool legal_keep<keep<Members...>> =
+    sizeof...(Members) > 0 && detail::legal_members<Members...>;
 
 /// True for policies that look only at positions.
 template <class K>
@@ -85,5 +120,69 @@ template <>
 inline constexpr bool is_positional_keep<keep_all> = true;
 template <class... Members>
 inline constexpr bool is_positional_keep<keep<Members...>> = keep<Members...>::is_positional;
+
+// ---- what a list needs, for all of its members
+// ---------------------------------------------------
+
+/// What a list must be told.
+template <class K>
+inline constexpr told keep_needs = told::nothing;
+template <class... Members>
+inline constexpr told keep_needs<keep<Members...>> = (told::nothing | ... | told_to<Members>);
+
+/// True if all heads of a layer decide together.
+template <class K>
+inline constexpr bool keep_decides_by_layer = false;
+template <class... Members>
+inline constexpr bool keep_decides_by_layer<keep<Members...>> =
+    ((deciding_unit<Members> == deciding::layer) || ...);
+
+/// True if a member observes rows.
+template <class K>
+inline constexpr bool keep_observes = false;
+template <class... Members>
+inline constexpr bool keep_observes<keep<Members...>> = (observing<Members> || ...);
+
+/// True if budgets change while the stream runs; of a layer's heads, or of the layers.
+template <class K>
+inline constexpr bool keep_apportions_heads = false;
+template <class... Members>
+inline constexpr bool keep_apportions_heads<keep<Members...>> = (apportions_heads<Members> || ...);
+template <class K>
+inline constexpr bool keep_apportions_layers = false;
+template <class... Members>
+inline constexpr bool keep_apportions_layers<keep<Members...>> =
+    (apportions_layers<Members> || ...);
+template <class K>
+inline constexpr bool keep_has_changing_budgets =
+    keep_apportions_heads<K> || keep_apportions_layers<K>;
+
+/// True if the list's last member is a fate.
+template <class K>
+inline constexpr bool keep_has_fate = false;
+template <class... Members>
+inline constexpr bool keep_has_fate<keep<Members...>> = (eviction_fate<Members> || ...);
+
+/// True if a member reads keys as rotated at their stream index.
+template <class K>
+inline constexpr bool keep_needs_original_positions = false;
+template <class... Members>
+inline constexpr bool keep_needs_original_positions<keep<Members...>> =
+    (wants_original_positions<Members> || ...);
+
+/// True if the forward pass may not run over a boundary: what is decided there needs all of it.
+template <class K>
+inline constexpr bool keep_cuts_forward =
+    includes(keep_needs<K>, told::log_probability) || keep_apportions_layers<K>;
+
+/// Entries that a list leaves in one (layer, KV head), while budgets do not change.
+inline std::size_t budget_in(const keep_all& k, const kv_shape&, std::size_t, std::size_t) {
+  return k.capacity;
+}
+template <class... Members>
+std::size_t budget_in(const keep<Members...>& k, const kv_shape& shape, std::size_t layer,
+                      std::size_t kv_head) {
+  return k.sum([&](const auto& m) { return budget_of(m, shape, layer, kv_head); });
+}
 
 }  // namespace weir

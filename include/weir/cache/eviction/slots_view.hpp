@@ -6,54 +6,112 @@
 #include <cstdint>
 #include <span>
 
+#include <weir/cache/eviction/entry_memory.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/index.hpp>
+#include <weir/kernels/kv_shape.hpp>
 
 namespace weir {
+
+/// What was told of a token when it came.
+struct arrival {
+  float log_probability = 0;  ///< under the logits before it, nats; with told::log_probability
+  std::uint8_t kind = 0;      ///< row::kind
+};
+
+/// How a view reads and rewrites what lies in slots. Keys `[head_dim]` are as the cache stores
+/// them.
+struct entry_access {
+  function_ref<void(slot, float*)> key;
+  function_ref<void(slot, float*)> value;
+  /// Dot products of all slots' keys with `n` vectors `[n, head_dim]`: `out` `[n, slot]`.
+  function_ref<void(const float* vectors, std::size_t n, float* out)> dots;
+  /// Σ weight[slot] · key over the slots whose weight is not 0: `out` `[head_dim]`.
+  function_ref<void(const float* weight, float* out)> weighted_keys;
+  function_ref<void(slot, const float* key, const float* value)> write;
+};
 
 /// One layer's KV head at a boundary. Valid for the duration of the call it is passed to.
 class slots_view {
  public:
-  /// Decodes the key or value `[head_dim]` that lies in a slot.
-  using reader = function_ref<void(slot, float*)>;
+  /// What is the same for every member.
+  struct record {
+    const kv_shape* shape = nullptr;
+    std::size_t layer = 0, kv_head = 0;
+    std::uint64_t first_index = 0;         ///< of the stream
+    std::uint64_t boundary = 0;            ///< stream index of the next token
+    std::size_t cadence = 1;               ///< tokens between boundaries
+    std::span<const std::uint32_t> order;  ///< [entry] slots in stream order
+    std::span<const std::uint64_t> index;  ///< [slot]
+    std::span<float> scratch;              ///< [2, head_dim]
+  };
 
-  /// `order` `[entry]`: slots of the entries in stream order. `index` `[slot]`.
-  slots_view(std::size_t layer, std::size_t kv_head, std::span<const std::uint32_t> order,
-             std::span<const std::uint64_t> index, std::span<float> scratch, reader key,
-             reader value)
-      : layer_(layer),
-        kv_head_(kv_head),
-        order_(order),
-        index_(index),
-        scratch_(scratch),
-        key_(key),
-        value_(value) {}
+  slots_view(const record& head, const entry_access& access, const entry_memory& memory)
+      : head_(head), access_(&access), memory_(memory) {}
 
-  std::size_t layer() const { return layer_; }
-  std::size_t kv_head() const { return kv_head_; }
+  const kv_shape& shape() const { return *head_.shape; }
+  std::size_t layer() const { return head_.layer; }
+  std::size_t kv_head() const { return head_.kv_head; }
+  /// Stream index of the stream's first token, and of the token that comes next.
+  stream_index first_index() const { return {head_.first_index}; }
+  stream_index boundary() const { return {head_.boundary}; }
+  std::size_t cadence() const { return head_.cadence; }
 
   /// Entries in the cache, claimed or not.
-  std::size_t size() const { return order_.size(); }
+  std::size_t size() const { return head_.order.size(); }
   /// The i-th oldest entry.
-  slot at(std::size_t i) const { return {order_[i]}; }
+  slot at(std::size_t i) const { return {head_.order[i]}; }
   /// How many tokens of the stream came before this one.
-  stream_index index(slot s) const { return {index_[s.value]}; }
+  stream_index index(slot s) const { return {head_.index[s.value]}; }
+  /// Tokens that have come since this one, itself included: rows that could read it.
+  std::uint64_t age(slot s) const { return head_.boundary - index(s).value; }
 
   /// The key `[head_dim]` as the cache stores it: rotated at its stream index under original
-  /// positions, unrotated under within-cache ones. Valid until the next key or value is read.
+  /// positions, unrotated under within-cache ones. Valid until the next key is read.
   std::span<const float> key(slot s) const {
-    key_(s, scratch_.data());
-    return scratch_;
+    const auto out = head_.scratch.first(shape().head_dim);
+    access_->key(s, out.data());
+    return out;
   }
-  /// The value `[head_dim]`. Valid until the next key or value is read.
+  /// The value `[head_dim]`. Valid until the next value is read.
   std::span<const float> value(slot s) const {
-    value_(s, scratch_.data());
-    return scratch_;
+    const auto out = head_.scratch.last(shape().head_dim);
+    access_->value(s, out.data());
+    return out;
   }
   /// Euclidean norm of the key, the same under every position policy up to rounding. O(head_dim).
   float key_norm(slot s) const { return norm(key(s)); }
   /// Euclidean norm of the value. O(head_dim).
   float value_norm(slot s) const { return norm(value(s)); }
+  /// Dot products of the keys of all slots with `vectors` `[n, head_dim]`: `out` `[n, slots()]`,
+  /// whatever lies in a slot. A tile at a time, at the speed of the attention kernel.
+  void dots(std::span<const float> vectors, std::span<float> out) const {
+    access_->dots(vectors.data(), vectors.size() / shape().head_dim, out.data());
+  }
+  /// Σ weight[slot] · key, over the slots whose weight is not 0: `weight` `[slots()]`, `out`
+  /// `[head_dim]`. A tile at a time.
+  void weighted_keys(std::span<const float> weight, std::span<float> out) const {
+    access_->weighted_keys(weight.data(), out.data());
+  }
+  /// Replaces an entry's key and value `[head_dim]`: for fates.
+  void rewrite(slot s, std::span<const float> key, std::span<const float> value) const {
+    access_->write(s, key.data(), value.data());
+  }
+
+  /// Slots that notes and arrays run over.
+  std::size_t slots() const { return memory_.slots; }
+  /// The member's k-th note of an entry.
+  float& note(slot s, std::size_t k = 0) const { return memory_.note(k)[s.value]; }
+  /// The member's k-th note of every entry `[slot]`.
+  std::span<float> notes(std::size_t k = 0) const { return memory_.note(k); }
+  /// The member's floats for this layer and KV head.
+  std::span<float> state() const { return memory_.state; }
+  /// The member's k-th array to work in `[slots()]`; consecutive ones lie one behind the other.
+  std::span<float> scratch(std::size_t k = 0) const { return memory_.array(k); }
+  /// All of the member's arrays from the k-th on.
+  std::span<float> scratch_from(std::size_t k) const {
+    return memory_.scratch.subspan(k * memory_.slots);
+  }
 
  private:
   static float norm(std::span<const float> x) {
@@ -62,11 +120,35 @@ class slots_view {
     return static_cast<float>(std::sqrt(sum));
   }
 
-  std::size_t layer_, kv_head_;
-  std::span<const std::uint32_t> order_;
-  std::span<const std::uint64_t> index_;
-  std::span<float> scratch_;  // [head_dim]
-  reader key_, value_;
+  record head_;
+  const entry_access* access_;
+  entry_memory memory_;
+};
+
+/// A member's scores in every KV head that decides with this one: one head, or a layer's.
+class head_scores {
+ public:
+  /// `score` `[head, stride]`, of which the first `entries[head]` count, in stream order; `taken`
+  /// likewise.
+  head_scores(const float* score, const std::uint8_t* taken, std::size_t stride,
+              std::span<const std::size_t> entries)
+      : score_(score), taken_(taken), stride_(stride), entries_(entries) {}
+
+  std::size_t heads() const { return entries_.size(); }
+  /// Entries of a head.
+  std::size_t size(std::size_t head) const { return entries_[head]; }
+  /// Scores `[entry]` of a head, in stream order.
+  std::span<const float> operator[](std::size_t head) const {
+    return {score_ + head * stride_, entries_[head]};
+  }
+  /// True if an earlier member claimed the i-th oldest entry of a head.
+  bool is_taken(std::size_t head, std::size_t i) const { return taken_[head * stride_ + i] != 0; }
+
+ private:
+  const float* score_;
+  const std::uint8_t* taken_;
+  std::size_t stride_;
+  std::span<const std::size_t> entries_;
 };
 
 /// What is still to be had at a boundary, for members that choose by themselves.
@@ -75,6 +157,7 @@ class claims {
   claims(const slots_view& view, std::span<std::uint8_t> taken, std::size_t budget)
       : view_(view), taken_(taken), left_(budget) {}
 
+  /// The deciding KV head; of members that decide by layer, the first.
   const slots_view& view() const { return view_; }
   std::size_t size() const { return view_.size(); }
   /// True if an earlier member or this one claimed the i-th oldest entry.

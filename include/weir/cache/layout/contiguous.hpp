@@ -1,23 +1,39 @@
-// Contiguous layout: one block per (layer, KV head). The first tiles are pinned, the rest are a
-// ring. Where a tile lies never shows in a result: only its number does.
+// Contiguous layout: a unit's tiles lie side by side.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
+
+#include <weir/cache/layout/concept.hpp>
+#include <weir/core/arena.hpp>
 
 namespace weir {
 
-struct contiguous {
-  std::size_t pinned_tiles = 0;
-  std::size_t ring_tiles = 0;
-
-  std::size_t tiles() const { return pinned_tiles + ring_tiles; }
-
-  /// Physical tile of tile `number`, counted from the stream's first.
-  std::uint32_t place(std::uint64_t number) const {
-    if (number < pinned_tiles) return static_cast<std::uint32_t>(number);
-    return static_cast<std::uint32_t>(pinned_tiles + (number - pinned_tiles) % ring_tiles);
+template <>
+class page_map<layouts::contiguous> {
+ public:
+  /// `tiles` `[unit]`: how many each unit may ever need.
+  page_map(arena_plan& plan, std::span<const std::size_t> tiles)
+      : block_(plan.reserve<std::uint32_t>(tiles.size() + 1)) {
+    for (const std::size_t n : tiles) pages_ += n;
   }
+  void bind(const arena& memory, std::span<const std::size_t> tiles) {
+    first_ = memory[block_];
+    for (std::size_t u = 0; u < tiles.size(); ++u)
+      first_[u + 1] = first_[u] + static_cast<std::uint32_t>(tiles[u]);
+  }
+
+  std::size_t pages() const { return pages_; }
+  std::uint32_t page(std::size_t unit, std::size_t tile) const {
+    return first_[unit] + static_cast<std::uint32_t>(tile);
+  }
+
+ private:
+  std::size_t pages_ = 0;
+  arena_plan::block<std::uint32_t> block_;
+  std::span<std::uint32_t> first_;  // [unit + 1] page of the unit's first tile
 };
 
 }  // namespace weir

@@ -65,8 +65,8 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
     const tile_visit& visit = visits[v];
     const auto pieces = plan.pieces(visit);
     // The tile that is read next; probably, at the end of a split. It is asked for in time.
-    const std::size_t next = v + 1 < visits.size() ? plan.pieces(visits[v + 1]).front().tile
-                                                   : pieces.front().tile + std::size_t{1};
+    const std::size_t next = v + 1 < visits.size() ? plan.pieces(visits[v + 1]).front().page
+                                                   : pieces.front().page + std::size_t{1};
     std::uint32_t live[R] = {};
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t i = 0; i < tile_lanes; i += simd::lanes<A>)
@@ -80,9 +80,9 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
         live[r] |= mask[r];
       }
       if (block.rotation == nullptr) {
-        reader.score(piece.tile, visit.variant, mask, next, score);
+        reader.score(piece.page, visit.variant, mask, next, score);
       } else {
-        rotate_tile<A>(reader, piece.tile, block.head_dim, *block.rotation,
+        rotate_tile<A>(reader, piece.page, block.head_dim, *block.rotation,
                        block.rank + piece.tile * tile_lanes, rotated);
         score_tile<A, R>(static_cast<const float*>(rotated), block.head_dim,
                          block.query[visit.variant].data(), mask, score, rotated);
@@ -107,12 +107,19 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
       attention_state& s = state[r];
       const float m = s.m > largest ? s.m : largest;
       if (m != s.m) rescale[r] = simd::exp(s.m - m);  // else exactly 1
+      const attention_handout& out = block.handout[r];
+      if (out.score != nullptr)
+        std::copy_n(score[r], tile_lanes, out.score + visit.place * tile_lanes);
       simd::floats<A> weight[tile_registers<A>];
       for (std::size_t i = 0; i < tile_registers<A>; ++i) {
         float* at = score[r] + i * simd::lanes<A>;
         weight[i] = simd::exp<A>(simd::load<A>(at) - simd::broadcast<A>(m));
         simd::store<A>(at, weight[i]);
       }
+      if (out.weight != nullptr)
+        for (std::size_t i = 0; i < tile_registers<A>; ++i)
+          simd::store<A>(out.weight + visit.place * tile_lanes + i * simd::lanes<A>, weight[i]);
+      if (out.largest != nullptr) out.largest[visit.place] = m;
       s.m = m;
       s.d = std::fma(s.d, rescale[r], simd::sum_halving<A>(weight));
     }
@@ -144,8 +151,50 @@ void fold(attention_block<Codec> block, const visit_list& plan, attention_state*
     state += some;
     for (auto& variant : block.query)
       std::shift_left(variant.begin(), variant.end(), static_cast<std::ptrdiff_t>(some));
+    std::shift_left(block.handout.begin(), block.handout.end(), static_cast<std::ptrdiff_t>(some));
     std::shift_left(block.step_row.begin(), block.step_row.end(),
                     static_cast<std::ptrdiff_t>(some));
+  }
+}
+
+/// Dot products of keys with the block's first `rows` queries (at most max_block_rows, the others
+/// repeat one of them) in tiles 0 … tiles − 1, which lie at page(tile): out[row * stride + tile *
+/// 32
+/// + lane], whatever lies in a lane. Integer codecs round the queries to 8 bits, as attention does.
+/// O(rows · tiles · 32 · head_dim).
+template <class A = simd::native, class Codec, class Page>
+void key_dots(const attention_block<Codec>& block, std::size_t tiles, Page page, std::size_t rows,
+              float* out, std::size_t stride) {
+  const auto with = [&]<std::size_t R>() {
+    tile_reader<A, R, Codec> reader(block);
+    std::uint32_t every[R];
+    std::fill_n(every, R, ~0u);
+    for (std::size_t t = 0; t < tiles; ++t) {
+      alignas(64) float score[R][tile_lanes] = {};
+      reader.score(page(t), 0, every, page(t + 1 < tiles ? t + 1 : t), score);
+      for (std::size_t r = 0; r < rows; ++r)
+        std::copy_n(score[r], tile_lanes, out + r * stride + t * tile_lanes);
+    }
+  };
+  if (rows <= 1) return with.template operator()<1>();
+  if (rows <= 4) return with.template operator()<4>();
+  with.template operator()<max_block_rows>();
+}
+
+/// sum[k, lane] += weight[lane] · key element k, over the lanes whose weight is not 0. `sum` is
+/// `[head_dim, 32]`. O(32 · head_dim).
+template <class A = simd::native, class Codec>
+void add_weighted_keys(const attention_block<Codec>& block, std::size_t page, const float* weight,
+                       float* sum) {
+  const tile_reader<A, 1, Codec> reader(block);
+  for (std::size_t at = 0; at < tile_lanes; at += simd::lanes<A>) {
+    const auto w = simd::load<A>(weight + at);
+    const auto none = simd::broadcast<A>(0.0f);
+    for (std::size_t k = 0; k < block.head_dim; ++k) {
+      float* const to = sum + k * tile_lanes + at;
+      const auto key = xsimd::select(w == none, none, reader.key(page, k, at));
+      simd::store<A>(to, simd::fma<A>(w, key, simd::load<A>(to)));
+    }
   }
 }
 

@@ -89,7 +89,7 @@ class tile_reader<A, R, C> {
       for (const visit_piece& piece : pieces) {
         const std::uint32_t mask = piece.live[block_.step_row[r]] & live[r];
         const auto* const scales =
-            tiles::value_scales(block_.value_tile(piece.tile), block_.head_dim);
+            tiles::value_scales(block_.value_tile(piece.page), block_.head_dim);
         for (std::size_t g = 0; g < groups; ++g)
           for (std::size_t i = 0; i < tile_lanes; i += lanes) {
             const auto before =
@@ -110,7 +110,7 @@ class tile_reader<A, R, C> {
         any |= mask[r] = pieces[p].live[block_.step_row[r]] & live[r];
       const bool only = pieces.size() == 1;
       if (!only) choose(mask, groups);
-      add_piece(block_.value_tile(pieces[p].tile), any, only ? weight_ : chosen_, p == 0,
+      add_piece(block_.value_tile(pieces[p].page), any, only ? weight_ : chosen_, p == 0,
                 p + 1 == pieces.size(), rescale, block_.value_tile(next), state);
     }
   }

@@ -151,7 +151,7 @@ class tile_reader<A, R, T> {
         std::uint32_t rows = even ? ~0u : 0u;
         for (std::size_t r = 0; !even && r < R; ++r)
           rows |= ((piece.live[block_.step_row[r]] & live[r]) >> lane & 1u) << r;
-        if (rows != 0) reads[count++] = {block_.value_tile(piece.tile) + lane * padded, lane, rows};
+        if (rows != 0) reads[count++] = {block_.value_tile(piece.page) + lane * padded, lane, rows};
       }
     }
     const std::span<const value_read<T>> all{reads, count};

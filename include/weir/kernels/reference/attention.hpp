@@ -12,19 +12,19 @@
 
 namespace weir::reference {
 
-/// Element k of the key in `lane` of physical `tile`, rotated if the block says so.
+/// Element k of the key in `lane` of a tile, rotated if the block says so.
 template <class Codec>
-float key_element(const attention_block<Codec>& block, std::size_t tile, std::size_t lane,
+float key_element(const attention_block<Codec>& block, const visit_piece& piece, std::size_t lane,
                   std::size_t k) {
   const auto raw = [&](std::size_t i) {
-    return kv_tiles<Codec>::key(block.key_tile(tile), block.head_dim, lane, i);
+    return kv_tiles<Codec>::key(block.key_tile(piece.page), block.head_dim, lane, i);
   };
   if (block.rotation == nullptr) return raw(k);
   const rotate_on_read& turn = *block.rotation;
   for (std::size_t i = 0; i < turn.pairs; ++i) {
     const auto [a, b] = turn.elements(i);
     if (k != a && k != b) continue;
-    const std::size_t at = i * turn.stride + block.rank[tile * tile_lanes + lane];
+    const std::size_t at = i * turn.stride + block.rank[piece.tile * tile_lanes + lane];
     if (k == a) return std::fma(raw(a), turn.cos[at], -(raw(b) * turn.sin[at]));
     return std::fma(raw(b), turn.cos[at], raw(a) * turn.sin[at]);
   }
@@ -41,25 +41,26 @@ inline float largest_magnitude(const float* x, std::size_t n) {
 /// A score: one fused chain over the elements, k rising. Of integers that need no rotation: the
 /// query is rounded to 8 bits; an exact sum for each group, then one fused chain over the groups.
 template <class Codec>
-float score(const attention_block<Codec>& block, const float* query, std::size_t tile,
+float score(const attention_block<Codec>& block, const float* query, const visit_piece& piece,
             std::size_t lane) {
   float sum = 0;
   if constexpr (integer_codec<Codec>)
     if (block.rotation == nullptr) {
       const query_scale unit(largest_magnitude(query, block.head_dim));
-      const auto* const scales = kv_tiles<Codec>::key_scales(block.key_tile(tile), block.head_dim);
+      const auto* const scales =
+          kv_tiles<Codec>::key_scales(block.key_tile(piece.page), block.head_dim);
       for (std::size_t first = 0; first < block.head_dim; first += Codec::group) {
         std::int32_t exact = 0;
         for (std::size_t k = first; k < std::min(first + Codec::group, block.head_dim); ++k)
           exact += simd::round_to_int16(query[k], unit.inverse) *
-                   kv_tiles<Codec>::key_code(block.key_tile(tile), lane, k);
+                   kv_tiles<Codec>::key_code(block.key_tile(piece.page), lane, k);
         sum = std::fma(static_cast<float>(exact),
                        to_float(scales[first / Codec::group * tile_lanes + lane]), sum);
       }
       return sum * unit.scale;
     }
   for (std::size_t k = 0; k < block.head_dim; ++k)
-    sum = std::fma(query[k], key_element(block, tile, lane, k), sum);
+    sum = std::fma(query[k], key_element(block, piece, lane, k), sum);
   return sum;
 }
 
@@ -115,8 +116,8 @@ void fold(const attention_block<Codec>& block, const visit_list& plan, attention
         for (std::size_t lane = 0; lane < tile_lanes; ++lane) {
           if ((piece.live[block.step_row[r]] >> lane & 1u) == 0) continue;
           live |= 1u << lane;
-          tile[lane] = piece.tile;
-          at[lane] = score(block, block.query[visit.variant][r], piece.tile, lane);
+          tile[lane] = piece.page;
+          at[lane] = score(block, block.query[visit.variant][r], piece, lane);
         }
       }
       const float largest = *std::max_element(at, at + tile_lanes);
@@ -128,6 +129,11 @@ void fold(const attention_block<Codec>& block, const visit_list& plan, attention
       float weight[tile_lanes], halves[tile_lanes];
       for (std::size_t lane = 0; lane < tile_lanes; ++lane)
         halves[lane] = weight[lane] = simd::exp(at[lane] - m);
+      const attention_handout& out = block.handout[r];
+      if (out.score != nullptr) std::copy_n(at, tile_lanes, out.score + visit.place * tile_lanes);
+      if (out.weight != nullptr)
+        std::copy_n(weight, tile_lanes, out.weight + visit.place * tile_lanes);
+      if (out.largest != nullptr) out.largest[visit.place] = m;
       s.m = m;
       s.d = std::fma(s.d, rescale, simd::sum_halving(halves, tile_lanes));
       for (std::size_t k = 0; k < padded_head_dim(block.head_dim); ++k)

@@ -1,0 +1,80 @@
+// per_head<A, B>: one list of members for some KV heads, another for the rest. DuoAttention
+// (arXiv 2410.10819) is per_head<keep_all, keep<sinks, window>>; label all heads of a layer alike
+// for policies by layer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <weir/cache/eviction/keep.hpp>
+
+namespace weir {
+
+namespace detail {
+template <class K>
+inline constexpr bool is_list = std::is_same_v<K, keep_all>;
+template <class... Members>
+inline constexpr bool is_list<keep<Members...>> = true;
+
+/// Lists that a single head can follow.
+template <class K>
+inline constexpr bool decides_by_head =
+    is_list<K> && !keep_decides_by_layer<K> && !keep_has_changing_budgets<K>;
+}  // namespace detail
+
+template <class A, class B>
+struct per_head {
+  static_assert(detail::decides_by_head<A> && detail::decides_by_head<B>,
+                "weir: per_head<A, B> chooses a list for each KV head: A and B are keep_all or "
+                "keep<...> whose members decide for each KV head, with budgets that do not change");
+
+  A a;
+  B b;
+  std::vector<std::uint8_t> labels;  ///< [layer, kv_head] 0: a, else b
+
+  /// `use(list)` with the list of a (layer, KV head).
+  template <class Use>
+  decltype(auto) with_list(std::size_t unit, Use use) const {
+    return labels[unit] == 0 ? use(a) : use(b);
+  }
+};
+
+template <class A, class B>
+inline constexpr bool is_keep<per_head<A, B>> = true;
+template <class A, class B>
+inline constexpr bool legal_keep<per_head<A, B>> =
+    detail::decides_by_head<A> && detail::decides_by_head<B> && legal_keep<A> && legal_keep<B>;
+template <class A, class B>
+inline constexpr bool is_positional_keep<per_head<A, B>> =
+    is_positional_keep<A> && is_positional_keep<B>;
+template <class A, class B>
+inline constexpr told keep_needs<per_head<A, B>> = keep_needs<A> | keep_needs<B>;
+template <class A, class B>
+inline constexpr bool keep_observes<per_head<A, B>> = keep_observes<A> || keep_observes<B>;
+template <class A, class B>
+inline constexpr bool keep_has_fate<per_head<A, B>> = keep_has_fate<A> || keep_has_fate<B>;
+template <class A, class B>
+inline constexpr bool keep_needs_original_positions<per_head<A, B>> =
+    keep_needs_original_positions<A> || keep_needs_original_positions<B>;
+
+template <class A, class B>
+std::size_t budget_in(const per_head<A, B>& k, const kv_shape& shape, std::size_t layer,
+                      std::size_t kv_head) {
+  return k.with_list(layer * shape.kv_heads + kv_head,
+                     [&](const auto& list) { return budget_in(list, shape, layer, kv_head); });
+}
+
+/// Throws error::bad_config unless a policy fits a model.
+template <class Keep>
+void validate(const Keep&, const kv_shape&) {}
+template <class A, class B>
+void validate(const per_head<A, B>& k, const kv_shape& shape) {
+  error::require<error::bad_config>(k.labels.size() == shape.units(), "per_head: ", k.labels.size(),
+                                    " labels (expected ", shape.units(),
+                                    ", one for each KV head of each layer)");
+}
+
+}  // namespace weir

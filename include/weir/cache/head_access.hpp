@@ -1,0 +1,72 @@
+// How policies reach what a KV head stores: plain numbers through five indirect calls, none of them
+// per element.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include <weir/cache/eviction/slots_view.hpp>
+#include <weir/cache/tile_place.hpp>
+
+namespace weir {
+
+/// One KV head of a store, whatever its codec and layout. `enter` says of which layer.
+template <class Store>
+class head_access {
+ public:
+  head_access(Store& store, std::size_t head, std::size_t lanes)
+      : store_(&store), head_(head), lanes_(lanes) {}
+  head_access(const head_access&) = delete;
+
+  /// `tiles`: those of the unit. `sum` `[head_dim, 32]`: to work in.
+  const entry_access& enter(std::size_t layer, std::size_t tiles, float* sum) {
+    layer_ = layer;
+    tiles_ = tiles;
+    sum_ = sum;
+    return all_;
+  }
+
+ private:
+  static tile_place place(slot s) {
+    return {s.value / static_cast<std::uint32_t>(tile_lanes),
+            s.value % static_cast<std::uint32_t>(tile_lanes)};
+  }
+
+  struct {
+    head_access* at;
+    void operator()(slot s, float* x) const {
+      at->store_->read_key(at->layer_, at->head_, place(s), x);
+    }
+  } key_{this};
+  struct {
+    head_access* at;
+    void operator()(slot s, float* x) const {
+      at->store_->read_value(at->layer_, at->head_, place(s), x);
+    }
+  } value_{this};
+  struct {
+    head_access* at;
+    void operator()(const float* vectors, std::size_t n, float* out) const {
+      at->store_->dots(at->layer_, at->head_, at->tiles_, vectors, n, out, at->lanes_);
+    }
+  } dots_{this};
+  struct {
+    head_access* at;
+    void operator()(const float* weight, float* out) const {
+      at->store_->weighted_keys(at->layer_, at->head_, at->tiles_, weight, at->sum_, out);
+    }
+  } weighted_keys_{this};
+  struct {
+    head_access* at;
+    void operator()(slot s, const float* key, const float* value) const {
+      at->store_->write(at->layer_, at->head_, place(s), key, value);
+    }
+  } write_{this};
+
+  Store* store_;
+  std::size_t head_, lanes_, layer_ = 0, tiles_ = 0;
+  float* sum_ = nullptr;
+  entry_access all_{key_, value_, dots_, weighted_keys_, write_};
+};
+
+}  // namespace weir

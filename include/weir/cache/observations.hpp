@@ -1,0 +1,136 @@
+// What rows saw, from the attention kernel to the members that asked. A row is observed once it is
+// certain to stay: final rows behind their attention, but for the last of a step; that one and the
+// provisional rows are staged, and observed when the stream goes on.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <weir/cache/cache_options.hpp>
+#include <weir/cache/eviction/concept.hpp>
+#include <weir/cache/kv_store.hpp>
+#include <weir/cache/step_rows.hpp>
+#include <weir/core/arena.hpp>
+#include <weir/kernels/cpu/handout.hpp>
+
+namespace weir {
+
+template <told Needs>
+class observations {
+  static constexpr bool probabilities = includes(Needs, told::probabilities);
+  static constexpr bool logits = includes(Needs, told::logits);
+  static constexpr bool queries = includes(Needs, told::queries);
+
+ public:
+  /// Final rows attended at a time: what they hand out is held until they are observed.
+  static constexpr std::size_t segment_rows = 16;
+
+  /// `tiles`: most of a unit.
+  observations(arena_plan& plan, const kv_shape& shape, const cache_options& options,
+               std::size_t tiles)
+      : shape_(shape),
+        tiles_(tiles),
+        tile_stride_((tiles + split_tiles - 1) / split_tiles * split_tiles),
+        staged_rows_(1 + options.max_draft_rows) {
+    const std::size_t rows = std::max(std::min(segment_rows, options.max_rows),
+                                      options.max_draft_rows),
+                      packed = rows * shape.q_heads;
+    const bool any = probabilities || logits;
+    weight_block_ = plan.reserve<float>(probabilities ? packed * tile_stride_ * tile_lanes : 0);
+    score_block_ = plan.reserve<float>(logits ? packed * tile_stride_ * tile_lanes : 0);
+    largest_block_ = plan.reserve<float>(any ? packed * tile_stride_ : 0);
+    total_block_ = plan.reserve<float>(any ? packed * 2 : 0);
+    row_block_ = plan.reserve<float>(shape.kv_heads * row_floats());
+    staged_block_ = plan.reserve<float>(2 * shape.units() * staged_rows_ * row_floats());
+  }
+  void bind(const arena& memory) {
+    weight_ = memory[weight_block_];
+    score_ = memory[score_block_];
+    largest_ = memory[largest_block_];
+    total_ = memory[total_block_];
+    row_ = memory[row_block_];
+    staged_ = memory[staged_block_];
+  }
+
+  /// Where the kernel leaves what the rows of a job hand out.
+  handout_memory handout() const {
+    if constexpr (!probabilities && !logits) return {};
+    return {probabilities ? weight_.data() : nullptr, logits ? score_.data() : nullptr,
+            largest_.data(), total_.data(), tile_stride_};
+  }
+
+  /// Works out what row `r` of a job of `rows` saw in a KV head, in that head's scratch. `q`
+  /// `[q_head, head_dim]` are the row's queries, unrotated.
+  observed_row::record read(std::size_t head, std::size_t r, std::size_t rows,
+                            const float* q) const {
+    return write(row_.subspan(head * row_floats(), row_floats()), head, r, rows, q, false);
+  }
+  /// The same, to be kept: `staged` is 0 for a step's last final row, 1 + its number for a
+  /// provisional one.
+  void stage(std::size_t unit, std::size_t staged, std::size_t r, std::size_t rows,
+             const float* q) const {
+    write(staged_row(side_, unit, staged), unit % shape_.kv_heads, r, rows, q, true);
+  }
+  /// The step is over: what it staged can be read, and the next one stages elsewhere, for it may
+  /// yet be taken back.
+  void turn_over() { side_ = 1 - side_; }
+  /// What a row of the last step saw.
+  observed_row::record staged(std::size_t unit, std::size_t number) const {
+    return record_in(staged_row(1 - side_, unit, number), nullptr);
+  }
+
+ private:
+  std::size_t lanes() const { return tiles_ * tile_lanes; }
+  std::size_t group() const { return shape_.group(); }
+  std::size_t row_floats() const {
+    return (probabilities ? lanes() : 0) + (logits ? group() * lanes() : 0) +
+           (queries ? group() * shape_.head_dim : 0);
+  }
+  std::span<float> staged_row(std::size_t side, std::size_t unit, std::size_t number) const {
+    return staged_.subspan(((side * shape_.units() + unit) * staged_rows_ + number) * row_floats(),
+                           row_floats());
+  }
+  /// `q`: queries that lie elsewhere.
+  observed_row::record record_in(std::span<float> row, const float* q) const {
+    observed_row::record out;
+    if (probabilities) out.probabilities = row.first(lanes());
+    if (logits) out.logits = row.subspan(probabilities ? lanes() : 0, group() * lanes());
+    if (queries)
+      out.queries = q != nullptr ? std::span(q, group() * shape_.head_dim)
+                                 : row.last(group() * shape_.head_dim);
+    return out;
+  }
+  observed_row::record write(std::span<float> row, std::size_t head, std::size_t r,
+                             std::size_t rows, const float* q, bool keep_queries) const {
+    const std::size_t first = (head * rows + r) * group();  // packed row of the first query head
+    const float* const mine = q + head * group() * shape_.head_dim;
+    const observed_row::record out = record_in(row, keep_queries ? nullptr : mine);
+    if constexpr (probabilities)
+      cpu::mean_probabilities(&weight_[first * tile_stride_ * tile_lanes],
+                              &largest_[first * tile_stride_], tile_stride_, &total_[first * 2],
+                              group(), tiles_, row.data());
+    if constexpr (logits)
+      for (std::size_t g = 0; g < group(); ++g)
+        cpu::read_logits(&score_[(first + g) * tile_stride_ * tile_lanes],
+                         &largest_[(first + g) * tile_stride_], tiles_,
+                         row.data() + (probabilities ? lanes() : 0) + g * lanes());
+    if (queries && keep_queries)
+      std::copy_n(mine, group() * shape_.head_dim, row.last(group() * shape_.head_dim).data());
+    return out;
+  }
+
+  kv_shape shape_;
+  std::size_t tiles_, tile_stride_, staged_rows_, side_ = 0;
+  arena_plan::block<float> weight_block_, score_block_, largest_block_, total_block_, row_block_,
+      staged_block_;
+  std::span<float> weight_, score_;  // [kv_head, row, group, tile, 32]
+  std::span<float> largest_;         // [kv_head, row, group, tile]
+  std::span<float> total_;           // [kv_head, row, group, 2]
+  std::span<float> row_;             // [kv_head, row_floats]
+  std::span<float> staged_;          // [side, unit, staged row, row_floats]
+};
+
+}  // namespace weir

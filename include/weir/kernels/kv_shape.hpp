@@ -1,0 +1,59 @@
+// The sizes of a model that a cache has to know.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include <weir/core/error.hpp>
+#include <weir/kernels/attention.hpp>
+#include <weir/kernels/rope.hpp>
+
+namespace weir {
+
+/// What a model asks of its cache. Plain numbers: fill them in by hand for a model of your own.
+struct kv_shape {
+  std::size_t layers = 0;
+  std::size_t q_heads = 0;
+  std::size_t kv_heads = 0;         ///< divides q_heads; q_heads / kv_heads queries share a KV head
+  std::size_t head_dim = 0;         ///< at most max_head_dim
+  rope_shape rope = {};             ///< dims == 0: q and k arrive rotated, or are never rotated
+  std::size_t trained_context = 0;  ///< positions the model was trained on; 0: unknown
+  float scale = 0;                  ///< of q·k; 0 stands for 1/√head_dim
+
+  std::size_t group() const { return q_heads / kv_heads; }
+  std::size_t units() const { return layers * kv_heads; }  ///< (layer, KV head) pairs
+  float score_scale() const {
+    return scale != 0 ? scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
+  }
+
+  friend bool operator==(const kv_shape& a, const kv_shape& b) {
+    return a.layers == b.layers && a.q_heads == b.q_heads && a.kv_heads == b.kv_heads &&
+           a.head_dim == b.head_dim && a.rope.dims == b.rope.dims && a.rope.base == b.rope.base &&
+           a.rope.pairing == b.rope.pairing && a.trained_context == b.trained_context &&
+           a.scale == b.scale;
+  }
+};
+
+/// Throws error::bad_config unless the numbers fit together.
+inline void validate(const kv_shape& s) {
+  using error::bad_config, error::require;
+  constexpr std::size_t most = std::size_t{1} << 20;  // so that no size in bytes can wrap
+  require<bad_config>(s.layers > 0, "kv_shape.layers: 0 (expected at least 1)");
+  require<bad_config>(
+      s.layers <= most && s.q_heads <= most && s.kv_heads <= most / s.layers,
+      "kv_shape: ", s.layers, " layers of ", s.q_heads, " query and ", s.kv_heads,
+      " KV heads (expected at most 2^20 query heads, and KV heads over all layers)");
+  require<bad_config>(s.kv_heads > 0 && s.q_heads > 0 && s.q_heads % s.kv_heads == 0,
+                      "kv_shape: ", s.q_heads, " query heads over ", s.kv_heads,
+                      " KV heads (expected a multiple, at least 1)");
+  require<bad_config>(s.head_dim > 0 && s.head_dim <= max_head_dim,
+                      "kv_shape.head_dim: ", s.head_dim, " (expected 1 to ", max_head_dim, ")");
+  require<bad_config>(s.rope.dims % 2 == 0 && s.rope.dims <= s.head_dim,
+                      "kv_shape.rope.dims: ", s.rope.dims, " (expected even, at most head_dim ",
+                      s.head_dim, ")");
+  require<bad_config>(s.rope.dims == 0 || (std::isfinite(s.rope.base) && s.rope.base > 0),
+                      "kv_shape.rope.base: ", s.rope.base, " (expected finite and positive)");
+  require<bad_config>(std::isfinite(s.scale), "kv_shape.scale: ", s.scale, " (expected finite)");
+}
+
+}  // namespace weir
