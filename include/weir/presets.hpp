@@ -1,0 +1,274 @@
+// Published methods by name: weir::presets::h2o is what the H2O paper keeps, spelt out of members.
+//
+// A preset is a plain alias. weir::presets::recipes has, under the same name, the authors' sizes
+// and how to share out a budget of your own:
+//
+//   using cache = weir::kv_cache<weir::f16, weir::presets::h2o>;
+//   cache c(shape, weir::presets::recipes::h2o::authors());
+//   cache d(shape, weir::presets::recipes::h2o::of({.entries = 1024, .shape = shape}));
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string_view>
+#include <tuple>
+
+#include <weir/cache/eviction/adaptive_heads.hpp>
+#include <weir/cache/eviction/adaptive_sinks.hpp>
+#include <weir/cache/eviction/buckets.hpp>
+#include <weir/cache/eviction/frame_diversity.hpp>
+#include <weir/cache/eviction/heavy_hitters.hpp>
+#include <weir/cache/eviction/key_diversity.hpp>
+#include <weir/cache/eviction/key_norm.hpp>
+#include <weir/cache/eviction/key_tokens.hpp>
+#include <weir/cache/eviction/observation_window.hpp>
+#include <weir/cache/eviction/per_head.hpp>
+#include <weir/cache/eviction/pyramid.hpp>
+#include <weir/cache/eviction/random_tokens.hpp>
+#include <weir/cache/eviction/rolling_chunks.hpp>
+#include <weir/cache/eviction/signatures.hpp>
+#include <weir/cache/eviction/similarity_merge.hpp>
+#include <weir/cache/eviction/sinks.hpp>
+#include <weir/cache/eviction/token_kinds.hpp>
+#include <weir/cache/eviction/token_surprisal.hpp>
+#include <weir/cache/eviction/tova.hpp>
+#include <weir/cache/eviction/variance_budgets.hpp>
+#include <weir/cache/eviction/window.hpp>
+
+namespace weir::presets {
+
+using streaming_llm = keep<sinks, window>;   ///< arXiv 2309.17453; within-cache positions
+using accllm = keep<sinks, window>;          ///< arXiv 2505.03745; with int4 keys and values
+using meshtron = keep<window>;               ///< arXiv 2412.09548; one cache for each level
+using h2o = keep<window, heavy_hitters>;     ///< arXiv 2306.14048
+using keyformer = keep<window, key_tokens>;  ///< arXiv 2403.09054
+using sirllm = keep<sinks, token_surprisal, window>;  ///< arXiv 2405.12528; within-cache positions
+using tova = keep<window, weir::tova>;                ///< arXiv 2401.06104
+using snapkv = keep<window, observation_window>;      ///< arXiv 2404.14469
+using pyramidkv = keep<window, pyramid<observation_window>>;      ///< arXiv 2406.02069
+using ada_kv = keep<window, adaptive_heads<observation_window>>;  ///< arXiv 2407.11550; paged
+using knorm = keep<window, key_norm>;                             ///< arXiv 2406.11430
+using keydiff = keep<window, key_diversity>;                      ///< arXiv 2504.15364
+using kvcrush = keep<window, signatures<heavy_hitters>>;          ///< arXiv 2503.00022, over H2O
+/// arXiv 2406.13035; paged
+using d2o = keep<sinks, window, variance_budgets<heavy_hitters>, similarity_merge>;
+using duo_attention = per_head<keep<sinks, window>, keep_all>;  ///< arXiv 2410.10819; 1: retrieval
+using streaming_vlm = keep<token_kinds<2>>;                     ///< arXiv 2510.09608
+using infinite_vggt = keep<sinks, frame_diversity>;             ///< arXiv 2601.02281; paged
+using rolling_forcing = keep<sinks, rolling_chunks>;            ///< arXiv 2509.25161
+using motion_stream = keep<sinks, rolling_chunks>;              ///< arXiv 2511.01266; within-cache
+using stream_diffusion_v2 = keep<adaptive_sinks, rolling_chunks>;  ///< MLSys 2026
+using livevlm = keep<window, buckets<observation_window>>;         ///< arXiv 2505.15269
+using random = keep<sinks, window, random_tokens>;  ///< the control that others have to beat
+
+namespace recipes {
+
+/// What a budget is to be shared out for.
+struct ask {
+  std::size_t entries = 0;   ///< claims of all members, at least 16
+  std::size_t cadence = 32;  ///< of the cache
+  kv_shape shape = {};
+};
+
+struct streaming_llm {
+  static constexpr std::string_view name = "streaming-llm";
+  static presets::streaming_llm authors() { return {sinks{4}, window{2000}}; }
+  static presets::streaming_llm of(const ask& a) { return {sinks{4}, window{a.entries - 4}}; }
+};
+/// Sizes are not published. The window is whole groups of int4, as far as the budget goes.
+struct accllm {
+  static constexpr std::string_view name = "accllm";
+  static presets::accllm authors() { return {sinks{4}, window{1024}}; }
+  static presets::accllm of(const ask& a) {
+    const std::size_t groups = (a.entries - 4) / 32;
+    return {sinks{4}, window{groups > 0 ? groups * 32 : a.entries - 4}};
+  }
+};
+struct meshtron {
+  static constexpr std::string_view name = "meshtron";
+  static presets::meshtron authors() { return {window{8192}}; }
+  static presets::meshtron of(const ask& a) { return {window{a.entries}}; }
+};
+struct h2o {
+  static constexpr std::string_view name = "h2o";
+  static presets::h2o authors() { return {window{512}, heavy_hitters{4}}; }
+  static presets::h2o of(const ask& a) {
+    return {window{a.entries / 2}, heavy_hitters{a.entries - a.entries / 2}};
+  }
+};
+/// H2O with sums divided by how many rows could have added to them.
+struct h2o_per_row {
+  static constexpr std::string_view name = "h2o-per-row";
+  static presets::h2o authors() { return {window{512}, heavy_hitters{4, heavy_sum::per_row}}; }
+  static presets::h2o of(const ask& a) {
+    return {window{a.entries / 2}, heavy_hitters{a.entries - a.entries / 2, heavy_sum::per_row}};
+  }
+};
+/// 30 % of the budget is recent. The authors' budget is 60 % of a prompt; here: of 2048 tokens.
+struct keyformer {
+  static constexpr std::string_view name = "keyformer";
+  static presets::keyformer authors() { return of({.entries = 1228}); }
+  static presets::keyformer of(const ask& a) {
+    const std::size_t recent = a.entries * 3 / 10;
+    return {window{recent}, key_tokens{.budget = a.entries - recent, .planned = 1024}};
+  }
+};
+struct sirllm {
+  static constexpr std::string_view name = "sirllm";
+  static presets::sirllm authors() {
+    return {sinks{4}, token_surprisal{.budget = 1020}, window{0}};
+  }
+  static presets::sirllm of(const ask& a) {
+    const std::size_t rest = a.entries - 4;
+    return {sinks{4}, token_surprisal{.budget = rest / 2}, window{rest - rest / 2}};
+  }
+};
+struct tova {
+  static constexpr std::string_view name = "tova";
+  static presets::tova authors() { return {window{1}, weir::tova{511}}; }
+  static presets::tova of(const ask& a) { return {window{1}, weir::tova{a.entries - 1}}; }
+};
+struct snapkv {
+  static constexpr std::string_view name = "snapkv";
+  static presets::snapkv authors() {
+    return {window{64}, observation_window{.budget = 256, .rows = 64}};
+  }
+  static presets::snapkv of(const ask& a) {
+    const std::size_t rows = std::min(a.cadence, a.entries / 4);
+    return {window{rows}, observation_window{.budget = a.entries - rows, .rows = rows}};
+  }
+};
+struct pyramidkv {
+  static constexpr std::string_view name = "pyramidkv";
+  static presets::pyramidkv authors() { return of({.entries = 2048, .cadence = 32}); }
+  static presets::pyramidkv of(const ask& a) {
+    const auto base = snapkv::of(a);
+    return {std::get<0>(base.members), pyramid<observation_window>{std::get<1>(base.members)}};
+  }
+};
+struct ada_kv {
+  static constexpr std::string_view name = "ada-kv";
+  static presets::ada_kv authors() { return of({.entries = 1024, .cadence = 32}); }
+  static presets::ada_kv of(const ask& a) {
+    const auto base = snapkv::of(a);
+    return {std::get<0>(base.members),
+            adaptive_heads<observation_window>{std::get<1>(base.members)}};
+  }
+};
+struct knorm {
+  static constexpr std::string_view name = "knorm";
+  static presets::knorm authors() { return of({.entries = 1024}); }
+  static presets::knorm of(const ask& a) {
+    return {window{a.entries / 4}, key_norm{a.entries - a.entries / 4}};
+  }
+};
+struct keydiff {
+  static constexpr std::string_view name = "keydiff";
+  static presets::keydiff authors() { return of({.entries = 1024}); }
+  static presets::keydiff of(const ask& a) {
+    return {window{a.entries / 4}, key_diversity{a.entries - a.entries / 4}};
+  }
+};
+struct kvcrush {
+  static constexpr std::string_view name = "kvcrush";
+  static presets::kvcrush authors() { return of({.entries = 1024}); }
+  /// A quarter of what is not recent are representatives.
+  static presets::kvcrush of(const ask& a) {
+    const std::size_t rest = a.entries - a.entries / 4;
+    return {window{a.entries / 4}, signatures<heavy_hitters>{heavy_hitters{rest}, rest / 4}};
+  }
+};
+struct d2o {
+  static constexpr std::string_view name = "d2o";
+  static presets::d2o authors() { return of({.entries = 1024}); }
+  static presets::d2o of(const ask& a) {
+    const std::size_t rest = a.entries - 4;
+    return {sinks{4}, window{rest / 2},
+            variance_budgets<heavy_hitters>{heavy_hitters{rest - rest / 2}}, similarity_merge{}};
+  }
+};
+struct streaming_vlm {
+  static constexpr std::string_view name = "streaming-vlm";
+  static presets::streaming_vlm authors() {
+    return {token_kinds{kind_window{0, 512, 512}, kind_window{1, 16 * 128}}};
+  }
+  /// Kind 0 is text, a third of it its first tokens; kind 1 is vision.
+  static presets::streaming_vlm of(const ask& a) {
+    const std::size_t text = a.entries - a.entries / 4;
+    return {token_kinds{kind_window{0, text - text / 3, text / 3}, kind_window{1, a.entries / 4}}};
+  }
+};
+struct infinite_vggt {
+  static constexpr std::string_view name = "infinite-vggt";
+  static presets::infinite_vggt authors() {
+    return {sinks{1041}, frame_diversity{.budget = 50'000 - 1041, .anchor = 1041}};
+  }
+  /// A boundary is a frame; the first one stays.
+  static presets::infinite_vggt of(const ask& a) {
+    const std::size_t anchor = std::min(a.cadence, a.entries / 4);
+    return {sinks{anchor}, frame_diversity{.budget = a.entries - anchor, .anchor = anchor}};
+  }
+};
+/// One chunk of sinks, the other chunks recent; a chunk is a cadence long.
+struct rolling_forcing {
+  static constexpr std::string_view name = "rolling-forcing";
+  static presets::rolling_forcing authors() {
+    return {sinks{3 * 1560}, rolling_chunks{.chunk = 3 * 1560, .chunks = 6}};
+  }
+  static presets::rolling_forcing of(const ask& a) {
+    const std::size_t chunk = std::min(a.cadence, a.entries / 4);
+    return {sinks{chunk}, rolling_chunks{.chunk = chunk, .chunks = a.entries / chunk - 1}};
+  }
+};
+struct motion_stream {
+  static constexpr std::string_view name = "motion-stream";
+  static presets::motion_stream authors() {
+    return {sinks{3 * 1560}, rolling_chunks{.chunk = 3 * 1560, .chunks = 1}};
+  }
+  static presets::motion_stream of(const ask& a) {
+    const std::size_t chunk = a.entries / 2;
+    return {sinks{chunk}, rolling_chunks{.chunk = chunk, .chunks = 1}};
+  }
+};
+struct stream_diffusion_v2 {
+  static constexpr std::string_view name = "stream-diffusion-v2";
+  static presets::stream_diffusion_v2 authors() {
+    return {adaptive_sinks{.chunk = 1560, .chunks = 3}, rolling_chunks{.chunk = 1560, .chunks = 3}};
+  }
+  static presets::stream_diffusion_v2 of(const ask& a) {
+    const std::size_t chunk = std::min(a.cadence, a.entries / 4), all = a.entries / chunk;
+    return {adaptive_sinks{.chunk = chunk, .chunks = all / 2},
+            rolling_chunks{.chunk = chunk, .chunks = all - all / 2}};
+  }
+};
+struct livevlm {
+  static constexpr std::string_view name = "livevlm";
+  static presets::livevlm authors() { return of({.entries = 12'000}); }
+  static presets::livevlm of(const ask& a) {
+    auto [recent, votes] = snapkv::of(a).members;
+    votes.reach = 0;
+    return {recent, buckets<observation_window>{votes}};
+  }
+};
+struct random {
+  static constexpr std::string_view name = "random";
+  static presets::random authors() { return of({.entries = 1024}); }
+  static presets::random of(const ask& a) {
+    const std::size_t rest = a.entries - 4;
+    return {sinks{4}, window{rest / 2}, random_tokens{rest - rest / 2}};
+  }
+};
+
+/// Every preset whose budget is a number of entries, in the order in which tools list them.
+using all =
+    std::tuple<streaming_llm, accllm, meshtron, h2o, h2o_per_row, keyformer, sirllm, tova, snapkv,
+               pyramidkv, ada_kv, knorm, keydiff, kvcrush, d2o, streaming_vlm, infinite_vggt,
+               rolling_forcing, motion_stream, stream_diffusion_v2, livevlm, random>;
+
+/// The policy that a recipe makes.
+template <class Recipe>
+using keep_of = decltype(Recipe::authors());
+
+}  // namespace recipes
+
+}  // namespace weir::presets
