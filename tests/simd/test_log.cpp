@@ -67,9 +67,15 @@ TEMPLATE_TEST_CASE("log of a normal number is that of any number", "", weir_test
                    weir_test::avx2, weir_test::sse2) {
   constexpr std::size_t lanes = simd::lanes<TestType>;
   for (std::uint32_t b = 0x00800000u; b < 0x7F000000u; b += 1'000'003) {
-    float x[lanes], y[lanes];
-    for (std::uint32_t l = 0; l < lanes; ++l) x[l] = std::bit_cast<float>(b + 77 * l);
-    simd::store<TestType>(y, simd::log_normal<TestType>(simd::load<TestType>(x)));
-    for (std::size_t l = 0; l < lanes; ++l) REQUIRE(bits(y[l]) == bits(simd::log(x[l])));
+    float x[3 * lanes], y[lanes];
+    simd::floats<TestType> registers[3];
+    for (std::uint32_t l = 0; l < 3 * lanes; ++l) x[l] = std::bit_cast<float>(b + 77 * l);
+    for (std::size_t r = 0; r < 3; ++r) registers[r] = simd::load<TestType>(x + r * lanes);
+    simd::log_normal<TestType>(registers);
+    for (std::size_t r = 0; r < 3; ++r) {
+      simd::store<TestType>(y, registers[r]);
+      for (std::size_t l = 0; l < lanes; ++l)
+        REQUIRE(bits(y[l]) == bits(simd::log(x[r * lanes + l])));
+    }
   }
 }

@@ -51,7 +51,10 @@ TEMPLATE_TEST_CASE("Gumbel draws have the bits of their plain form", "", weir_te
     for (std::uint32_t l = 0; l < lanes; ++l) in[l] = static_cast<std::int32_t>(b + 12345 * l);
     if (b < 999'983) in[0] = 0, in[1] = -1;  // both ends
     float out[lanes];
-    simd::store<TestType>(out, simd::gumbel<TestType>(simd::ints<TestType>::load_unaligned(in)));
+    const simd::ints<TestType> drawn[] = {simd::ints<TestType>::load_unaligned(in)};
+    simd::floats<TestType> noise[1];
+    simd::gumbel<TestType>(drawn, noise);
+    simd::store<TestType>(out, noise[0]);
     for (std::size_t l = 0; l < lanes; ++l) {
       const auto word = static_cast<std::uint32_t>(in[l]);
       REQUIRE(std::bit_cast<std::uint32_t>(out[l]) ==

@@ -25,20 +25,32 @@ inline constexpr float smallest_normal = 0x1p-126f,
                        infinity = std::numeric_limits<float>::infinity();
 }  // namespace log_constants
 
-/// log(x · 2^−shift) for x that is positive, normal and finite: half the work of `log`.
-template <class A>
-inline floats<A> log_normal(floats<A> x, floats<A> shift = broadcast<A>(0.0f)) {
+/// x becomes log(x · 2^−shift), for numbers that are positive, normal and finite: half the work of
+/// `log`. Several registers take little longer than one, as each waits for its own results.
+template <class A, std::size_t Registers>
+inline void log_normal(floats<A> (&x)[Registers], floats<A> shift = broadcast<A>(0.0f)) {
   using namespace log_constants;
-  const ints<A> above = xsimd::bitwise_cast<ints<A>>(x) - ints<A>(sqrt_half);
-  const floats<A> e = xsimd::to_float(above >> 23) - shift;
-  const ints<A> mantissa = (above & ints<A>(0x007FFFFF)) + ints<A>(sqrt_half);
-  const floats<A> f = xsimd::bitwise_cast<floats<A>>(mantissa) - broadcast<A>(1.0f);
-  const floats<A> square = f * f;
-  floats<A> y = broadcast<A>(p[0]);
-  for (std::size_t i = 1; i < std::size(p); ++i) y = fma<A>(y, f, broadcast<A>(p[i]));
-  y = fma<A>(e, broadcast<A>(ln2_low), y * f * square);
-  y = fma<A>(square, broadcast<A>(-0.5f), y);
-  return fma<A>(e, broadcast<A>(ln2_high), f + y);
+  floats<A> e[Registers], f[Registers], square[Registers], y[Registers];
+  for (std::size_t i = 0; i < Registers; ++i) {
+    const ints<A> above = xsimd::bitwise_cast<ints<A>>(x[i]) - ints<A>(sqrt_half);
+    e[i] = xsimd::to_float(above >> 23) - shift;
+    const ints<A> mantissa = (above & ints<A>(0x007FFFFF)) + ints<A>(sqrt_half);
+    f[i] = xsimd::bitwise_cast<floats<A>>(mantissa) - broadcast<A>(1.0f);
+    square[i] = f[i] * f[i];
+  }
+  for (std::size_t i = 0; i < Registers; ++i) {
+    const auto pair = [&](std::size_t k) {
+      return fma<A>(broadcast<A>(p[k]), f[i], broadcast<A>(p[k + 1]));
+    };
+    const floats<A> high = fma<A>(broadcast<A>(p[0]), square[i], pair(1));
+    y[i] = fma<A>(fma<A>(high, square[i], pair(3)), square[i] * square[i],
+                  fma<A>(pair(5), square[i], pair(7)));
+  }
+  for (std::size_t i = 0; i < Registers; ++i) {
+    y[i] = fma<A>(e[i], broadcast<A>(ln2_low), y[i] * f[i] * square[i]);
+    y[i] = fma<A>(square[i], broadcast<A>(-0.5f), y[i]);
+    x[i] = fma<A>(e[i], broadcast<A>(ln2_high), f[i] + y[i]);
+  }
 }
 
 /// log x; −∞ at 0 of either sign, NaN below it.
@@ -46,10 +58,9 @@ template <class A>
 inline floats<A> log(floats<A> x) {
   using namespace log_constants;
   const auto subnormal = x < broadcast<A>(smallest_normal);
-  const floats<A> scaled = xsimd::select(subnormal, x * broadcast<A>(0x1p23f), x);
-  floats<A> y =
-      log_normal<A>(scaled, xsimd::select(subnormal, broadcast<A>(23.0f), broadcast<A>(0.0f)));
-  y = xsimd::select(x < broadcast<A>(infinity), y, x);  // NaN, too, is not below ∞
+  floats<A> normal[] = {xsimd::select(subnormal, x * broadcast<A>(0x1p23f), x)};
+  log_normal<A>(normal, xsimd::select(subnormal, broadcast<A>(23.0f), broadcast<A>(0.0f)));
+  floats<A> y = xsimd::select(x < broadcast<A>(infinity), normal[0], x);  // NaN is not below ∞
   y = xsimd::select(x == broadcast<A>(0.0f), broadcast<A>(-infinity), y);
   return xsimd::select(x < broadcast<A>(0.0f),
                        broadcast<A>(std::numeric_limits<float>::quiet_NaN()), y);
@@ -66,8 +77,9 @@ inline float log(float x) {
   const float e = static_cast<float>(above >> 23) - (subnormal ? 23.0f : 0.0f);
   const float f = std::bit_cast<float>((above & 0x007FFFFF) + sqrt_half) - 1.0f;
   const float square = f * f;
-  float y = p[0];
-  for (std::size_t i = 1; i < std::size(p); ++i) y = std::fma(y, f, p[i]);
+  const auto pair = [f](std::size_t k) { return std::fma(p[k], f, p[k + 1]); };
+  const float high = std::fma(std::fma(p[0], square, pair(1)), square, pair(3));
+  float y = std::fma(high, square * square, std::fma(pair(5), square, pair(7)));
   y = std::fma(e, ln2_low, y * f * square);
   y = std::fma(square, -0.5f, y);
   return std::fma(e, ln2_high, f + y);

@@ -109,11 +109,13 @@ inline floats<A> open_uniform(ints<A> bits) {
 }
 
 /// Draws from the standard Gumbel distribution: −log(−log u).
-template <class A>
-inline floats<A> gumbel(ints<A> bits) {
-  const floats<A> zero = broadcast<A>(0.0f);
-  const floats<A> exponential = zero - log_normal<A>(open_uniform<A>(bits));
-  return zero - log_normal<A>(exponential);
+template <class A, std::size_t Registers>
+inline void gumbel(const ints<A> (&bits)[Registers], floats<A> (&out)[Registers]) {
+  for (std::size_t i = 0; i < Registers; ++i) out[i] = open_uniform<A>(bits[i]);
+  log_normal<A>(out);
+  for (floats<A>& x : out) x = broadcast<A>(0.0f) - x;
+  log_normal<A>(out);
+  for (floats<A>& x : out) x = broadcast<A>(0.0f) - x;
 }
 
 /// The same functions for one value: the same operations, so the same bits as any lane.
