@@ -1,0 +1,128 @@
+// Key tokens: the entries that attention favours, had some been dropped already. Keyformer,
+// arXiv 2403.09054, section 3.
+//
+// Every row adds to its entries a softmax of its logits with Gumbel noise on them, at a temperature
+// that rises while tokens are dropped; the largest sums stay. The noise serves the scores only,
+// never attention. A `window` ahead of this member in the list claims the recent tokens, 20 to 30 %
+// of the budget in the paper.
+//
+// With g noise of its own for each row, query head and entry, a row adds, mean over a KV head's
+// query heads (the paper's models have as many of both),
+//
+//   softmax((logit + g) / τ),    τ = τ_init + (τ_end − τ_init) · t / planned,
+//
+// t = 0 for the first `prompt` tokens of the stream, and 1 for the one behind them.
+//
+// Deviations. The paper drops one token a row once the prompt is over, when it also sets the
+// budget; here the budget is given, and the list decides at boundaries from the start of the
+// stream. A stream may go on behind `planned` tokens; τ stays at τ_end then. The authors' code
+// differs from their paper: a token that leaves the recent window is dropped whatever its score,
+// for it was not among those ranked, so that the key tokens are those of the prompt for good.
+// `frozen_after_prompt` is that rule.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include <weir/cache/eviction/concept.hpp>
+#include <weir/core/philox.hpp>
+#include <weir/simd/random.hpp>
+
+namespace weir {
+
+struct key_tokens {
+  std::size_t budget = 0;
+  std::size_t prompt = 0;   ///< tokens of the prompt
+  std::size_t planned = 1;  ///< tokens behind it
+  float tau_init = 1, tau_end = 2;
+  std::uint64_t seed = 0;
+  bool frozen_after_prompt = false;
+  std::size_t recent = 0;  ///< tokens of the prompt that may not be key tokens if that is so
+  static constexpr told needs = told::logits;
+
+  std::size_t notes(const kv_shape&) const { return 1; }
+  std::size_t scratch(const kv_shape& shape) const {
+    return std::min<std::size_t>(shape.group(), 4);
+  }
+
+  void observe(const observed_row& row) const {
+    std::size_t head = 0;
+    for (; head + 4 <= row.shape().group(); head += 4) add_heads<simd::native, 4>(row, head);
+    if (head + 2 <= row.shape().group()) add_heads<simd::native, 2>(row, head), head += 2;
+    if (head < row.shape().group()) add_heads<simd::native, 1>(row, head);
+  }
+
+  float score(const slots_view& view, slot s) const {
+    if (frozen_after_prompt && view.index(s).value - view.first_index().value + recent >= prompt)
+      return -std::numeric_limits<float>::infinity();
+    return view.note(s);
+  }
+
+  float temperature(std::uint64_t tokens_before) const {
+    const std::uint64_t t = tokens_before < prompt ? 0 : tokens_before - prompt + 1;
+    const float part = static_cast<float>(std::min<std::uint64_t>(t, planned)) /
+                       static_cast<float>(std::max<std::size_t>(planned, 1));
+    return tau_init + (tau_end - tau_init) * part;
+  }
+
+  /// Adds what query heads `first` … first + Heads − 1 of the group add to the notes of all slots,
+  /// of which there is a multiple of 16. One Philox block is the noise of an entry in all of them.
+  template <class A, std::size_t Heads>
+  void add_heads(const observed_row& row, std::size_t first) const {
+    constexpr std::size_t lanes = simd::lanes<A>, registers = 16 / lanes;  // 16 sums on any width
+    const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+    const auto own = philox({low(row.index().value), low(row.index().value >> 32),
+                             low(row.layer() * row.shape().kv_heads + row.kv_head()),
+                             static_cast<std::uint32_t>(purpose::scoring) << 24 | low(first)},
+                            {low(seed), low(seed >> 32)});
+    const simd::philox_key key({own[0], own[1]});
+    const std::uint64_t* const index = row.indices().data();
+    const float* const logits = row.logits(first).data();
+    float* const noisy = row.scratch().data();
+    float* const note = row.notes().data();
+    const std::size_t n = row.slots();
+
+    const auto scale =
+        simd::broadcast<A>(1 / temperature(row.index().value - row.first_index().value));
+    simd::floats<A> most[Heads];
+    for (auto& m : most) m = simd::broadcast<A>(-std::numeric_limits<float>::infinity());
+    for (std::size_t s = 0; s < n; s += lanes) {
+      simd::ints<A> words[4], bits[Heads];
+      simd::floats<A> noise[Heads];
+      simd::philox<A>(index + s, own[2], own[3], key, words);
+      for (std::size_t h = 0; h < Heads; ++h) bits[h] = words[h];
+      simd::gumbel<A>(bits, noise);
+      for (std::size_t h = 0; h < Heads; ++h) {
+        const auto x = (simd::load<A>(logits + h * n + s) + noise[h]) * scale;
+        simd::store<A>(noisy + h * n + s, x);
+        most[h] = simd::max<A>(most[h], x);
+      }
+    }
+
+    simd::floats<A> weight[Heads];
+    for (std::size_t h = 0; h < Heads; ++h) {
+      const auto top = simd::broadcast<A>(simd::max_lane<A>(most[h]));
+      simd::floats<A> sum[registers];
+      for (auto& part : sum) part = simd::broadcast<A>(0.0f);
+      for (float* x = noisy + h * n; x != noisy + (h + 1) * n;)
+        for (std::size_t r = 0; r < registers; ++r, x += lanes) {
+          const auto e = simd::exp<A>(simd::load<A>(x) - top);
+          simd::store<A>(x, e);
+          sum[r] = sum[r] + e;
+        }
+      weight[h] = simd::broadcast<A>(
+          1 / (simd::sum_halving<A>(sum) * static_cast<float>(row.shape().group())));
+    }
+
+    for (std::size_t s = 0; s < n; s += lanes) {
+      auto total = simd::load<A>(note + s);
+      for (std::size_t h = 0; h < Heads; ++h)
+        total = simd::fma<A>(simd::load<A>(noisy + h * n + s), weight[h], total);
+      simd::store<A>(note + s, total);
+    }
+  }
+};
+
+static_assert(eviction_member<key_tokens> && observing<key_tokens>);
+
+}  // namespace weir
