@@ -1,0 +1,48 @@
+// Key diversity: the entries whose keys are least like the others. KeyDiff, arXiv 2504.15364,
+// section 3.
+//
+// The anchor of a KV head is the mean of its keys, each scaled to length 1. Entries stay that have
+// the lowest cosine with it: similar keys get similar attention, and one of them will do. No
+// attention is looked at.
+//
+// Deviations. None in the rule, which runs at every boundary as the paper runs it behind every
+// block of the prompt. A key of length 0, which has no direction, counts as orthogonal.
+#pragma once
+
+#include <algorithm>
+
+#include <weir/cache/eviction/concept.hpp>
+
+namespace weir {
+
+struct key_diversity {
+  std::size_t budget = 0;
+
+  std::size_t notes(const kv_shape&) const { return 1; }  // 1 / norm of the key
+  std::size_t scratch(const kv_shape&) const { return 1; }
+
+  void describe(const slots_view& view, slot s, const arrival&) const {
+    const float norm = view.key_norm(s);
+    view.note(s) = norm > 0 ? 1 / norm : 0.0f;
+  }
+
+  void score_all(const slots_view& view, std::span<float> score) const {
+    const std::span<float> work = view.scratch();
+    std::ranges::fill(work, 0.0f);
+    for (std::size_t i = 0; i < view.size(); ++i)
+      work[view.at(i).value] = view.note(view.at(i)) / static_cast<float>(view.size());
+    float direction[max_head_dim];
+    const std::span<float> anchor(direction, view.shape().head_dim);
+    view.weighted_keys(work, anchor);
+    double square = 0;
+    for (const float x : anchor) square += double{x} * double{x};
+    const float scale = square > 0 ? static_cast<float>(1 / std::sqrt(square)) : 0.0f;
+    view.dots(anchor, work);
+    for (std::size_t i = 0; i < view.size(); ++i)
+      score[i] = -work[view.at(i).value] * view.note(view.at(i)) * scale;
+  }
+};
+
+static_assert(eviction_member<key_diversity> && describing<key_diversity>);
+
+}  // namespace weir
