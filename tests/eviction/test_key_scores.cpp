@@ -1,0 +1,107 @@
+// Policies that look at keys alone, and at nothing: worked examples by hand.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <set>
+#include <span>
+#include <vector>
+
+#include <weir/cache/eviction/keep.hpp>
+#include <weir/cache/eviction/key_diversity.hpp>
+#include <weir/cache/eviction/key_norm.hpp>
+#include <weir/cache/eviction/random_tokens.hpp>
+#include <weir/testing/policy_bench.hpp>
+#include "support/catch.hpp"
+
+using indices = std::vector<std::uint64_t>;
+
+namespace {
+
+const weir::kv_shape shape{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 2};
+const std::vector<std::vector<float>> keys = {{1, 0}, {1, .1f},  {.9f, .2f},
+                                              {0, 1}, {-1, .2f}, {1, .05f}};
+
+std::vector<float> seen;
+
+/// Remembers the scores.
+struct watched_diversity : weir::key_diversity {
+  void score_all(const weir::slots_view& view, std::span<float> score) const {
+    weir::key_diversity::score_all(view, score);
+    seen.assign(score.begin(), score.end());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the shortest keys stay (arXiv 2406.11430)") {
+  weir::testing::policy_bench<weir::keep<weir::key_norm>> b({weir::key_norm{3}}, shape, 6);
+  for (const auto& key : keys) b.append(key);
+  b.decide();
+  CHECK(b.kept() == indices{0, 2, 3});
+  CHECK(std::abs(b.note<0>(0) - 1) <= 1e-5f);
+  CHECK(std::abs(b.note<0>(2) - .921954f) <= 1e-5f);
+  CHECK(std::abs(b.note<0>(3) - 1) <= 1e-5f);
+}
+
+TEST_CASE("the keys least like the mean direction stay (KeyDiff, arXiv 2504.15364)") {
+  weir::testing::policy_bench<weir::keep<watched_diversity>> b({watched_diversity{{3}}}, shape, 6);
+  for (const auto& key : keys) b.append(key);
+  b.decide();
+  CHECK(b.kept() == indices{0, 3, 4});
+  REQUIRE(seen.size() == 6);
+  const float cosines[] = {.886244f, .927938f, .965626f, .463219f, -.778189f, .908270f};
+  for (std::size_t i = 0; i < 6; ++i) CHECK(std::abs(seen[i] + cosines[i]) <= 1e-5f);
+}
+
+TEST_CASE("the anchor is that of the entries still there, wherever they lie") {
+  // Six more tokens take slots that were freed; what lay there must not count.
+  weir::testing::policy_bench<weir::keep<watched_diversity>> b({watched_diversity{{3}}}, shape, 6);
+  for (const auto& key : keys) b.append(key);
+  std::vector<std::vector<float>> now = {keys[0], keys[3], keys[4]};
+  for (std::size_t i = 0; i < 6; ++i) {
+    now.push_back({.3f * static_cast<float>(i) - 1, .5f});
+    b.append(now.back());
+  }
+  now[3] = {0, 0};
+  b.set_key(0, 0, 6, now[3]);  // a key without direction
+  b.decide();
+  double anchor[2] = {};
+  const auto norm = [](const std::vector<float>& k) {
+    return std::hypot(double{k[0]}, double{k[1]});
+  };
+  for (const auto& k : now)
+    for (std::size_t c = 0; c < 2; ++c)
+      if (norm(k) > 0) anchor[c] += k[c] / norm(k);
+  REQUIRE(seen.size() == now.size());
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    const double expected = norm(now[i]) > 0 ? (now[i][0] * anchor[0] + now[i][1] * anchor[1]) /
+                                                   (norm(now[i]) * std::hypot(anchor[0], anchor[1]))
+                                             : 0.0;
+    CHECK(std::abs(seen[i] + expected) <= 1e-5);
+  }
+}
+
+TEST_CASE("a random token's score is drawn once, so that the largest of all stay in the end") {
+  const weir::kv_shape wide{.layers = 2, .q_heads = 2, .kv_heads = 2, .head_dim = 2};
+  std::set<indices> results;
+  for (const std::uint64_t seed : {1, 2}) {
+    weir::testing::policy_bench<weir::keep<weir::random_tokens>> b({weir::random_tokens{8, seed}},
+                                                                   wide, 4);
+    for (std::size_t i = 0; i < 64; ++i) b.append();
+    b.decide();
+    for (const std::uint64_t layer : {0, 1})
+      for (const std::uint64_t head : {0, 1}) {
+        const weir::random_source source{seed, layer << 32 | head};
+        indices expected(64);
+        for (std::uint64_t i = 0; i < 64; ++i) expected[i] = i;
+        std::ranges::sort(expected, std::greater{}, [&](std::uint64_t i) {
+          return source.uniform(weir::purpose::scoring, i);
+        });
+        expected.resize(8);
+        std::ranges::sort(expected);
+        CHECK(b.kept(layer, head) == expected);
+        results.insert(expected);
+      }
+  }
+  CHECK(results.size() == 8);
+}

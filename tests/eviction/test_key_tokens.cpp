@@ -1,0 +1,184 @@
+// Keyformer, arXiv 2403.09054: a worked example by hand.
+#include <weir/cache/eviction/key_tokens.hpp>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include <weir/cache/eviction/keep.hpp>
+#include <weir/cache/eviction/window.hpp>
+#include <weir/testing/policy_bench.hpp>
+#include "support/arches.hpp"
+#include "support/catch.hpp"
+#include "support/random_weights.hpp"
+
+using weir::key_tokens, weir::window;
+using indices = std::vector<std::uint64_t>;
+using list = weir::keep<window, key_tokens>;
+using bench = weir::testing::policy_bench<list>;
+
+namespace {
+
+const weir::kv_shape shape{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 2};
+
+/// The noise that a row puts on an entry, in head `head` of a block that starts at head `first`.
+float noise(std::uint64_t seed, std::uint64_t unit, std::size_t first, std::size_t head,
+            std::uint64_t row, std::uint64_t entry) {
+  const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+  const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
+  const auto own =
+      weir::philox({low(row), high(row), low(unit),
+                    static_cast<std::uint32_t>(weir::purpose::scoring) << 24 | low(first)},
+                   {low(seed), high(seed)});
+  const auto words = weir::philox({low(entry), high(entry), own[2], own[3]}, {own[0], own[1]});
+  return weir::simd::gumbel(words[head - first]);
+}
+
+/// Logits that, with the row's own noise, are as with the noise `zeta`.
+std::vector<float> with_noise(const indices& entries, std::vector<float> x,
+                              const std::vector<float>& zeta) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i] += zeta[i] - noise(7, 0, 0, 0, entries.back(), entries[i]);
+  return x;
+}
+
+/// A bench whose next row is that of token 5, which has all six in view and found nothing yet.
+bench six_tokens(const key_tokens& member) { return bench({window{2}, member}, shape); }
+
+void drive(bench& b) {
+  for (std::uint64_t i = 0; i < 6; ++i) b.append();
+}
+
+}  // namespace
+
+TEST_CASE("key tokens gather a softmax of logits and noise at a rising temperature") {
+  // Token 6 comes at t = 1 of T = 4: τ = 1.25. Budgets cover six tokens until then; the example
+  // shrinks the cache to four only at token 5, which is the end of a cadence of 6 here.
+  weir::testing::policy_bench<list> b(
+      {window{2}, key_tokens{.budget = 2, .prompt = 6, .planned = 4, .seed = 7}}, shape, 6);
+  drive(b);
+  b.observe_logits(0, 0,
+                   with_noise({0, 1, 2, 3, 4, 5}, {2, 1, .5f, .2f, 1.5f, .3f},
+                              {-.5f, 1.2f, .1f, 2.0f, -.3f, .4f}));
+  const float s[] = {.150961f, .303998f, .061376f, .303998f, .111835f, .067831f};
+  for (std::uint64_t i = 0; i < 6; ++i) CHECK(std::abs(b.note<1>(i) - s[i]) <= 1e-5f);
+  b.decide();
+  CHECK(b.kept() == indices{1, 3, 4, 5});
+
+  b.append();
+  b.observe_logits(
+      0, 0, with_noise({1, 3, 4, 5, 6}, {.8f, 1.0f, .2f, .4f, .9f}, {.3f, .5f, .1f, -.1f, .2f}));
+  const float f[] = {.529645f, .614742f, .230816f, .186813f, .225646f};
+  const std::uint64_t entries[] = {1, 3, 4, 5, 6};
+  for (std::size_t i = 0; i < 5; ++i) CHECK(std::abs(b.note<1>(entries[i]) - f[i]) <= 1e-5f);
+}
+
+TEST_CASE("the example's second row, at cadence 1, drops what has gathered least") {
+  // Rows 0 to 4 are not told of, so that all of a token's score is of the two rows of the example.
+  bench b = six_tokens({.budget = 4, .prompt = 6, .planned = 4, .seed = 7});
+  drive(b);
+  b.observe_logits(0, 0,
+                   with_noise({0, 1, 2, 3, 4, 5}, {2, 1, .5f, .2f, 1.5f, .3f},
+                              {-.5f, 1.2f, .1f, 2.0f, -.3f, .4f}));
+  b.append();
+  CHECK(b.kept() == indices{0, 1, 2, 3, 4, 5, 6});
+  b.decide();
+  CHECK(b.kept() == indices{0, 1, 3, 4, 5, 6});  // of 0 to 4, token 2 has least: .061376
+}
+
+TEST_CASE("at another temperature the same noise gives other scores") {
+  bench b = six_tokens(
+      {.budget = 4, .prompt = 6, .planned = 4, .tau_init = 1.5f, .tau_end = 1.5f, .seed = 7});
+  drive(b);
+  b.observe_logits(0, 0,
+                   with_noise({0, 1, 2, 3, 4, 5}, {2, 1, .5f, .2f, 1.5f, .3f},
+                              {-.5f, 1.2f, .1f, 2.0f, -.3f, .4f}));
+  const float s[] = {.162773f, .259569f, .089332f, .259569f, .133267f, .09549f};
+  for (std::uint64_t i = 0; i < 6; ++i) CHECK(std::abs(b.note<1>(i) - s[i]) <= 1e-5f);
+}
+
+TEST_CASE("the temperature rises from the first token behind the prompt to the last one planned") {
+  const key_tokens member{.budget = 4, .prompt = 6, .planned = 4};
+  for (const std::uint64_t before : {0, 5}) CHECK(member.temperature(before) == 1);
+  CHECK(member.temperature(6) == 1.25f);
+  CHECK(member.temperature(9) == 2);
+  CHECK(member.temperature(1'000'000) == 2);
+}
+
+TEST_CASE(
+    "frozen after the prompt, tokens that leave the window are dropped whatever their score") {
+  for (const bool frozen : {false, true}) {
+    bench b({window{2},
+             {.budget = 2, .prompt = 4, .planned = 4, .frozen_after_prompt = frozen, .recent = 2}},
+            shape);
+    for (std::size_t i = 0; i < 4; ++i) b.append();
+    for (std::size_t i = 4; i < 8; ++i) {
+      b.append();
+      std::vector<float> newest(5, -50.0f);
+      newest.back() = 50;
+      b.observe_logits(0, 0, newest);
+      b.decide();
+    }
+    CHECK(b.kept() == (frozen ? indices{0, 1, 6, 7} : indices{4, 5, 6, 7}));
+  }
+}
+
+namespace {
+
+/// What one row of a group of `group` heads adds, by slots of given stream indices.
+template <class A, std::size_t Heads>
+std::vector<float> notes_of(const std::vector<std::uint64_t>& entry,
+                            const std::vector<float>& logits, std::size_t group,
+                            std::size_t first) {
+  const weir::kv_shape wide{.layers = 3, .q_heads = 2 * group, .kv_heads = 2, .head_dim = 2};
+  std::vector<float> notes(entry.size(), 0.0f), scratch(4 * entry.size());
+  weir::observed_row::record row;
+  row.index = (std::uint64_t{1} << 32) + 77, row.boundary = row.index + 1;
+  row.logits = logits;
+  key_tokens{.budget = 4, .seed = 99}.add_heads<A, Heads>(
+      weir::observed_row(wide, 2, 1, row, entry, {notes, entry.size(), {}, scratch}), first);
+  return notes;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("every width adds the same bits, which are those of the definition", "",
+                   weir_test::native, weir_test::avx2, weir_test::sse2) {
+  constexpr std::size_t n = 96, group = 6;
+  std::vector<std::uint64_t> entry(n);
+  for (std::size_t s = 0; s < n; ++s) entry[s] = (s * 37 % n) + (s % 2 == 0 ? 0 : 1ull << 32);
+  auto logits = weir_test::random_floats(group * n, 1, 3.0f);
+  for (std::size_t h = 0; h < group; ++h)
+    logits[h * n + 11] = -std::numeric_limits<float>::infinity();
+
+  const auto found = notes_of<TestType, 2>(entry, logits, group, 4);
+  const auto same = notes_of<weir_test::sse2, 2>(entry, logits, group, 4);
+  for (std::size_t s = 0; s < n; ++s)
+    REQUIRE(std::bit_cast<std::uint32_t>(found[s]) == std::bit_cast<std::uint32_t>(same[s]));
+  std::vector<double> expected(n, 0.0);
+  for (std::size_t h = 4; h < 6; ++h) {
+    std::vector<double> e(n);
+    double sum = 0;
+    const std::uint64_t row = (std::uint64_t{1} << 32) + 77;
+    for (std::size_t s = 0; s < n; ++s)  // far behind the prompt τ is τ_end, 2
+      sum += e[s] = std::exp((double{logits[h * n + s]} + noise(99, 5, 4, h, row, entry[s])) / 2);
+    for (std::size_t s = 0; s < n; ++s) expected[s] += e[s] / sum / group;
+  }
+  CHECK(found[11] == 0);
+  for (std::size_t s = 0; s < n; ++s) CHECK(std::abs(found[s] - expected[s]) <= 1e-6);
+}
+
+TEST_CASE("a row's noise follows its entries from slot to slot") {
+  constexpr std::size_t n = 32;
+  std::vector<std::uint64_t> entry(n);
+  for (std::size_t s = 0; s < n; ++s) entry[s] = 1000 + s;
+  const std::vector<float> logits(4 * n, 0.0f);
+  const auto straight = notes_of<weir_test::native, 4>(entry, logits, 4, 0);
+  for (std::size_t s = 0; s < n; ++s) entry[s] = 1000 + n - 1 - s;
+  const auto turned = notes_of<weir_test::native, 4>(entry, logits, 4, 0);
+  for (std::size_t s = 0; s < n; ++s)
+    CHECK(std::abs(straight[s] - turned[n - 1 - s]) <= 1e-7f);  // sums run in the order of slots
+  CHECK(straight[0] != straight[1]);
+}
