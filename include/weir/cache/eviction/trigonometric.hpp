@@ -1,0 +1,117 @@
+// Trigonometric scores: the entries that queries near their usual centre would attend to from where
+// the stream will soon be. TriAttention, arXiv 2604.04921, section 4.
+//
+// Before rotation, queries of a head lie around a centre, the same for all text: see query_centres.
+// With Q the centre of pair f and A the mean magnitude, k the unrotated key at p, ω the speed of
+// the pair and t the coming position, a query head scores
+//
+//   Σ_f |Q||k| mean_δ cos(ω (t − p + δ) + arg(Q k*))  +  Σ_f (A − |Q|) |k|,    δ = 1, 2, 4 …
+//
+// The first sum is one dot product of the key as it lies in the cache, rotated, with
+// Q mean_δ e^{iω(t + δ)}. The second never changes and is taken once.
+//
+// Deviations. Of the authors' ways to combine heads this is that of each layer and KV head, by the
+// largest or the mean of its query heads' scores, not put on one scale first (their default). The
+// list decides at boundaries, from the start of the stream; they leave the prompt alone, which
+// `sinks` of its length ahead of this member do here. Offsets are averaged; they have the largest,
+// too, which costs each offset a dot product. Their noise of 1e-6 against ties is left out: the
+// older token wins.
+#pragma once
+
+#include <algorithm>
+#include <complex>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <weir/cache/eviction/concept.hpp>
+#include <weir/cache/eviction/query_centres.hpp>
+
+namespace weir {
+
+enum class over_queries : std::uint8_t { max, mean };
+
+class trigonometric {
+ public:
+  std::size_t budget = 0;
+  static constexpr bool needs_original_positions = true;
+
+  /// `offsets`: powers of 2 from 1 on; 17 are the authors'. Throws error::bad_config for shapes
+  /// that the centres were not made for, once a cache asks.
+  trigonometric(std::size_t budget, std::shared_ptr<const query_centres> centres,
+                over_queries by = over_queries::max, std::size_t offsets = 17)
+      : budget(budget), centres_(std::move(centres)), by_(by) {
+    if (centres_ == nullptr) return;  // refused by notes()
+    const rope_shape& rope = centres_->rope();
+    for (std::size_t f = 0; f < centres_->pairs(); ++f) {
+      speed_.push_back(f >= rope.dims / 2
+                           ? 0
+                           : std::pow(rope.base, -2.0 * static_cast<double>(f) /
+                                                     static_cast<double>(rope.dims)));
+      // Each offset is twice the last.
+      std::complex<double> turn = std::polar(1.0, speed_[f]), sum = 0;
+      for (std::size_t i = 0; i < offsets; ++i, turn *= turn) sum += turn;
+      ahead_.push_back(sum / static_cast<double>(offsets));
+    }
+  }
+
+  std::size_t notes(const kv_shape& shape) const {
+    error::require<error::bad_config>(centres_ != nullptr && centres_->fits(shape),
+                                      "trigonometric: query centres of another model (expected "
+                                      "its layers, query heads, head_dim and rope)");
+    return shape.group();
+  }
+  std::size_t scratch(const kv_shape& shape) const { return shape.group(); }
+
+  /// What never changes, for each query head.
+  void describe(const slots_view& view, slot s, const arrival&) const {
+    const std::span<const float> key = view.key(s);
+    for (std::size_t h = 0; h < view.shape().group(); ++h) view.note(s, h) = 0;
+    for (std::size_t f = 0; f < centres_->pairs(); ++f) {
+      const auto [a, b] = centres_->elements(f);
+      const float length = std::hypot(key[a], key[b]);
+      for (std::size_t h = 0; h < view.shape().group(); ++h)
+        view.note(s, h) += (centres_->magnitude(view.layer(), q_head(view, h), f) -
+                            std::abs(centres_->centre(view.layer(), q_head(view, h), f))) *
+                           length;
+    }
+  }
+
+  void score_all(const slots_view& view, std::span<float> score) const {
+    const std::size_t g = view.shape().group(), d = view.shape().head_dim;
+    std::complex<float> turn[max_head_dim / 2];
+    for (std::size_t f = 0; f < centres_->pairs(); ++f)
+      turn[f] = std::complex<float>(
+          std::polar(1.0, speed_[f] * static_cast<double>(view.boundary().value)) * ahead_[f]);
+    for (std::size_t h = 0; h < g; ++h) {
+      float vector[max_head_dim] = {};
+      for (std::size_t f = 0; f < centres_->pairs(); ++f) {
+        const auto [a, b] = centres_->elements(f);
+        const auto expected = centres_->centre(view.layer(), q_head(view, h), f) * turn[f];
+        vector[a] = expected.real(), vector[b] = expected.imag();
+      }
+      view.dots({vector, d}, view.scratch(h));
+    }
+    for (std::size_t i = 0; i < view.size(); ++i) {
+      const slot s = view.at(i);
+      const auto of = [&](std::size_t h) { return view.scratch(h)[s.value] + view.note(s, h); };
+      float all = of(0);
+      for (std::size_t h = 1; h < g; ++h)
+        all = by_ == over_queries::max ? std::max(all, of(h)) : all + of(h);
+      score[i] = by_ == over_queries::max ? all : all / static_cast<float>(g);
+    }
+  }
+
+ private:
+  static std::size_t q_head(const slots_view& view, std::size_t h) {
+    return view.kv_head() * view.shape().group() + h;
+  }
+  std::shared_ptr<const query_centres> centres_;
+  over_queries by_;
+  std::vector<double> speed_;                // [pair] radians a position
+  std::vector<std::complex<double>> ahead_;  // [pair] mean of e^{iωδ} over the offsets
+};
+
+static_assert(eviction_member<trigonometric> && describing<trigonometric>);
+
+}  // namespace weir
