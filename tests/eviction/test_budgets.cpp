@@ -128,8 +128,8 @@ TEST_CASE("a pyramid falls from layer to layer and keeps its mean") {
 
 TEST_CASE("heads get what they win of a layer's entries, and the total is exact") {
   const hand_scores paper({{.5f, .3f, .1f, .05f}, {.4f, .02f, .02f, .01f}});
-  const weir::winning_scores wins(paper.view(), 4);
-  CHECK(wins.rank == weir::detail::score_rank(.1f));
+  const weir::winning_scores wins(paper.view(), 0, 2, 4);
+  CHECK(wins.rank == weir::score_rank(.1f));
   CHECK(wins.ties == 1);
   CHECK(head_budgets(2, 0, paper) == shares{3, 1});
   CHECK(head_budgets(2, .2f, paper) == shares{3, 1});  // 2.8, 1.2; rounded apart: [2, 1]

@@ -11,53 +11,15 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cmath>
-#include <cstdint>
+#include <cstddef>
+#include <span>
 #include <utility>
 
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/cache/eviction/winning_scores.hpp>
 
 namespace weir {
-
-namespace detail {
-
-/// A score as a number whose order is the score's; NaN lowest.
-inline std::uint32_t score_rank(float score) {
-  if (std::isnan(score)) return 0;
-  const auto bits = std::bit_cast<std::uint32_t>(score + 0.0f);  // -0 becomes +0
-  return bits >> 31 != 0 ? ~bits : bits | 1u << 31;
-}
-
-template <class Use>
-void for_each_candidate(const head_scores& scores, std::size_t head, Use use) {
-  for (std::size_t i = 0; i < scores.size(head); ++i)
-    if (!scores.is_taken(head, i)) use(score_rank(scores[head][i]));
-}
-
-}  // namespace detail
-
-/// Which scores are among the `places` largest of all heads: those above `rank`, and the first
-/// `ties` that equal it. Four passes, a byte each.
-struct winning_scores {
-  std::uint32_t rank = 0;
-  std::size_t ties;
-
-  winning_scores(const head_scores& scores, std::size_t places) : ties(places) {
-    for (int shift = 24; shift >= 0; shift -= 8) {
-      std::array<std::size_t, 256> count{};
-      for (std::size_t h = 0; h < scores.heads(); ++h)
-        detail::for_each_candidate(scores, h, [&](std::uint32_t r) {
-          if (std::uint64_t{r} >> (shift + 8) == std::uint64_t{rank} >> (shift + 8))
-            ++count[r >> shift & 255];
-        });
-      std::uint32_t digit = 255;
-      for (; digit > 0 && count[digit] < ties; --digit) ties -= count[digit];
-      rank |= digit << shift;
-    }
-  }
-};
 
 template <scoring_claim Base>
 struct adaptive_heads : Base {
@@ -68,7 +30,7 @@ struct adaptive_heads : Base {
 
   void apportion(const head_scores& scores, std::span<std::size_t> budgets) const {
     const std::size_t heads = scores.heads(), total = heads * this->budget;
-    const winning_scores wins(scores, total);
+    const winning_scores wins(scores, 0, heads, total);
     // Counted once for as many heads as models have, and as often as it takes beyond.
     std::array<tally, 64> counted;
     for (std::size_t h = 0; h < std::min(heads, counted.size()); ++h)
@@ -95,16 +57,13 @@ struct adaptive_heads : Base {
   struct tally {
     std::size_t candidates = 0, winners = 0;
   };
-  static tally count(const head_scores& scores, const winning_scores& wins, std::size_t head) {
+  static tally count(const head_scores& scores, winning_scores wins, std::size_t head) {
     tally t;
-    std::size_t ties = wins.ties;
-    for (std::size_t h = 0; h < head && ties > 0; ++h)
-      detail::for_each_candidate(scores, h,
-                                 [&](std::uint32_t r) { ties -= r == wins.rank && ties; });
-    detail::for_each_candidate(scores, head, [&](std::uint32_t r) {
+    for (std::size_t h = 0; h < head && wins.ties > 0; ++h)
+      for_each_candidate(scores, h, [&](std::size_t, std::uint32_t r) { wins.admit(r); });
+    for_each_candidate(scores, head, [&](std::size_t, std::uint32_t r) {
       ++t.candidates;
-      if (r > wins.rank) ++t.winners;
-      if (r == wins.rank && ties > 0) ++t.winners, --ties;
+      t.winners += wins.admit(r);
     });
     return t;
   }

@@ -13,12 +13,12 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/cache/eviction/packed_index.hpp>
 
 namespace weir {
 
@@ -60,7 +60,7 @@ struct similarity_merge {
       if (!(cosine[i] >= theta)) continue;
       float& head = first[unpacked(next[i])];
       next[i] = head;
-      head = packed(static_cast<std::uint32_t>(i));
+      head = packed(i);
     }
     for (const slot j : kept)
       if (unpacked(first[j.value]) != none)
@@ -69,8 +69,8 @@ struct similarity_merge {
 
  private:
   static constexpr std::uint32_t none = 0xFFFFFFFF >> 1;
-  static float packed(std::uint32_t x) { return std::bit_cast<float>(x); }
-  static std::uint32_t unpacked(float x) { return std::bit_cast<std::uint32_t>(x); }
+  static float packed(std::size_t i) { return detail::packed(i); }
+  static std::uint32_t unpacked(float x) { return detail::unpacked(x); }
 
   static void note_norm(const slots_view& view, slot s) {
     const float norm = view.key_norm(s);

@@ -1,0 +1,87 @@
+// Adaptive sinks: the first chunks of a video, each of which gives way to the newest chunk once the
+// scene no longer looks like it. From the authors' code of StreamDiffusionV2 (MLSys 2026).
+//
+// A sink chunk's likeness is the mean of two cosines, of mean keys and of mean values, with the
+// newest chunk. If the least falls below the threshold, that sink is replaced. `rolling_chunks`
+// behind this member claims the recent ones. The cadence has to divide the chunk.
+//
+// Deviation. The authors flatten all heads of a layer into one vector; here each KV head judges for
+// itself.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include <weir/cache/eviction/concept.hpp>
+
+namespace weir {
+
+struct adaptive_sinks {
+  std::size_t chunk = 1;   ///< tokens
+  std::size_t chunks = 3;  ///< that are sinks
+  float threshold = 0.2f;  ///< −1: sinks stay for good
+  std::size_t budget = chunk * chunks;
+
+  /// Number of the sink that the entry is part of, from 1; 0: none.
+  std::size_t notes(const kv_shape&) const { return 1; }
+  /// Sums of keys and of values, of each sink and of the newest chunk.
+  std::size_t state(const kv_shape& shape) const { return (chunks + 1) * 2 * shape.head_dim; }
+
+  void claim(claims& open) const {
+    const slots_view& view = open.view();
+    const std::uint64_t length = view.boundary().value - view.first_index().value;
+    if (length % chunk == 0 && chunks > 0) consider_newest(view, length / chunk - 1);
+    for (std::size_t i = 0; i < open.size(); ++i)
+      if (view.note(view.at(i)) != 0) open.take(i);
+  }
+
+ private:
+  void consider_newest(const slots_view& view, std::uint64_t number) const {
+    const std::size_t width = 2 * view.shape().head_dim;
+    const std::span<float> newest = sums(view, chunks);
+    std::fill(newest.begin(), newest.end(), 0.0f);
+    for_each_newest(view, [&](slot s) {
+      const auto key = view.key(s), value = view.value(s);
+      for (std::size_t x = 0; x < width / 2; ++x)
+        newest[x] += key[x], newest[width / 2 + x] += value[x];
+    });
+    std::size_t sink = static_cast<std::size_t>(std::min<std::uint64_t>(number, chunks));
+    if (sink == chunks) {
+      float least = threshold;
+      for (std::size_t j = 0; j < chunks; ++j)
+        if (const float like = likeness(sums(view, j), newest); like < least)
+          sink = j, least = like;
+      if (sink == chunks) return;
+    }
+    const std::span<float> replaced = sums(view, sink);
+    std::copy(newest.begin(), newest.end(), replaced.begin());
+    const auto name = static_cast<float>(sink + 1);
+    for (std::size_t i = 0; i < view.size(); ++i)
+      if (view.note(view.at(i)) == name) view.note(view.at(i)) = 0;
+    for_each_newest(view, [&](slot s) { view.note(s) = name; });
+  }
+
+  template <class Use>
+  void for_each_newest(const slots_view& view, Use use) const {
+    for (std::size_t i = view.size(); i-- > 0 && view.age(view.at(i)) <= chunk;) use(view.at(i));
+  }
+  static std::span<float> sums(const slots_view& view, std::size_t which) {
+    const std::size_t width = 2 * view.shape().head_dim;
+    return view.state().subspan(which * width, width);
+  }
+  static float likeness(std::span<const float> a, std::span<const float> b) {
+    const std::size_t d = a.size() / 2;
+    return (cosine(a.first(d), b.first(d)) + cosine(a.last(d), b.last(d))) / 2;
+  }
+  static float cosine(std::span<const float> a, std::span<const float> b) {
+    double ab = 0, aa = 0, bb = 0;
+    for (std::size_t i = 0; i < a.size(); ++i)
+      ab += double{a[i]} * b[i], aa += double{a[i]} * a[i], bb += double{b[i]} * b[i];
+    return aa > 0 && bb > 0 ? static_cast<float>(ab / std::sqrt(aa * bb)) : 0;
+  }
+};
+
+static_assert(eviction_member<adaptive_sinks>);
+
+}  // namespace weir

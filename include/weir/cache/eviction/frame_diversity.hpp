@@ -1,0 +1,82 @@
+// Frame diversity: the entries whose keys are least like the mean key. InfiniteVGGT,
+// arXiv 2601.02281, section 3; a boundary is a frame of its tokens.
+//
+// The first frame anchors the scene and never goes: a `sinks` ahead of this member claims it, and
+// `anchor` says how many tokens that are, for they do not count among the candidates either. Layers
+// whose keys are alike get smaller budgets, by softmax((1 − mean similarity) / temperature).
+//
+// Deviations. Layer budgets are apportioned by largest remainder, where the authors round down, and
+// concern the candidates alone, so that no layer can end up with less than its anchor. The authors
+// prune before the newest frame is attended to; here boundaries lie behind it. Renumbered within
+// the cache, keys are compared unrotated.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include <weir/cache/eviction/apportion.hpp>
+#include <weir/cache/eviction/concept.hpp>
+
+namespace weir {
+
+struct frame_diversity {
+  std::size_t budget = 0;  ///< mean over the layers
+  std::size_t anchor = 0;  ///< tokens of the first frame
+  float temperature = 0.5f;
+
+  /// 1 / norm of the key.
+  std::size_t notes(const kv_shape&) const { return 1; }
+  /// The candidates' mean similarity, 0 until there is one, and the mean direction.
+  std::size_t state(const kv_shape& shape) const { return 1 + shape.head_dim; }
+  std::size_t scratch(const kv_shape&) const { return 1; }
+
+  void describe(const slots_view& view, slot s, const arrival&) const {
+    const float norm = view.key_norm(s);
+    view.note(s) = norm > 0 ? 1 / norm : 0;
+  }
+
+  void score_all(const slots_view& view, std::span<float> score) const {
+    const std::span<float> work = view.scratch(), mean = view.state().subspan(1);
+    std::size_t first = 0;
+    while (first < view.size() && is_anchor(view, view.at(first))) ++first;
+    std::fill_n(score.begin(), first, 0.0f);
+    if (first == view.size()) return;
+    const float each = 1 / static_cast<float>(view.size() - first);
+    std::fill(work.begin(), work.end(), 0.0f);
+    for (std::size_t i = first; i < view.size(); ++i)
+      work[view.at(i).value] = each * view.note(view.at(i));
+    view.weighted_keys(work, mean);
+    view.dots(mean, work);
+    double sum = 0;
+    for (std::size_t i = first; i < view.size(); ++i) {
+      const slot s = view.at(i);
+      score[i] = -work[s.value] * view.note(s);
+      sum -= score[i];
+    }
+    view.state()[0] = static_cast<float>(sum * each);
+  }
+
+  float report(const slots_view& view) const { return view.state()[0]; }
+
+  void apportion_layers(const kv_shape& shape, std::span<const float> similarity,
+                        std::span<std::size_t> budgets) const {
+    apportion(
+        shape.layers * budget,
+        [&](std::size_t layer) {
+          double sum = 0;
+          for (std::size_t h = 0; h < shape.kv_heads; ++h)
+            sum += similarity[layer * shape.kv_heads + h];
+          return std::exp((1 - sum / static_cast<double>(shape.kv_heads)) / temperature);
+        },
+        0, budgets);
+  }
+
+ private:
+  bool is_anchor(const slots_view& view, slot s) const {
+    return view.index(s).value - view.first_index().value < anchor;
+  }
+};
+
+static_assert(eviction_member<frame_diversity> && apportions_layers<frame_diversity>);
+
+}  // namespace weir
