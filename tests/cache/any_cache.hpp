@@ -13,8 +13,11 @@
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
 #include <weir/cache/kv_cache.hpp>
+#include <weir/testing/any_cache.hpp>
 
 namespace weir_test {
+
+using namespace weir::testing;
 
 /// Keeps the tokens with the largest key norm.
 struct longest_keys {
@@ -55,71 +58,6 @@ inline std::string describe(const setup& s) {
   return text.str();
 }
 
-/// A live entry, copied.
-struct entry_copy {
-  std::uint64_t index;
-  std::uint32_t tile, lane;
-  std::vector<float> key, value;
-};
-
-/// kv_cache with its open step inside.
-class any_cache {
- public:
-  virtual ~any_cache() = default;
-  virtual void begin(std::span<const weir::row> rows) = 0;
-  virtual void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
-                      std::span<const float> v, std::span<float> out) = 0;
-  virtual weir::commit_report commit(std::span<const std::size_t> path) = 0;
-  virtual void rollback() = 0;
-  virtual void take_back() = 0;
-  virtual void reset() = 0;
-  virtual std::uint64_t length() const = 0;
-  virtual std::uint64_t room() const = 0;
-  virtual std::size_t draft_room(std::size_t finals) const = 0;
-  virtual std::size_t most_entries() const = 0;
-  virtual std::size_t bytes() const = 0;
-  virtual weir::cache_stats stats() const = 0;
-  virtual std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const = 0;
-};
-
-template <class Cache, class Keep>
-class one_cache final : public any_cache {
- public:
-  one_cache(const setup& s, const Keep& keep) : cache_(s.shape, keep, s.options) {}
-  void begin(std::span<const weir::row> rows) override { step_.emplace(cache_.begin(rows)); }
-  void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
-              std::span<const float> v, std::span<float> out) override {
-    step_->attend(layer, q, k, v, out);
-  }
-  weir::commit_report commit(std::span<const std::size_t> path) override {
-    return step_->commit(path);
-  }
-  void rollback() override { step_.reset(); }
-  void take_back() override { cache_.take_back(); }
-  void reset() override { cache_.reset(); }
-  std::uint64_t length() const override { return cache_.length(); }
-  std::uint64_t room() const override { return cache_.room(); }
-  std::size_t draft_room(std::size_t finals) const override { return cache_.draft_room(finals); }
-  std::size_t most_entries() const override { return cache_.most_entries(); }
-  std::size_t bytes() const override { return cache_.bytes(); }
-  weir::cache_stats stats() const override { return cache_.stats(); }
-  std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const override {
-    std::vector<entry_copy> all;
-    cache_.for_each_entry(layer, head, [&](const typename Cache::entry& e) {
-      all.push_back({e.index.value,
-                     e.tile,
-                     e.lane,
-                     {e.key.begin(), e.key.end()},
-                     {e.value.begin(), e.value.end()}});
-    });
-    return all;
-  }
-
- private:
-  Cache cache_;
-  std::optional<typename Cache::step> step_;
-};
-
 /// Calls `use.operator()<Cache>(keep)` with the type and policy that `s` names.
 template <class Codec, class Use>
 auto with_cache(const setup& s, Use use) {
@@ -148,7 +86,7 @@ template <class Codec>
 std::unique_ptr<any_cache> make_cache_of(const setup& s) {
   return with_cache<Codec>(
       s, [&]<class Cache, class Keep>(const Keep& keep) -> std::unique_ptr<any_cache> {
-        return std::make_unique<one_cache<Cache, Keep>>(s, keep);
+        return std::make_unique<one_cache<Cache>>(s.shape, keep, s.options);
       });
 }
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "cache/any_cache.hpp"
-#include "cache/drive.hpp"
 #include "support/catch.hpp"
 
 namespace {

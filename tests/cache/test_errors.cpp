@@ -2,7 +2,7 @@
 // object that works on as if nothing had been asked.
 #include <limits>
 
-#include "cache/drive.hpp"
+#include "cache/any_cache.hpp"
 #include "support/catch.hpp"
 #include "support/refusal.hpp"
 

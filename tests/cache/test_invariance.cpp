@@ -1,6 +1,6 @@
 // The same bits, whatever the chunk size, the thread count, where the stream starts, and what lies
 // in lanes that nobody reads.
-#include "cache/drive.hpp"
+#include "cache/any_cache.hpp"
 #include "support/catch.hpp"
 
 namespace {

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdlib>
 
-#include "cache/drive.hpp"
+#include "cache/any_cache.hpp"
 #include "support/catch.hpp"
 #include "support/count_allocations.hpp"
 

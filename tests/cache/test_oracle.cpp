@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "cache/drive.hpp"
+#include "cache/any_cache.hpp"
 #include "cache/oracle.hpp"
 #include "support/catch.hpp"
 

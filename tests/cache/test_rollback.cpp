@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "cache/drive.hpp"
+#include "cache/any_cache.hpp"
 #include "support/catch.hpp"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "cache/tokens.hpp"
+#include <weir/testing/probe_tokens.hpp>
 #include "support/catch.hpp"
 
 namespace {

@@ -11,7 +11,7 @@
 
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir_test {
+namespace weir::testing {
 
 /// A token's name. Poisoned ones have infinite keys and NaN values: nobody may notice that they
 /// were ever in a lane.
@@ -38,6 +38,13 @@ struct dice {
   }
 };
 
+/// How probable a token is said to have been, nats: below 0.
+inline float log_probability_of(token_name name) {
+  return -static_cast<float>(mix(name ^ 0x5EED) >> 40) * 0x1p-22f;
+}
+/// Its kind: one of two.
+inline std::uint8_t kind_of(token_name name) { return static_cast<std::uint8_t>(mix(name) % 2); }
+
 /// What a step feeds to one layer: q `[row, q_head, head_dim]`, k and v `[row, kv_head, head_dim]`.
 struct layer_rows {
   std::vector<float> q, k, v, out;
@@ -45,8 +52,8 @@ struct layer_rows {
 
 /// Fills `rows` for `names` in `layer`, reusing its memory. Key lengths differ by up to e³ between
 /// tokens and heads, so that scores that look at them have something to see.
-inline void make_rows(const weir::kv_shape& shape, std::span<const token_name> names,
-                      std::size_t layer, layer_rows& rows) {
+inline void make_rows(const kv_shape& shape, std::span<const token_name> names, std::size_t layer,
+                      layer_rows& rows) {
   const std::size_t q_row = shape.q_heads * shape.head_dim,
                     kv_row = shape.kv_heads * shape.head_dim;
   rows.q.resize(names.size() * q_row);
@@ -75,4 +82,4 @@ inline void make_rows(const weir::kv_shape& shape, std::span<const token_name> n
   }
 }
 
-}  // namespace weir_test
+}  // namespace weir::testing

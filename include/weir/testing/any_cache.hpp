@@ -1,0 +1,175 @@
+// A cache of any type behind one interface, fed with tokens that are nothing but names: what tests
+// of caches drive.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <weir/cache/kv_cache.hpp>
+#include <weir/testing/probe_tokens.hpp>
+
+namespace weir::testing {
+
+/// A live entry, copied.
+struct entry_copy {
+  std::uint64_t index;
+  std::uint32_t tile, lane;
+  std::vector<float> key, value;
+};
+
+/// kv_cache with its open step inside.
+class any_cache {
+ public:
+  virtual ~any_cache() = default;
+  virtual void begin(std::span<const row> rows) = 0;
+  virtual void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
+                      std::span<const float> v, std::span<float> out) = 0;
+  virtual commit_report commit(std::span<const std::size_t> path) = 0;
+  virtual void rollback() = 0;
+  virtual void take_back() = 0;
+  virtual void reset() = 0;
+  /// Does nothing where nobody asks.
+  virtual void tell_log_probability(std::uint64_t index, float value) = 0;
+  virtual std::uint64_t length() const = 0;
+  virtual std::uint64_t room() const = 0;
+  virtual std::uint64_t finals_room() const = 0;
+  virtual std::size_t draft_room(std::size_t finals) const = 0;
+  virtual std::size_t most_entries() const = 0;
+  virtual std::size_t bytes() const = 0;
+  virtual std::size_t pages_held() const = 0;
+  virtual cache_stats stats() const = 0;
+  virtual std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const = 0;
+};
+
+template <class Cache>
+class one_cache final : public any_cache {
+ public:
+  template <class Keep>
+  one_cache(const kv_shape& shape, const Keep& keep, const cache_options& options)
+      : cache_(shape, keep, options) {}
+  void begin(std::span<const row> rows) override { step_.emplace(cache_.begin(rows)); }
+  void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
+              std::span<const float> v, std::span<float> out) override {
+    step_->attend(layer, q, k, v, out);
+  }
+  commit_report commit(std::span<const std::size_t> path) override { return step_->commit(path); }
+  void rollback() override { step_.reset(); }
+  void take_back() override { cache_.take_back(); }
+  void reset() override { cache_.reset(); }
+  void tell_log_probability(std::uint64_t index, float value) override {
+    if constexpr (Cache::wants_log_probabilities) cache_.tell_log_probability(index, value);
+  }
+  std::uint64_t length() const override { return cache_.length(); }
+  std::uint64_t room() const override { return cache_.room(); }
+  std::uint64_t finals_room() const override { return cache_.finals_room(); }
+  std::size_t draft_room(std::size_t finals) const override { return cache_.draft_room(finals); }
+  std::size_t most_entries() const override { return cache_.most_entries(); }
+  std::size_t bytes() const override { return cache_.bytes(); }
+  std::size_t pages_held() const override { return cache_.pages_held(); }
+  cache_stats stats() const override { return cache_.stats(); }
+  std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const override {
+    std::vector<entry_copy> all;
+    cache_.for_each_entry(layer, head, [&](const typename Cache::entry& e) {
+      all.push_back({e.index.value,
+                     e.tile,
+                     e.lane,
+                     {e.key.begin(), e.key.end()},
+                     {e.value.begin(), e.value.end()}});
+    });
+    return all;
+  }
+
+ private:
+  Cache cache_;
+  std::optional<typename Cache::step> step_;
+};
+
+/// One token's attention outputs, `[layer, q_head, head_dim]`.
+using token_output = std::vector<float>;
+
+/// Opens a step of `rows` named `names`, attends every layer and returns each row's outputs.
+/// The step stays open.
+inline std::vector<token_output> attend_rows(any_cache& cache, const kv_shape& shape,
+                                             std::span<const row> rows,
+                                             std::span<const token_name> names) {
+  layer_rows x;
+  std::vector<token_output> out(names.size());
+  const std::size_t q_row = shape.q_heads * shape.head_dim;
+  std::vector<row> kinds(rows.begin(), rows.end());
+  for (std::size_t r = 0; r < kinds.size(); ++r) kinds[r].kind = kind_of(names[r]);
+  cache.begin(kinds);
+  for (std::size_t layer = 0; layer < shape.layers; ++layer) {
+    make_rows(shape, names, layer, x);
+    cache.attend(layer, x.q, x.k, x.v, x.out);
+    for (std::size_t r = 0; r < names.size(); ++r) {
+      const auto from = x.out.begin() + static_cast<std::ptrdiff_t>(r * q_row);
+      out[r].insert(out[r].end(), from, from + static_cast<std::ptrdiff_t>(q_row));
+    }
+  }
+  return out;
+}
+
+/// Appends `names` as final rows, at most `chunk` a step.
+inline std::vector<token_output> append(any_cache& cache, const kv_shape& shape,
+                                        std::span<const token_name> names, std::size_t chunk) {
+  std::vector<token_output> out;
+  for (std::size_t at = 0; at < names.size();) {
+    const std::size_t n = static_cast<std::size_t>(
+        std::min<std::uint64_t>(std::min(chunk, names.size() - at), cache.finals_room()));
+    const auto part = names.subspan(at, n);
+    const std::vector<row> rows(part.size());
+    auto step = attend_rows(cache, shape, rows, part);
+    cache.commit({});
+    for (std::size_t i = 0; i < n; ++i)
+      cache.tell_log_probability(cache.length() - n + i, log_probability_of(part[i]));
+    out.insert(out.end(), std::make_move_iterator(step.begin()),
+               std::make_move_iterator(step.end()));
+    at += n;
+  }
+  return out;
+}
+
+/// `n` token names that no other call with another `salt` gives.
+inline std::vector<token_name> names_of(std::size_t n, std::uint64_t salt) {
+  std::vector<token_name> names(n);
+  for (std::size_t i = 0; i < n; ++i) names[i] = mix(salt * 1'000'003 + i) & ~poison;
+  return names;
+}
+
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+/// First token whose outputs differ in some bit, or the number of tokens.
+inline std::size_t first_difference(const std::vector<token_output>& a,
+                                    const std::vector<token_output>& b) {
+  std::size_t i = 0;
+  while (i < a.size() && i < b.size() && same_bits(a[i], b[i])) ++i;
+  return i;
+}
+
+/// True if both hold the same entries, bit for bit, in the same places.
+inline bool same_entries(const any_cache& a, const any_cache& b, const kv_shape& shape) {
+  for (std::size_t layer = 0; layer < shape.layers; ++layer)
+    for (std::size_t head = 0; head < shape.kv_heads; ++head) {
+      const auto x = a.entries(layer, head), y = b.entries(layer, head);
+      if (x.size() != y.size()) return false;
+      for (std::size_t i = 0; i < x.size(); ++i)
+        if (x[i].index != y[i].index || x[i].tile != y[i].tile || x[i].lane != y[i].lane ||
+            !same_bits(x[i].key, y[i].key) || !same_bits(x[i].value, y[i].value))
+          return false;
+    }
+  return true;
+}
+
+}  // namespace weir::testing

@@ -1,0 +1,370 @@
+// What every eviction policy must do, as a list of properties that a policy of your own can be
+// checked against in one line:
+//
+//   #include <weir/testing/conformance.hpp>
+//   for (const std::string& broken :
+//        weir::testing::broken_properties([](std::size_t n) { return longest_keys{n}; }))
+//     std::cerr << broken << '\n';
+//
+// A list of members works as well as a single one. Properties are compared bit by bit. The caches
+// are small, the tokens made up; a run takes a second or so.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <weir/cache/eviction/sinks.hpp>
+#include <weir/cache/eviction/window.hpp>
+#include <weir/cache/kv_cache.hpp>
+#include <weir/testing/any_cache.hpp>
+
+namespace weir::testing {
+
+/// What caches are checked with.
+struct conformance_options {
+  kv_shape shape{.layers = 2,
+                 .q_heads = 4,
+                 .kv_heads = 2,
+                 .head_dim = 16,
+                 .rope = {.dims = 16, .base = 10000}};
+  std::size_t entries = 40;  ///< budget: what `make` is asked for
+  std::vector<std::size_t> cadences = {1, 7, 32};
+  std::size_t tokens = 150;
+  std::uint64_t seed = 1;
+  /// Full attention where everything fits, bit for bit; not where keys are stored unrotated and
+  /// rounded before they turn.
+  bool full_is_exact = true;
+  /// Heads that change places change places in the result; not where a policy goes by the number of
+  /// a head.
+  bool heads_are_alike = true;
+};
+
+/// A policy under check, whatever its type.
+struct policy_under_check {
+  using maker = std::function<std::unique_ptr<any_cache>(std::size_t entries, const kv_shape&,
+                                                         const cache_options&)>;
+  maker make;
+  maker make_full;   ///< the same codec keeping `entries` tokens
+  maker make_other;  ///< the same in the other layout; empty: there is none
+  std::function<std::size_t(std::size_t entries, const kv_shape&, const cache_options&)>
+      required_bytes;
+  /// First and last tokens of the stream that its members claim for certain.
+  std::function<std::pair<std::size_t, std::size_t>(std::size_t entries)> pinned;
+};
+
+/// Collects what does not hold.
+class property_log {
+ public:
+  explicit property_log(std::string where) : where_(std::move(where)) {}
+  template <class... Parts>
+  void check(bool holds, const Parts&... parts) {
+    if (holds) return;
+    std::ostringstream text;
+    text << where_;
+    (text << ... << parts);
+    broken.push_back(text.str());
+  }
+  std::vector<std::string> broken;
+
+ private:
+  std::string where_;
+};
+
+namespace detail {
+
+/// One cadence's worth of properties.
+class conformance_run {
+ public:
+  conformance_run(const policy_under_check& policy, const conformance_options& options,
+                  std::size_t cadence)
+      : policy_(policy),
+        o_(options),
+        cache_options_{
+            .max_rows = 64, .max_draft_rows = 6, .max_draft_width = 3, .cadence = cadence},
+        names_(names_of(options.tokens, options.seed)),
+        log_("cadence " + std::to_string(cadence) + ": ") {}
+
+  std::vector<std::string> run() {
+    const auto plain = cache();
+    const auto expected = append(*plain, o_.shape, names_, 1);
+    budget_and_order();
+    chunks(*plain, expected);
+    threads(*plain, expected);
+    speculation(*plain, expected);
+    taking_back(*plain, expected);
+    starting_anew(*plain, expected);
+    layouts(*plain, expected);
+    everything_fits();
+    memory();
+    if (o_.heads_are_alike) heads(*plain);
+    return log_.broken;
+  }
+
+ private:
+  std::unique_ptr<any_cache> cache(executor* threads = nullptr) const {
+    cache_options options = cache_options_;
+    options.threads = threads;
+    return policy_.make(o_.entries, o_.shape, options);
+  }
+
+  /// 17.4, 1 and 2: never more than announced, never less than what is pinned; rising, each once.
+  void budget_and_order() {
+    const auto c = cache();
+    const auto [first, last] = policy_.pinned(o_.entries);
+    for (std::size_t t = 0; t < names_.size(); ++t) {
+      append(*c, o_.shape, std::span(names_).subspan(t, 1), 1);
+      for (std::size_t layer = 0; layer < o_.shape.layers; ++layer)
+        for (std::size_t head = 0; head < o_.shape.kv_heads; ++head) {
+          const auto now = c->entries(layer, head);
+          log_.check(now.size() <= c->most_entries(), "token ", t, ": ", now.size(),
+                     " entries (expected at most ", c->most_entries(), ")");
+          for (std::size_t i = 1; i < now.size(); ++i)
+            log_.check(now[i - 1].index < now[i].index, "token ", t, ": entries do not rise");
+          log_.check(!now.empty() && now.back().index == t, "token ", t, ": lacks its own");
+          for (std::size_t i = 0; i < std::min(first, t + 1); ++i)
+            log_.check(i < now.size() && now[i].index == i, "token ", t, ": lacks sink ", i);
+          for (std::size_t i = 0; i < std::min(last, t + 1); ++i)
+            log_.check(i < now.size() && now[now.size() - 1 - i].index == t - i, "token ", t,
+                       ": lacks recent token ", t - i);
+          if (log_.broken.size() > 4) return;
+        }
+    }
+  }
+
+  void same(const any_cache& plain, const std::vector<token_output>& expected,
+            const any_cache& other, const std::vector<token_output>& out, const char* what) {
+    const std::size_t at = first_difference(out, expected);
+    log_.check(at == expected.size() && out.size() == expected.size(), what,
+               ": outputs differ from token ", at);
+    log_.check(same_entries(plain, other, o_.shape), what, ": other entries stay");
+  }
+
+  void chunks(const any_cache& plain, const std::vector<token_output>& expected) {
+    for (const std::size_t chunk : {7u, 64u}) {
+      const auto c = cache();
+      const auto out = append(*c, o_.shape, names_, chunk);
+      same(plain, expected, *c, out, chunk == 7 ? "chunks of 7" : "chunks of 64");
+    }
+  }
+  void threads(const any_cache& plain, const std::vector<token_output>& expected) {
+    thread_pool three(3);
+    const auto c = cache(&three);
+    const auto out = append(*c, o_.shape, names_, 20);
+    same(plain, expected, *c, out, "3 threads");
+  }
+
+  /// 17.4, 6: k provisional rows, j of them committed, and on.
+  void speculation(const any_cache& plain, const std::vector<token_output>& expected) {
+    dice random{o_.seed + 17};
+    const auto c = cache();
+    std::vector<token_output> out;
+    while (out.size() < names_.size()) {
+      const std::size_t t = out.size(), left = names_.size() - t;
+      const std::size_t finals = std::min<std::size_t>(
+          {left, random.within(0, 2), static_cast<std::size_t>(c->finals_room())});
+      const std::size_t deep =
+          std::min<std::size_t>({left - finals, random.within(0, 4), c->draft_room(finals)});
+      std::vector<row> rows(finals);
+      std::vector<token_name> fed(names_.begin() + static_cast<std::ptrdiff_t>(t),
+                                  names_.begin() + static_cast<std::ptrdiff_t>(t + finals));
+      for (std::size_t d = 0; d < deep; ++d) {  // the true tokens, in a chain
+        rows.push_back({d == 0 ? row::root : row::previous, true});
+        fed.push_back(names_[t + finals + d]);
+      }
+      if (deep > 0) {  // beside them one that is wrong, with bytes that must not be read
+        rows.push_back({row::root, true});
+        fed.push_back(random.next() | poison);
+      }
+      if (rows.empty()) {
+        if (c->draft_room(0) > 0) continue;
+        rows.push_back({});
+        fed.push_back(names_[t]);
+      }
+      auto got = attend_rows(*c, o_.shape, rows, fed);
+      const std::size_t now = std::max<std::size_t>(finals, deep == 0 ? 1 : 0);
+      const std::size_t accepted = deep == 0 ? 0 : random.within(0, deep);
+      if (now == 0 && accepted == 0) {
+        random.one_in(2) ? c->rollback() : void(c->commit({}));
+        continue;
+      }
+      std::vector<std::size_t> path;
+      for (std::size_t d = 0; d < accepted; ++d) path.push_back(finals + d);
+      c->commit(path);
+      for (std::size_t i = 0; i < now + accepted; ++i) {
+        c->tell_log_probability(t + i, log_probability_of(names_[t + i]));
+        out.push_back(std::move(got[i]));
+      }
+    }
+    same(plain, expected, *c, out, "speculation");
+  }
+
+  void taking_back(const any_cache& plain, const std::vector<token_output>& expected) {
+    dice random{o_.seed + 5};
+    const auto c = cache();
+    std::vector<token_output> out;
+    const auto wrong = names_of(names_.size(), o_.seed + 99);
+    for (std::size_t t = 0; t < names_.size(); ++t) {
+      if (random.one_in(3)) {
+        append(*c, o_.shape, std::span(wrong).subspan(t, 1), 1);
+        if (c->draft_room(0) > 0 && random.one_in(2)) {  // not even behind a step that was dropped
+          const row guess[1] = {{row::root, true}};
+          attend_rows(*c, o_.shape, guess, std::span(wrong).first(1));
+          c->rollback();
+        }
+        c->take_back();
+      }
+      auto got = append(*c, o_.shape, std::span(names_).subspan(t, 1), 1);
+      out.push_back(std::move(got[0]));
+    }
+    same(plain, expected, *c, out, "take_back");
+  }
+
+  void starting_anew(const any_cache& plain, const std::vector<token_output>& expected) {
+    const auto c = cache();
+    append(*c, o_.shape, names_of(70, o_.seed + 3), 20);
+    c->reset();
+    const auto out = append(*c, o_.shape, names_, 20);
+    same(plain, expected, *c, out, "after reset");
+  }
+
+  void layouts(const any_cache& plain, const std::vector<token_output>& expected) {
+    if (!policy_.make_other) return;
+    const auto c = policy_.make_other(o_.entries, o_.shape, cache_options_);
+    const auto out = append(*c, o_.shape, names_, 20);
+    same(plain, expected, *c, out, "the other layout");
+  }
+
+  /// 17.4, 3: with budget ≥ length, full attention.
+  void everything_fits() {
+    const std::size_t n = names_.size();
+    const std::size_t plenty = 50 * n;  // layers and heads may get unequal shares
+    const auto c = policy_.make(plenty, o_.shape, cache_options_);
+    const auto full = policy_.make_full(n, o_.shape, cache_options_);
+    const auto out = append(*c, o_.shape, names_, 20);
+    const auto expected = append(*full, o_.shape, names_, 20);
+    log_.check(c->entries(0, 0).size() == n, "a budget of ", plenty, " loses entries of ", n);
+    if (o_.full_is_exact)
+      log_.check(first_difference(out, expected) == n,
+                 "a budget beyond the stream's length is not full attention from token ",
+                 first_difference(out, expected));
+  }
+
+  void memory() {
+    const std::size_t announced = policy_.required_bytes(o_.entries, o_.shape, cache_options_);
+    log_.check(cache()->bytes() == announced, "holds ", cache()->bytes(), " bytes (announced ",
+               announced, ")");
+  }
+
+  /// 17.4, 7: heads that change places. Layer by layer, two KV heads swap what they are fed.
+  void heads(const any_cache& plain) {
+    const kv_shape& s = o_.shape;
+    const auto c = cache();
+    layer_rows x;
+    const std::size_t q_half = s.q_heads / s.kv_heads * s.head_dim, k_half = s.head_dim;
+    for (std::size_t t = 0; t < names_.size(); ++t) {
+      const row one[1] = {{.kind = kind_of(names_[t])}};
+      c->begin(one);
+      for (std::size_t layer = 0; layer < s.layers; ++layer) {
+        make_rows(s, std::span(names_).subspan(t, 1), layer, x);
+        std::rotate(x.q.begin(), x.q.begin() + static_cast<std::ptrdiff_t>(q_half), x.q.end());
+        std::rotate(x.k.begin(), x.k.begin() + static_cast<std::ptrdiff_t>(k_half), x.k.end());
+        std::rotate(x.v.begin(), x.v.begin() + static_cast<std::ptrdiff_t>(k_half), x.v.end());
+        c->attend(layer, x.q, x.k, x.v, x.out);
+      }
+      c->commit({});
+      c->tell_log_probability(t, log_probability_of(names_[t]));
+    }
+    for (std::size_t layer = 0; layer < s.layers; ++layer)
+      for (std::size_t head = 0; head < s.kv_heads; ++head) {
+        const auto a = plain.entries(layer, (head + 1) % s.kv_heads), b = c->entries(layer, head);
+        const bool alike = std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                                      [](const entry_copy& l, const entry_copy& r) {
+                                        return l.index == r.index && same_bits(l.key, r.key);
+                                      });
+        log_.check(alike, "heads that change places keep other entries in layer ", layer);
+      }
+  }
+
+  const policy_under_check& policy_;
+  const conformance_options& o_;
+  cache_options cache_options_;
+  std::vector<token_name> names_;
+  property_log log_;
+};
+
+/// Tokens that a list's positional members claim whatever the others do.
+template <class Keep>
+std::pair<std::size_t, std::size_t> pinned_by(const Keep&) {
+  return {0, 1};
+}
+template <class... Members>
+std::pair<std::size_t, std::size_t> pinned_by(const keep<Members...>& list) {
+  // Of a mask, one less: the next token reads itself, too.
+  const std::size_t last = list.budget(claimed_end::last) - (list.is_positional ? 1 : 0);
+  return {list.budget(claimed_end::first), std::max<std::size_t>(last, 1)};
+}
+
+}  // namespace detail
+
+/// A policy with its types forgotten. `make(entries)` gives a policy list of about so many entries.
+template <class Codec, class Positions, class Make>
+policy_under_check check_of(Make make) {
+  using Keep = decltype(make(std::size_t{}));
+  constexpr bool paged_only = keep_has_changing_budgets<Keep>;
+  using first_layout =
+      std::conditional_t<paged_only, weir::layouts::paged, weir::layouts::contiguous>;
+  using cache_type = kv_cache<Codec, Keep, Positions, first_layout>;
+  policy_under_check p;
+  p.make = [make](std::size_t n, const kv_shape& s, const cache_options& o) {
+    return std::make_unique<one_cache<cache_type>>(s, make(n), o);
+  };
+  p.make_full = [](std::size_t n, const kv_shape& s, const cache_options& o) {
+    return std::make_unique<one_cache<kv_cache<Codec, keep_all>>>(s, keep_all{n}, o);
+  };
+  if constexpr (!paged_only)
+    p.make_other = [make](std::size_t n, const kv_shape& s, const cache_options& o) {
+      return std::make_unique<one_cache<kv_cache<Codec, Keep, Positions, weir::layouts::paged>>>(
+          s, make(n), o);
+    };
+  p.required_bytes = [make](std::size_t n, const kv_shape& s, const cache_options& o) {
+    return cache_type::required_bytes(s, make(n), o);
+  };
+  p.pinned = [make](std::size_t n) { return detail::pinned_by(make(n)); };
+  return p;
+}
+
+/// What does not hold of a policy, a sentence each; nothing if all is well.
+inline std::vector<std::string> broken_properties(const policy_under_check& policy,
+                                                  const conformance_options& options = {}) {
+  std::vector<std::string> all;
+  for (const std::size_t cadence : options.cadences) {
+    auto broken = detail::conformance_run(policy, options, cadence).run();
+    all.insert(all.end(), broken.begin(), broken.end());
+  }
+  return all;
+}
+
+/// The same in one line: `make(entries)` gives a list, or a member to put behind two sinks and a
+/// window.
+template <class Codec = f32, class Positions = positions::original, class Make>
+std::vector<std::string> broken_properties(Make make, const conformance_options& options = {})
+  requires std::is_invocable_v<Make, std::size_t>
+{
+  using Made = decltype(make(std::size_t{}));
+  if constexpr (is_keep<Made>)
+    return broken_properties(check_of<Codec, Positions>(make), options);
+  else
+    return broken_properties(check_of<Codec, Positions>([make](std::size_t n) {
+                               return keep<sinks, window, Made>{sinks{2}, window{n / 4}, make(n)};
+                             }),
+                             options);
+}
+
+}  // namespace weir::testing

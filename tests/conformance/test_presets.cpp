@@ -1,0 +1,77 @@
+// Every preset has the properties that every policy must have: with this codec and these positions,
+// at three cadences, in both layouts, under speculation and chunks of any size.
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include <weir/cache/eviction/per_head.hpp>
+#include <weir/presets.hpp>
+#include <weir/testing/conformance.hpp>
+
+#include "support/catch.hpp"
+
+namespace {
+
+using namespace weir;
+using codec = WEIR_CODEC;
+using numbering = positions::WEIR_POSITIONS;
+
+/// Policies that draw a number for each head, or look at heads by number.
+constexpr std::string_view tell_heads_apart[] = {"keyformer", "kvcrush", "random"};
+
+template <class Keep>
+testing::conformance_options options_for(std::string_view name) {
+  testing::conformance_options o;
+  for (const std::string_view other : tell_heads_apart)
+    if (name == other) o.heads_are_alike = false;
+  // Keys that are stored unrotated are rounded before they turn.
+  if (numbering::renumbers && !is_positional_keep<Keep> && !std::is_same_v<codec, f32>)
+    o.full_is_exact = false;
+  return o;
+}
+
+template <class Recipe>
+void check_recipe() {
+  using Keep = presets::recipes::keep_of<Recipe>;
+  if constexpr (!(numbering::renumbers && keep_needs_original_positions<Keep>)) {
+    const auto make = [](std::size_t n) { return Recipe::of({.entries = n, .cadence = 32}); };
+    INFO(Recipe::name);
+    for (const std::string& broken :
+         testing::broken_properties<codec, numbering>(make, options_for<Keep>(Recipe::name)))
+      FAIL_CHECK(broken);
+  }
+}
+
+template <class... Recipes>
+void check_all(const std::tuple<Recipes...>*) {
+  (check_recipe<Recipes>(), ...);
+}
+
+}  // namespace
+
+TEST_CASE("every preset does what every policy must") {
+  check_all(static_cast<presets::recipes::all*>(nullptr));
+  SUCCEED();
+}
+
+TEST_CASE("heads and layers may follow lists of their own") {
+  using small = keep<sinks, window>;
+  using scored = keep<sinks, window, heavy_hitters>;
+  testing::conformance_options o;
+  o.heads_are_alike = false;
+  const std::vector<std::uint8_t> labels = {1, 0, 0, 1};
+  const auto masks = [&](std::size_t n) {
+    return per_head<small, keep_all>{{sinks{4}, window{n - 4}}, keep_all{8000}, labels};
+  };
+  for (const std::string& broken : testing::broken_properties<codec, numbering>(masks, o))
+    FAIL_CHECK(broken);
+  if (numbering::renumbers && !std::is_same_v<codec, f32>) o.full_is_exact = false;
+  const auto mixed = [&](std::size_t n) {
+    return per_head<small, scored>{
+        {sinks{4}, window{n - 4}}, {sinks{1}, window{n / 2}, heavy_hitters{n / 4}}, labels};
+  };
+  for (const std::string& broken : testing::broken_properties<codec, numbering>(mixed, o))
+    FAIL_CHECK(broken);
+  SUCCEED();
+}
