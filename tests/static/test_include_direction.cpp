@@ -18,6 +18,7 @@ namespace {
 
 const std::map<std::string, std::vector<std::string>> may_know = {
     {"core", {}},
+    {"reducers", {"core"}},
     {"simd", {"core"}},
     {"kernels", {"core", "simd"}},
     {"cache", {"core", "simd", "kernels"}},
