@@ -37,13 +37,13 @@ weir::kv_shape shape_of(std::size_t q_heads, weir::rope_pairing pairing) {
   return shape;
 }
 
-void set_example(query_centres& centres, std::size_t head) {
-  centres.set(0, head, 0, {.9f, .3f}, 1.2f);
-  centres.set(0, head, 1, {.5f, -.2f}, .8f);
+void set_example(query_centres& centres, std::size_t head, std::size_t layer = 0) {
+  centres.set(layer, head, 0, {.9f, .3f}, 1.2f);
+  centres.set(layer, head, 1, {.5f, -.2f}, .8f);
 }
 
 /// The example's keys, rotated as a cache stores them.
-void drive(bench& b, const weir::rope_shape& rope) {
+void drive(bench& b, const weir::rope_shape& rope, std::size_t kv_heads = 1) {
   const number keys[6][2] = {{{1, 0}, {.5f, .5f}},       {{.2f, .9f}, {-.3f, .1f}},
                              {{-.8f, .1f}, {.6f, 0}},    {{.5f, -.5f}, {.4f, .4f}},
                              {{.1f, .1f}, {1.2f, -.3f}}, {{.9f, .4f}, {.2f, .1f}}};
@@ -55,7 +55,10 @@ void drive(bench& b, const weir::rope_shape& rope) {
       const auto [x, y] = rope.elements(f);
       key[x] = turned.real(), key[y] = turned.imag();
     }
-    b.append(key);
+    std::vector<float> of_heads;
+    for (std::size_t h = 0; h < kv_heads; ++h)
+      of_heads.insert(of_heads.end(), key.begin(), key.end());
+    b.append(of_heads);
   }
   b.decide();
 }
@@ -100,6 +103,22 @@ TEST_CASE("query heads of a group are combined by the largest score or their mea
           by == over_queries::max ? std::max(first, second) : (first + second) / 2;
       CHECK(std::abs(seen[i] - expected) <= 1e-5f);
     }
+  }
+}
+
+TEST_CASE("each layer and head has centres of its own") {
+  auto shape = shape_of(4, weir::rope_pairing::interleaved);
+  shape.layers = 2, shape.kv_heads = 2;
+  const auto centres = std::make_shared<query_centres>(shape);
+  set_example(*centres, 3, 1);
+  bench b({watched(3, centres, over_queries::mean, 4)}, shape, 6);
+  drive(b, shape.rope, 2);
+  CHECK(b.kept(1, 1) == indices{1, 3, 4});
+  CHECK(b.kept(1, 0) == indices{0, 1, 2});  // all tie
+  CHECK(b.kept(0, 1) == indices{0, 1, 2});
+  for (const std::uint64_t i : {1, 3, 4}) {
+    CHECK(b.note<0>(i, 0, 1, 1) == 0);
+    CHECK(std::abs(b.note<0>(i, 1, 1, 1) - norm[i]) <= 1e-5f);
   }
 }
 

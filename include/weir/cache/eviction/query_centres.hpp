@@ -36,6 +36,8 @@ class query_centres {
     numbers_.resize(layers_ * q_heads_ * pairs() * 3);
   }
 
+  std::size_t layers() const { return layers_; }
+  std::size_t q_heads() const { return q_heads_; }
   const rope_shape& rope() const { return rope_; }
   std::size_t pairs() const { return head_dim_ / 2; }
   /// The two elements of pair i.

@@ -36,12 +36,17 @@ class trigonometric {
   std::size_t budget = 0;
   static constexpr bool needs_original_positions = true;
 
-  /// `offsets`: powers of 2 from 1 on; 17 are the authors'. Throws error::bad_config for shapes
-  /// that the centres were not made for, once a cache asks.
+  /// `offsets`: powers of 2 from 1 on, at least one; 17 are the authors'. Throws error::bad_config
+  /// for shapes that the centres were not made for, once a cache asks.
   trigonometric(std::size_t budget, std::shared_ptr<const query_centres> centres,
                 over_queries by = over_queries::max, std::size_t offsets = 17)
       : budget(budget), centres_(std::move(centres)), by_(by) {
     if (centres_ == nullptr) return;  // refused by notes()
+    for (std::size_t layer = 0; layer < centres_->layers(); ++layer)
+      for (std::size_t head = 0; head < centres_->q_heads(); ++head)
+        for (std::size_t f = 0; f < centres_->pairs(); ++f)
+          spread_.push_back(centres_->magnitude(layer, head, f) -
+                            std::abs(centres_->centre(layer, head, f)));
     const rope_shape& rope = centres_->rope();
     for (std::size_t f = 0; f < centres_->pairs(); ++f) {
       speed_.push_back(f >= rope.dims / 2
@@ -66,14 +71,17 @@ class trigonometric {
   /// What never changes, for each query head.
   void describe(const slots_view& view, slot s, const arrival&) const {
     const std::span<const float> key = view.key(s);
-    for (std::size_t h = 0; h < view.shape().group(); ++h) view.note(s, h) = 0;
+    float length[max_head_dim / 2];
     for (std::size_t f = 0; f < centres_->pairs(); ++f) {
       const auto [a, b] = centres_->elements(f);
-      const float length = std::hypot(key[a], key[b]);
-      for (std::size_t h = 0; h < view.shape().group(); ++h)
-        view.note(s, h) += (centres_->magnitude(view.layer(), q_head(view, h), f) -
-                            std::abs(centres_->centre(view.layer(), q_head(view, h), f))) *
-                           length;
+      length[f] = std::sqrt(key[a] * key[a] + key[b] * key[b]);
+    }
+    for (std::size_t h = 0; h < view.shape().group(); ++h) {
+      const std::size_t head = view.layer() * view.shape().q_heads + q_head(view, h);
+      const float* const spread = &spread_[head * centres_->pairs()];
+      float sum = 0;
+      for (std::size_t f = 0; f < centres_->pairs(); ++f) sum += spread[f] * length[f];
+      view.note(s, h) = sum;
     }
   }
 
@@ -106,8 +114,10 @@ class trigonometric {
   static std::size_t q_head(const slots_view& view, std::size_t h) {
     return view.kv_head() * view.shape().group() + h;
   }
+
   std::shared_ptr<const query_centres> centres_;
   over_queries by_;
+  std::vector<float> spread_;                // [layer, q_head, pair] A − |Q|
   std::vector<double> speed_;                // [pair] radians a position
   std::vector<std::complex<double>> ahead_;  // [pair] mean of e^{iωδ} over the offsets
 };
