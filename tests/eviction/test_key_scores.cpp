@@ -81,6 +81,39 @@ TEST_CASE("the anchor is that of the entries still there, wherever they lie") {
   }
 }
 
+TEST_CASE("what lies in slots without entries moves no anchor") {
+  // Slots 0 to 5 hold the example; slot 6 a key that nobody owns, with numbers left beside it.
+  constexpr std::size_t slots = 7;
+  std::vector<float> notes(slots, 5.0f), scratch(slots, 5.0f), room(2 * shape.head_dim);
+  auto in_slots = keys;
+  in_slots.push_back({-7, 9});
+  const auto key = [&](weir::slot s, float* out) { std::ranges::copy(in_slots[s.value], out); };
+  const auto dots = [&](const float* v, std::size_t n, float* out) {
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t s = 0; s < slots; ++s)
+        out[i * slots + s] = v[2 * i] * in_slots[s][0] + v[2 * i + 1] * in_slots[s][1];
+  };
+  const auto weighted = [&](const float* weight, float* out) {
+    out[0] = out[1] = 0;
+    for (std::size_t s = 0; s < slots; ++s)
+      for (std::size_t c = 0; c < 2; ++c) out[c] += weight[s] * in_slots[s][c];
+  };
+  const auto write = [](weir::slot, const float*, const float*) {};
+  const weir::entry_access access{key, key, dots, weighted, write};
+  const std::uint32_t order[] = {0, 1, 2, 3, 4, 5};
+  const std::uint64_t index[slots] = {0, 1, 2, 3, 4, 5, 0};
+  weir::slots_view::record head;
+  head.shape = &shape, head.boundary = 6, head.order = order, head.index = index;
+  head.scratch = room;
+  const weir::slots_view view(head, access, {notes, slots, {}, scratch});
+  const weir::key_diversity member{3};
+  for (std::uint32_t s = 0; s < 6; ++s) member.describe(view, {s}, {});
+  std::vector<float> score(6);
+  member.score_all(view, score);
+  const float cosines[] = {.886244f, .927938f, .965626f, .463219f, -.778189f, .908270f};
+  for (std::size_t i = 0; i < 6; ++i) CHECK(std::abs(score[i] + cosines[i]) <= 1e-5f);
+}
+
 TEST_CASE("a random token's score is drawn once, so that the largest of all stay in the end") {
   const weir::kv_shape wide{.layers = 2, .q_heads = 2, .kv_heads = 2, .head_dim = 2};
   std::set<indices> results;
