@@ -135,6 +135,8 @@ TEST_CASE("heads get what they win of a layer's entries, and the total is exact"
   CHECK(head_budgets(2, .2f, paper) == shares{3, 1});  // 2.8, 1.2; rounded apart: [2, 1]
   CHECK(head_budgets(2, .5f, paper) == shares{3, 1});  // 2.5, 1.5: the lower number
   CHECK(head_budgets(2, 1, paper) == shares{2, 2});
+  const hand_scores greedy({{9, 8, 7, 6, 5, 4, 3, 2}, {1, 1, 1, 1, 1, 1, 1, 1}});
+  CHECK(head_budgets(4, .5f, greedy) == shares{6, 2});
 }
 
 TEST_CASE("winning scores are ranked whatever their sign, and ties by head") {
