@@ -73,6 +73,9 @@ TEST_CASE("key tokens gather a softmax of logits and noise at a rising temperatu
   const float f[] = {.529645f, .614742f, .230816f, .186813f, .225646f};
   const std::uint64_t entries[] = {1, 3, 4, 5, 6};
   for (std::size_t i = 0; i < 5; ++i) CHECK(std::abs(b.note<1>(entries[i]) - f[i]) <= 1e-5f);
+  for (std::size_t i = 7; i < 12; ++i) b.append();
+  b.decide();
+  CHECK(b.kept() == indices{1, 3, 10, 11});
 }
 
 TEST_CASE("the example's second row, at cadence 1, drops what has gathered least") {
