@@ -12,6 +12,7 @@
 #include <weir/cache/eviction/observation_window.hpp>
 #include <weir/cache/eviction/pyramid.hpp>
 #include <weir/cache/eviction/variance_budgets.hpp>
+#include <weir/testing/policy_bench.hpp>
 
 #include "eviction/hand_head.hpp"
 #include "support/catch.hpp"
@@ -48,7 +49,7 @@ struct given_scores {
 };
 
 shares head_budgets(std::size_t base, float alpha, const hand_scores& scores) {
-  shares out(scores.entries.size());
+  shares out(scores.entries.size(), base);
   weir::adaptive_heads(given_scores{base}, alpha).apportion(scores.view(), out);
   return out;
 }
@@ -242,4 +243,49 @@ TEST_CASE("a head reports the variance of its base's finite scores") {
   for (std::size_t i = 0; i < 4; ++i) votes.note(other.at(i)) = column_sum[i];
   CHECK(pooled.scratch(other.shape) == 2);
   CHECK(near(pooled.report(votes), 8.0 / 9));  // the last row's own entry comes first
+}
+
+TEST_CASE("budgets by layer and by head compose") {
+  weir::kv_shape shape;
+  shape.layers = shape.q_heads = shape.kv_heads = 2;
+  shape.head_dim = 1;
+  const weir::adaptive_heads member(weir::pyramid(weir::heavy_hitters{4}, 2), 0);
+  weir::testing::policy_bench bench(weir::keep{member}, shape, 8);
+  for (int i = 0; i < 8; ++i) bench.append();
+  for (std::size_t layer = 0; layer < 2; ++layer) {
+    bench.observe(layer, 0, std::vector<float>{8, 1, 7, 2, 6, 3, 5, 4});
+    bench.observe(layer, 1, std::vector<float>{9, 1, 1, 2, 1, 1, 1, 1});
+  }
+  bench.decide();
+  // Layer 0 has 2 · 6 entries, layer 1 has 2 · 2.
+  using indices = std::vector<std::uint64_t>;
+  CHECK(bench.kept(0, 0).size() + bench.kept(0, 1).size() == 12);
+  CHECK(bench.kept(0, 0) == indices{0, 1, 2, 3, 4, 5, 6, 7});
+  CHECK(bench.kept(0, 1) == indices{0, 1, 2, 3});
+  CHECK(bench.kept(1, 0) == indices{0, 2, 4});
+  CHECK(bench.kept(1, 1) == indices{0});
+}
+
+TEST_CASE("layers' budgets follow what their heads reported at the boundary before") {
+  weir::kv_shape shape;
+  shape.layers = shape.q_heads = shape.kv_heads = 2;
+  shape.head_dim = 1;
+  weir::testing::policy_bench bench(
+      weir::keep(weir::variance_budgets(weir::heavy_hitters{4}, false)), shape, 8);
+  const auto interval = [&] {
+    for (int i = 0; i < 8; ++i) bench.append();
+    for (std::size_t layer = 0; layer < 2; ++layer)
+      for (std::size_t head = 0; head < 2; ++head) {
+        std::vector<float> row(bench.kept(layer, head).size(), .1f);
+        // Layer 1: no head's attention is more peaked than the other's.
+        if (layer == 0 && head == 0) row[0] = 100;
+        bench.observe(layer, head, row);
+      }
+    bench.decide();
+    return shares{bench.kept(0, 0).size(), bench.kept(0, 1).size(), bench.kept(1, 0).size(),
+                  bench.kept(1, 1).size()};
+  };
+  CHECK(interval() == shares{4, 4, 4, 4});
+  // V = .5 and 0: 8 · .377541 = 3.02 entries and 4.98.
+  CHECK(interval() == shares{3, 3, 5, 5});
 }

@@ -1,4 +1,7 @@
+#include <weir/cache/eviction/heavy_hitters.hpp>
 #include <weir/cache/eviction/similarity_merge.hpp>
+#include <weir/cache/eviction/window.hpp>
+#include <weir/testing/policy_bench.hpp>
 
 #include <cmath>
 #include <vector>
@@ -120,4 +123,20 @@ TEST_CASE("keys of norm zero are like nothing, and nothing kept is nothing met")
   }
   meet(fate, head, {0, 1}, {});
   CHECK(head.state()[0] == 0);
+}
+
+TEST_CASE("what neither the window nor the heavy hitters claim is merged") {
+  weir::kv_shape shape;
+  shape.layers = shape.q_heads = shape.kv_heads = 1;
+  shape.head_dim = 2;
+  weir::testing::policy_bench bench(
+      weir::keep(weir::window{2}, weir::heavy_hitters{2}, similarity_merge{}), shape, 6);
+  for (std::size_t i = 0; i < 6; ++i) bench.append(keys[i], values[i]);
+  bench.observe(0, 0, std::vector<float>{3, 1, .5f, .2f, .4f, .3f});
+  bench.decide();
+  CHECK(bench.kept() == std::vector<std::uint64_t>{0, 1, 4, 5});
+  const auto merged = bench.key(4);
+  CHECK(near(merged[0], .702));
+  CHECK(near(merged[1], .698));
+  CHECK(near(bench.state<2>()[0], .48));
 }

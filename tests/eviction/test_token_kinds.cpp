@@ -1,4 +1,5 @@
 #include <weir/cache/eviction/token_kinds.hpp>
+#include <weir/testing/policy_bench.hpp>
 
 #include <vector>
 
@@ -56,4 +57,27 @@ TEST_CASE("each kind has a window of its own, and unnamed kinds have none") {
 TEST_CASE("what an earlier member claimed is still part of its kind's windows") {
   const token_kinds member{kind_window{text, 2, 1}};
   CHECK(claimed(member, {text, text, text, text, text}, {1, 0, 0, 0, 1}) == indices{3});
+}
+
+TEST_CASE("rounds lose their vision first and keep their text") {
+  weir::kv_shape shape;
+  shape.layers = shape.q_heads = shape.kv_heads = 1;
+  shape.head_dim = 1;
+  // Rounds of two vision tokens and one text token; two rounds' vision is seen, the newest's too.
+  weir::testing::policy_bench bench(
+      weir::keep(token_kinds{kind_window{text, 3, 2}, kind_window{vision, 2}}), shape, 3);
+  const auto round = [&] {
+    for (const std::uint8_t kind : {vision, vision, text}) {
+      weir::arrival came;
+      came.kind = kind;
+      bench.append({}, {}, came);
+    }
+    bench.decide();
+    return bench.kept();
+  };
+  CHECK(round() == indices{0, 1, 2});
+  CHECK(round() == indices{2, 3, 4, 5});  // a's vision is gone, b is intact
+  CHECK(round() == indices{2, 5, 6, 7, 8});
+  for (int i = 0; i < 5; ++i) round();
+  CHECK(bench.kept() == indices{2, 5, 17, 20, 21, 22, 23});  // texts 0 1 5 6 7
 }

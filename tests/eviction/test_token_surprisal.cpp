@@ -1,4 +1,7 @@
+#include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/token_surprisal.hpp>
+#include <weir/cache/eviction/window.hpp>
+#include <weir/testing/policy_bench.hpp>
 
 #include <cmath>
 #include <vector>
@@ -90,4 +93,27 @@ TEST_CASE("what is certain ranks lowest, decay or not") {
     CHECK(head.surprisal(1) == 0);
     CHECK_FALSE(std::isnan(member.score(head.view(), head.at(1))));
   }
+}
+
+TEST_CASE("the most surprising stay, and recent tokens fill what is left") {
+  weir::kv_shape shape;
+  shape.layers = 2;
+  shape.q_heads = shape.kv_heads = 1;
+  shape.head_dim = 1;
+  const auto kept = [&](const auto& list) {
+    weir::testing::policy_bench bench(list, shape, 6);
+    for (std::size_t i = 0; i < 6; ++i) {
+      weir::arrival came;
+      came.log_probability = i == 0 ? 0 : static_cast<float>(std::log(paper[i]));
+      bench.append({}, {}, came);
+    }
+    bench.decide();
+    CHECK(bench.kept(0) == bench.kept(1));
+    return bench.kept();
+  };
+  using indices = std::vector<std::uint64_t>;
+  CHECK(kept(weir::keep(token_surprisal{3}, weir::window{1})) == indices{0, 2, 4, 5});
+  CHECK(kept(weir::keep(weir::sinks{1}, token_surprisal{2}, weir::window{1})) ==
+        indices{0, 2, 4, 5});
+  CHECK(kept(weir::keep(token_surprisal{2})) == indices{0, 2});  // a tie: the older
 }

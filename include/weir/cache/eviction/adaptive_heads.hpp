@@ -2,7 +2,8 @@
 // Ada-KV, arXiv 2407.11550, section 3.
 //
 // The largest scores of all heads together win; a head's share is its winners, mixed with an equal
-// share so that no head starves. Works around any scoring member.
+// share so that no head starves. Works around any scoring member, `pyramid` and `variance_budgets`
+// among them: what is shared is what the layer has.
 //
 // Deviations. The authors' code rounds every head's share by itself and may lose entries; here
 // shares are apportioned by largest remainder, so that the sum is exact. No head gets more than it
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -29,7 +31,9 @@ struct adaptive_heads : Base {
   explicit adaptive_heads(Base base, float a = 0.2f) : Base(std::move(base)), alpha(a) {}
 
   void apportion(const head_scores& scores, std::span<std::size_t> budgets) const {
-    const std::size_t heads = scores.heads(), total = heads * this->budget;
+    const std::size_t heads = scores.heads();
+    const std::size_t total = std::accumulate(budgets.begin(), budgets.end(), std::size_t{0});
+    const double mean = static_cast<double>(total) / static_cast<double>(heads);
     const winning_scores wins(scores, 0, heads, total);
     // Counted once for as many heads as models have, and as often as it takes beyond.
     std::array<tally, 64> counted;
@@ -41,8 +45,7 @@ struct adaptive_heads : Base {
     std::size_t candidates = 0;
     for (std::size_t h = 0; h < heads; ++h) candidates += of(h).candidates;
     const auto mixed = [&](std::size_t h) {
-      return (1 - double{alpha}) * static_cast<double>(of(h).winners) +
-             double{alpha} * static_cast<double>(this->budget);
+      return (1 - double{alpha}) * static_cast<double>(of(h).winners) + double{alpha} * mean;
     };
     const auto has = [&](std::size_t h) { return of(h).candidates; };
     if (candidates <= total)
