@@ -1,5 +1,5 @@
 // Flash-VStream's STAR memory: a video of any length as a few frames' features, ahead of the
-// language model. arXiv 2406.08085, section 3.
+// language model. arXiv 2406.08085.
 //
 // Spatial memory is the last frames as they are; temporal memory is weighted k-means over all
 // frames ever, one update a frame; retrieved memory is the stored frames nearest to the heaviest

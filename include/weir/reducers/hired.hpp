@@ -1,5 +1,4 @@
-// HiRED: drops visual tokens of one image before the language model sees them. arXiv 2408.10945,
-// section 4.
+// HiRED: drops visual tokens of one image before the language model sees them. arXiv 2408.10945.
 //
 // An image comes as one overview and several partitions of it, tiles of a grid. Attention of the
 // vision encoder's class token says what matters: an early layer's over the overview shares the

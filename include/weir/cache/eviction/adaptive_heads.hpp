@@ -1,5 +1,5 @@
 // Adaptive head budgets: a layer's entries go to the heads that have most to choose from.
-// Ada-KV, arXiv 2407.11550, section 3.
+// Ada-KV, arXiv 2407.11550.
 //
 // The largest scores of all heads together win; a head's share is its winners, mixed with an equal
 // share so that no head starves. Works around any scoring member, `pyramid` and `variance_budgets`

@@ -1,5 +1,5 @@
 // Buckets: what stays is spread over the whole stream. Vision sink bucketing of LiveVLM,
-// arXiv 2505.15269, section 3.
+// arXiv 2505.15269.
 //
 // The candidates' order is cut into equal ranges. The best few stay wherever they lie; then the
 // next best stays if its range still has room. Scores are means over a layer's heads, as in

@@ -1,5 +1,5 @@
 // Frame diversity: the entries whose keys are least like the mean key. InfiniteVGGT,
-// arXiv 2601.02281, section 3; a boundary is a frame of its tokens.
+// arXiv 2601.02281; a boundary is a frame of its tokens.
 //
 // The first frame anchors the scene and never goes: a `sinks` ahead of this member claims it, and
 // `anchor` says how many tokens that are, for they do not count among the candidates either. Layers

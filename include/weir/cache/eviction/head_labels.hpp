@@ -1,4 +1,4 @@
-// Head labels: which KV heads need the whole context. DuoAttention, arXiv 2410.10819, section 3.
+// Head labels: which KV heads need the whole context. DuoAttention, arXiv 2410.10819.
 //
 // A table of trained numbers in [0, 1], a row a layer and a column a KV head, separated by tabs, is
 // what the authors publish for a model. The heads with the smallest numbers, a `sparsity` of all,

@@ -1,5 +1,5 @@
 // Pyramid budgets: more entries for early layers, fewer for late ones, whose attention is narrow.
-// PyramidKV, arXiv 2406.02069, section 4.
+// PyramidKV, arXiv 2406.02069.
 //
 // Budgets fall in a straight line from the first layer to the last, which gets 1/beta of the mean.
 // `pyramid<observation_window>` is the paper's method; `budget` stays the mean over the layers. The

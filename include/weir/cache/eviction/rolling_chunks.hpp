@@ -7,6 +7,8 @@
 // first glues its sink in front of the window, the second numbers entries within the cache, so that
 // positions::within_cache serves both. MotionStream's best is one chunk of each.
 //
+// The first paper's number is as far as we know; the second published no code.
+//
 // A chunk that is still coming counts as one, so that a shorter cadence never keeps half of an old
 // one. Where the papers shift entries or overwrite them in a ring, they stay in their slots here.
 #pragma once

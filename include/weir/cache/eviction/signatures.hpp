@@ -1,5 +1,5 @@
 // Signatures: some of what a base would drop stays as representatives of the rest. KVCrush,
-// arXiv 2503.00022, section 3.
+// arXiv 2503.00022.
 //
 // An entry's signature has a bit a head: whether that head alone would keep it at the given budget.
 // The base keeps its best by mean score over the heads; the rest is put in order of its signatures'
@@ -7,9 +7,10 @@
 // for that sort; nobody is compared with anybody. Works around any scoring member.
 //
 // Deviations. `budget` includes the representatives, so that memory is what was asked for; the
-// authors' code, which forms signatures of blocks, adds them to it. Bits are
-// KV heads'. As all heads keep as many, `mean` has equal bits in all places: it stands for whether
-// more than half of the candidates stay.
+// authors' code, which forms signatures of blocks of tokens instead, adds them to it. The best
+// split is not known; there are no representatives unless asked for. Bits are KV heads'. As all
+// heads keep as many, `mean` has equal bits in all places: they say whether more than half of the
+// candidates stay.
 #pragma once
 
 #include <algorithm>

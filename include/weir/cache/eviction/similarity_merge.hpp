@@ -1,5 +1,5 @@
 // Similarity merge: a dropped entry becomes part of the kept entry whose key is most like its own,
-// if it is like enough. D2O, arXiv 2406.13035, section 3.3.
+// if it is like enough. D2O, arXiv 2406.13035.
 //
 // Like enough is a cosine of at least theta, which follows the mean cosine of what was dropped:
 // theta ← alpha · theta + beta · mean, from the first mean on. A kept entry keeps its index; under

@@ -1,5 +1,5 @@
 // Token kinds: text, vision or whatever a byte can name, each with a window of its own and, if
-// wanted, its first tokens. StreamingVLM, arXiv 2510.09608, section 3.
+// wanted, its first tokens. StreamingVLM, arXiv 2510.09608.
 //
 // Tokens of a kind without a window go, such as those that only format a round. The kind is
 // row::kind. A boundary is the paper's chunk.

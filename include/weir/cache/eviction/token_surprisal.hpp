@@ -1,4 +1,4 @@
-// Token surprisal: the tokens that the model expected least. SirLLM, arXiv 2405.12528, section 3,
+// Token surprisal: the tokens that the model expected least. SirLLM, arXiv 2405.12528,
 // where −log p of the token that came goes by the name of token entropy.
 //
 // Surprisal fades by `decay` at every boundary; a boundary stands for the paper's turn. The paper

@@ -1,5 +1,5 @@
 // Layer budgets by how evenly attention is spread: layers that attend to much get more entries.
-// D2O, arXiv 2406.13035, section 3.2.
+// D2O, arXiv 2406.13035.
 //
 // A head reports the variance of its base's scores over the entries; around `heavy_hitters` those
 // are the column sums of attention that the paper takes. A layer's share is softmax(−V), V the mean
