@@ -210,6 +210,14 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     std::span<const float> value;  ///< [head_dim] decoded
   };
 
+  /// Calls `visit(stream_index)` for the live entries of a (layer, KV head), in stream order.
+  /// O(entries).
+  template <class Visit>
+  void for_each_index(std::size_t layer, std::size_t head, Visit visit) const {
+    keeper().for_each_live(layer * shape_.kv_heads + head,
+                           [&](std::uint64_t index, tile_place) { visit(stream_index{index}); });
+  }
+
   /// Calls `visit(const entry&)` for the live entries of a (layer, KV head), in stream order.
   /// For looking, not for decoding: O(entries · head_dim).
   template <class Visit>
@@ -252,19 +260,40 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                        ")");
     ++next_layer_;
     const std::size_t finals = rows_.finals();
-    if constexpr (keeper_type::has_boundaries)
-      if (finals > 0) keeper().observe_pending(layer, threads());
     for (std::size_t first = 0; first < finals;) {
       const std::size_t last = keeper().segment_end(first, finals);
+      bool observe_first = first == 0;
       if constexpr (keeper_type::has_boundaries)
-        if (keeper().boundary_due(length() + first, layer)) decide(layer, length() + first);
-      attend_segment(layer, first, last, q.data(), k.data(), v.data(), out.data());
+        if (keeper().boundary_due(length() + first, layer)) {
+          if (std::exchange(observe_first, false)) observe_pending(layer);
+          decide(layer, length() + first);
+        }
+      attend_segment(layer, first, last, observe_first, q.data(), k.data(), v.data(), out.data());
       first = last;
     }
     if (finals < n) {
       keeper().prepare(layer, rows_);
-      attend_segment(layer, finals, n, q.data(), k.data(), v.data(), out.data());
+      attend_segment(layer, finals, n, false, q.data(), k.data(), v.data(), out.data());
     }
+  }
+
+  /// Has the layer's KV heads observe what was staged.
+  void observe_pending(std::size_t layer)
+    requires keeper_type::has_boundaries
+  {
+    threads().for_range(shape_.kv_heads, shape_.q_heads * most_entries(),
+                        [&](std::size_t first, std::size_t last) {
+                          for (std::size_t head = first; head < last; ++head)
+                            keeper().observe_pending(layer * shape_.kv_heads + head);
+                        });
+  }
+  /// How policies reach the KV heads of a layer.
+  auto access_in(std::size_t layer)
+    requires keeper_type::has_boundaries
+  {
+    return [this, layer](std::size_t head, float* sum) -> const entry_access& {
+      return access_[head]->enter(layer, keeper().home_tiles(layer * shape_.kv_heads + head), sum);
+    };
   }
 
   /// Lets every KV head of the layer decide what stays.
@@ -276,10 +305,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
       for (std::size_t unit = first_unit; unit < first_unit + shape_.kv_heads; ++unit)
         for (std::size_t t = 0; t < keeper().home_tiles(unit); ++t)
           store().prepare_to_rewrite(unit, t);
-    const auto access = [&](std::size_t head, float* sum) -> const entry_access& {
-      return access_[head]->enter(layer, keeper().home_tiles(first_unit + head), sum);
-    };
-    step_evictions_ += keeper().decide(layer, index, rows_, access, threads());
+    step_evictions_ += keeper().decide(layer, index, access_in(layer), threads());
     keeper().end_boundary(
         layer, index,
         [&](std::size_t head, tile_place from, tile_place to) {
@@ -319,9 +345,10 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     }
   }
 
-  /// Stores rows [first, last) and attends them.
-  void attend_segment(std::size_t layer, std::size_t first, std::size_t last, const float* q,
-                      const float* k, const float* v, float* out) {
+  /// Stores rows [first, last) and attends them. `observe_first`: what was staged is observed
+  /// before that.
+  void attend_segment(std::size_t layer, std::size_t first, std::size_t last, bool observe_first,
+                      const float* q, const float* k, const float* v, float* out) {
     const std::size_t n = last - first, q_row = shape_.q_heads * shape_.head_dim;
     const std::size_t variant_stride = parts_.segment_rows * q_row;
     float* const query = memory_[parts_.query].data();
@@ -330,15 +357,26 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         for (std::size_t unit = layer * shape_.kv_heads; unit < (layer + 1) * shape_.kv_heads;
              ++unit)
           store().prepare_to_write(unit, keeper().place(unit, rows_, r).tile);
-    const auto store_rows = [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) {
-        const std::size_t r = first + i / shape_.kv_heads;
-        store_row(layer, i % shape_.kv_heads, r, q, k, v, query + (r - first) * q_row,
-                  variant_stride);
-      }
+    const auto store_one = [&](std::size_t head, std::size_t r) {
+      store_row(layer, head, r, q, k, v, query + (r - first) * q_row, variant_stride);
     };
-    const std::size_t elements = n * (shape_.q_heads + shape_.kv_heads) * shape_.head_dim;
-    threads().for_range(n * shape_.kv_heads, elements * 8, store_rows);
+    const std::size_t cost = 8 * n * (shape_.q_heads + shape_.kv_heads) * shape_.head_dim;
+    if constexpr (keeper_type::has_boundaries)  // a head's notes are one thread's business
+      threads().for_range(shape_.kv_heads, cost, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t head = begin; head < end; ++head) {
+          const std::size_t unit = layer * shape_.kv_heads + head;
+          if (observe_first) keeper().observe_pending(unit);
+          for (std::size_t r = first; r < last; ++r) {
+            store_one(head, r);
+            if (r < rows_.finals()) keeper().describe_row(unit, rows_, r, access_in(layer));
+          }
+        }
+      });
+    else
+      threads().for_range(n * shape_.kv_heads, cost, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i)
+          store_one(i % shape_.kv_heads, first + i / shape_.kv_heads);
+      });
 
     const auto splits = [&](std::size_t head, std::size_t a, std::size_t b) {
       return keeper().splits(layer * shape_.kv_heads + head, rows_, first + a, first + b);
@@ -363,10 +401,19 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
       job.ranks = keeper().ranks(layer * shape_.kv_heads).data();
       job.rank_stride = keeper().rank_stride();
     }
-    if constexpr (keeper_type::has_boundaries) job.handout = keeper().handout(rows_, first, last);
+    if constexpr (keeper_type::has_boundaries) {
+      if constexpr (keeper_type::observes) {
+        job.handout = keeper().handout(rows_, first, last);
+        const auto observe = [&](std::size_t head) {
+          keeper().observe_rows(layer * shape_.kv_heads + head, rows_, first, last, q);
+        };
+        const function_ref<void(std::size_t)> finished = observe;
+        job.finished = &finished;
+        store().attend(job, threads());
+        return;
+      }
+    }
     store().attend(job, threads());
-    if constexpr (keeper_type::has_boundaries)
-      keeper().observe_segment(layer, rows_, first, last, q, threads());
   }
 
   commit_report commit(std::span<const std::size_t> path) {
@@ -376,9 +423,12 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     for (std::size_t unit = 0; unit < shape_.units(); ++unit)
       for (const std::size_t r : path) {
         const tile_place from = keeper().place(unit, rows_, r), to = keeper().home(unit, rows_, r);
-        if (from == to) continue;
-        store().prepare_to_write(unit, to.tile);
-        store().copy(unit / shape_.kv_heads, unit % shape_.kv_heads, from, to);
+        if (from != to) {
+          store().prepare_to_write(unit, to.tile);
+          store().copy(unit / shape_.kv_heads, unit % shape_.kv_heads, from, to);
+        }
+        if constexpr (keeper_type::has_boundaries)
+          keeper().describe_row(unit, rows_, r, access_in(unit / shape_.kv_heads));
       }
     commit_report report{rows_.finals() + path.size(), path.size(), step_evictions_};
     if constexpr (!keeper_type::has_boundaries)

@@ -52,6 +52,9 @@ struct attend_job {
   const std::uint32_t* ranks = nullptr;      ///< [kv_head, rank_stride], with `rotation`
   std::size_t rank_stride = 0;
   handout_memory handout = {};  ///< with it, the k-th split is split number k
+  /// Called for each KV head once its rows are attended, on the thread that did it if one did.
+  /// Null: nobody.
+  const function_ref<void(std::size_t head)>* finished = nullptr;
 };
 
 /// `Layout` says where tiles lie.
@@ -232,11 +235,19 @@ class kv_store {
     const std::size_t cost =
         job.rows * shape_.q_heads * shape_.head_dim * std::max<std::size_t>(job.most_entries, 1);
     if (blocks <= shared_blocks() && items < 2 * threads.width() && most_splits_ > 1)
-      return attend_by_split(job, blocks, cost, threads);
-    threads.for_range(items, cost, [&](std::size_t first, std::size_t last) {
-      for (std::size_t item = first; item < last; ++item)
-        attend_block(job, item / blocks, item % blocks);
-    });
+      attend_by_split(job, blocks, cost, threads);
+    else
+      threads.for_range(items, cost, [&](std::size_t first, std::size_t last) {
+        for (std::size_t item = first; item < last; ++item) {
+          attend_block(job, item / blocks, item % blocks);
+          if (blocks == 1 && job.finished != nullptr) (*job.finished)(item);
+        }
+      });
+    if (blocks > 1 && job.finished != nullptr)
+      threads.for_range(shape_.kv_heads, cost / shape_.head_dim,
+                        [&](std::size_t first, std::size_t last) {
+                          for (std::size_t head = first; head < last; ++head) (*job.finished)(head);
+                        });
   }
 
  private:
@@ -370,6 +381,7 @@ class kv_store {
                               merge<A>(total, state(k), padded_);
                             finish_row(job, item / blocks, p.begin + r, total);
                           }
+                          if (blocks == 1 && job.finished != nullptr) (*job.finished)(item);
                         }
                       });
   }

@@ -108,15 +108,15 @@ class observations {
     const std::size_t first = (head * rows + r) * group();  // packed row of the first query head
     const float* const mine = q + head * group() * shape_.head_dim;
     const observed_row::record out = record_in(row, keep_queries ? nullptr : mine);
-    if constexpr (probabilities)
-      cpu::mean_probabilities(&weight_[first * tile_stride_ * tile_lanes],
-                              &largest_[first * tile_stride_], tile_stride_, &total_[first * 2],
-                              group(), tiles_, row.data());
     if constexpr (logits)
       for (std::size_t g = 0; g < group(); ++g)
         cpu::read_logits(&score_[(first + g) * tile_stride_ * tile_lanes],
                          &largest_[(first + g) * tile_stride_], tiles_,
                          row.data() + (probabilities ? lanes() : 0) + g * lanes());
+    if constexpr (probabilities)
+      cpu::mean_probabilities(&weight_[first * tile_stride_ * tile_lanes],
+                              &largest_[first * tile_stride_], tile_stride_, &total_[first * 2],
+                              group(), tiles_, row.data());
     if (queries && keep_queries)
       std::copy_n(mine, group() * shape_.head_dim, row.last(group() * shape_.head_dim).data());
     return out;

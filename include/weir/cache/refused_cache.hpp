@@ -47,6 +47,8 @@ class refused_cache {
   const cache_options& options() const;
   const cache_stats& stats() const;
   template <class Visit>
+  void for_each_index(std::size_t, std::size_t, Visit) const {}
+  template <class Visit>
   void for_each_entry(std::size_t, std::size_t, Visit) const {}
 };
 

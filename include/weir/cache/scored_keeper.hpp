@@ -35,6 +35,7 @@ class scored_keeper {
   static constexpr bool stores_rotated_keys = !Renumbers;
   static constexpr bool observes = keep_observes<Keep>;
   static constexpr bool has_fate = keep_has_fate<Keep>;
+  static constexpr bool describes = keep_describes<Keep>;
   /// True if a step may not run over a boundary.
   static constexpr bool cuts_forward = keep_cuts_forward<Keep>;
   static constexpr bool wants_log_probabilities = includes(keep_needs<Keep>, told::log_probability);
@@ -65,9 +66,6 @@ class scored_keeper {
                           shape.trained_context, ")");
     require<bad_config>(shape.kv_heads <= max_deciding_heads, "keep: ", shape.kv_heads,
                         " KV heads (expected at most ", max_deciding_heads, ")");
-    require<bad_config>(!observes || shape.group() <= cpu::max_group, "keep: ", shape.group(),
-                        " query heads for a KV head (expected at most ", cpu::max_group,
-                        " where a policy observes them)");
     for (std::size_t unit = 0; unit < shape.units(); ++unit)
       keep_.with_list(
           unit, [&](const auto& list) { last_rows_ = std::max(last_rows_, rows_told_to(list)); });
@@ -133,8 +131,11 @@ class scored_keeper {
   void append(const step_rows& rows, std::span<const std::size_t> path, executor& threads) {
     const std::size_t finals = rows.finals(), tokens = finals + path.size();
     if (tokens == 0) return;
-    if (finals == 0)  // else it was done layer by layer
-      for (std::size_t layer = 0; layer < shape_.layers; ++layer) observe_pending(layer, threads);
+    if (finals == 0 && !pending_.empty())  // else it was done layer by layer
+      threads.for_range(shape_.units(), shape_.units() * pending_.size() * map_.lanes(),
+                        [&](std::size_t first, std::size_t last) {
+                          for (std::size_t unit = first; unit < last; ++unit) observe_pending(unit);
+                        });
     for (std::size_t unit = 0; unit < shape_.units(); ++unit)
       for (std::uint64_t i = std::max(length_, boundary_of(unit)); i < length_ + tokens; ++i)
         map_.set_live(unit, slot_of(unit, i), true);
@@ -205,36 +206,27 @@ class scored_keeper {
       if (is_watched(length_ + rows.offset(r))) return rows_seen_.handout();
     return {};
   }
-  /// Rows of the last step that were staged and have stayed, before anything else happens in the
-  /// layer. Not while the last of them may still be taken back.
-  void observe_pending(std::size_t layer, executor& threads) {
-    if constexpr (observes)
-      if (!pending_.empty())
-        each_head(threads, pending_.size(), [&](std::size_t head) {
-          const std::size_t unit = layer * shape_.kv_heads + head;
-          for (const pending_row& p : pending_)
-            if (is_watched(p.index)) observe(unit, p.index, rows_seen_.staged(unit, p.staged));
-        });
+  /// Rows of the last step that were staged and have stayed, before anything else happens to the
+  /// unit. Not while the last of them may still be taken back.
+  void observe_pending(std::size_t unit) {
+    for (const pending_row& p : pending_)
+      if (is_watched(p.index)) observe(unit, p.index, rows_seen_.staged(unit, p.staged));
   }
   /// What rows [first, last) of the step, just attended, saw; `q` `[row, q_head, head_dim]` is the
   /// step's, unrotated.
-  void observe_segment(std::size_t layer, const step_rows& rows, std::size_t first,
-                       std::size_t last, const float* q, executor& threads) {
-    if constexpr (observes)
-      each_head(threads, last - first, [&](std::size_t head) {
-        const std::size_t unit = layer * shape_.kv_heads + head;
-        for (std::size_t r = first; r < last; ++r) {
-          const std::uint64_t index = length_ + rows.offset(r);
-          if (!is_watched(index)) continue;
-          const float* const query = q + r * shape_.q_heads * shape_.head_dim;
-          if (r + 1 < rows.finals())
-            observe(unit, index, rows_seen_.read(head, r - first, last - first, query));
-          else
-            rows_seen_.stage(unit, r + 1 - rows.finals(), r - first, last - first, query);
-        }
-      });
+  void observe_rows(std::size_t unit, const step_rows& rows, std::size_t first, std::size_t last,
+                    const float* q) {
+    const std::size_t head = unit % shape_.kv_heads;
+    for (std::size_t r = first; r < last; ++r) {
+      const std::uint64_t index = length_ + rows.offset(r);
+      if (!is_watched(index)) continue;
+      const float* const query = q + r * shape_.q_heads * shape_.head_dim;
+      if (r + 1 < rows.finals())
+        observe(unit, index, rows_seen_.read(head, r - first, last - first, query));
+      else
+        rows_seen_.stage(unit, r + 1 - rows.finals(), r - first, last - first, query);
+    }
   }
-
   /// Tells the members of a unit's list what the row at `index`, the newest of them, saw there.
   void observe(std::size_t unit, std::uint64_t index, observed_row::record row) {
     row.first_index = first_;
@@ -259,6 +251,20 @@ class scored_keeper {
     return keep_.with_list(unit, [&](const auto& list) { return memory_.of(list, m, unit); });
   }
 
+  /// Introduces row r of the step, whose key and value are stored and which is certain to stay, to
+  /// members that are told nothing later on.
+  template <class Access>
+  void describe_row(std::size_t unit, const step_rows& rows, std::size_t r, Access access) {
+    if constexpr (describes && !wants_log_probabilities) {
+      const std::size_t head = unit % shape_.kv_heads;
+      const slots_view::record record = seen(unit, length_ + rows.offset(r) + 1);
+      keep_.with_list(unit, [&](const auto& list) {
+        describe(list, unit, record, access(head, key_sums(head)), record.order.size() - 1,
+                 {.kind = rows.kind(r)});
+      });
+    }
+  }
+
   // ---- boundaries ------------------------------------------------------------------------------
 
   /// True if the layer has to decide before the token at stream index `at` is stored.
@@ -273,12 +279,11 @@ class scored_keeper {
   /// Lets the heads of a layer decide at stream index `at`. `access(head, float[head_dim * 32])`
   /// gives a head's entry_access. Returns how many entries were dropped.
   template <class Access>
-  std::size_t decide(std::size_t layer, std::uint64_t at, const step_rows& rows, Access access,
-                     executor& threads) {
+  std::size_t decide(std::size_t layer, std::uint64_t at, Access access, executor& threads) {
     std::atomic<std::size_t> dropped{0};
     const std::size_t cost = shape_.kv_heads * most_slots() * shape_.head_dim;
     const auto heads = [&](std::size_t first, std::size_t last, executor& inside) {
-      dropped += decide_together(layer, first, last, at, rows, access, inside);
+      dropped += decide_together(layer, first, last, at, access, inside);
     };
     if constexpr (by_layer)
       heads(0, shape_.kv_heads, threads);
@@ -427,14 +432,6 @@ class scored_keeper {
   }
   bool is_watched(std::uint64_t index) const { return next_boundary(index) - index <= last_rows_; }
 
-  template <class Body>
-  void each_head(executor& threads, std::size_t rows, Body body) {
-    threads.for_range(shape_.kv_heads, rows * shape_.q_heads * most_slots(),
-                      [&](std::size_t first, std::size_t last) {
-                        for (std::size_t head = first; head < last; ++head) body(head);
-                      });
-  }
-
   /// A list's part in a claim round.
   template <class List>
   struct claim_side {
@@ -452,10 +449,42 @@ class scored_keeper {
     }
   };
 
+  /// A unit as it is when the next token's stream index is `at`.
+  slots_view::record seen(std::size_t unit, std::uint64_t at) const {
+    const std::size_t head = unit % shape_.kv_heads;
+    return {.shape = &shape_,
+            .layer = unit / shape_.kv_heads,
+            .kv_head = head,
+            .first_index = first_,
+            .boundary = at,
+            .cadence = cadence_,
+            .order = map_.order(unit).first(entries(unit, at)),
+            .index = map_.index(unit),
+            .scratch = vector_.subspan(head * vector_floats(), 2 * shape_.head_dim)};
+  }
+  float* key_sums(std::size_t head) const {
+    return vector_.data() + head * vector_floats() + 2 * shape_.head_dim;
+  }
+
+  /// Tells a list's members of the entry that is number `e` in stream order.
+  template <class List>
+  void describe(const List& list, std::size_t unit, const slots_view::record& record,
+                const entry_access& access, std::size_t e, const arrival& came) {
+    if constexpr (requires { list.members; }) {
+      std::size_t m = 0;
+      list.for_each([&](const auto& member) {
+        if constexpr (describing<std::remove_cvref_t<decltype(member)>>) {
+          const slots_view view(record, access, memory_.of(list, m, unit));
+          member.describe(view, view.at(e), came);
+        }
+        ++m;
+      });
+    }
+  }
+
   template <class Access>
   std::size_t decide_together(std::size_t layer, std::size_t first, std::size_t last,
-                              std::uint64_t at, const step_rows& rows, Access access,
-                              executor& threads) {
+                              std::uint64_t at, Access access, executor& threads) {
     const std::size_t first_unit = layer * shape_.kv_heads + first, n = last - first,
                       stride = most_slots();
     return keep_.with_list(first_unit, [&](const auto& list) -> std::size_t {
@@ -477,8 +506,12 @@ class scored_keeper {
             .taken = taken_.subspan(head * stride, stride),
             .score = score_.subspan(head * stride, stride),
             .ranking = ranking_.subspan(head * stride, stride)};
-        describe(list, heads[i], rows);
       }
+      if constexpr (wants_log_probabilities)
+        for (std::size_t i = 0; i < n; ++i)
+          for (std::size_t e = map_.kept(first_unit + i); e < heads[i].entries(); ++e)
+            describe(list, first_unit + i, heads[i].seen, *heads[i].access, e,
+                     arrivals_[heads[i].seen.index[heads[i].seen.order[e]]]);
       claim_round(list, std::span<const deciding_head>(heads, n), stride,
                   claim_side<std::remove_cvref_t<decltype(list)>>{*this, list, first_unit},
                   threads);
@@ -486,27 +519,6 @@ class scored_keeper {
       for (std::size_t i = 0; i < n; ++i) dropped += drop(list, heads[i]);
       return dropped;
     });
-  }
-
-  /// Introduces the tokens that came since the last boundary.
-  template <class List>
-  void describe(const List& list, const deciding_head& head, const step_rows& rows) {
-    if constexpr (requires { list.members; }) {
-      std::size_t m = 0;
-      list.for_each([&](const auto& member) {
-        if constexpr (describing<std::remove_cvref_t<decltype(member)>>) {
-          const slots_view view(head.seen, *head.access, memory_.of(list, m, head.unit));
-          for (std::size_t i = map_.kept(head.unit); i < head.entries(); ++i) {
-            const slot s = view.at(i);
-            const std::uint64_t index = view.index(s).value;
-            arrival told = arrivals_[index];
-            if (index >= length_) told.kind = rows.kind(static_cast<std::size_t>(index - length_));
-            member.describe(view, s, told);
-          }
-        }
-        ++m;
-      });
-    }
   }
 
   /// Frees the slots of what nobody claimed, once it has met the list's fate.

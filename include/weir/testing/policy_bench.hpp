@@ -29,8 +29,7 @@ class policy_bench {
       : shape_(shape),
         keeper_(plan_, shape, keep, {.max_rows = 1, .cadence = cadence}),
         store_(plan_, shape, keeper_.tile_counts(), keeper_.most_tiles(), keeper_.most_splits()),
-        memory_(plan_),
-        sum_(shape.head_dim * tile_lanes) {
+        memory_(plan_) {
     keeper_.bind(memory_);
     store_.bind(memory_);
     for (std::size_t head = 0; head < shape.kv_heads; ++head)
@@ -44,6 +43,8 @@ class policy_bench {
   void append(std::span<const float> keys = {}, std::span<const float> values = {},
               const arrival& told = {}) {
     decide();
+    const row one[1] = {{.kind = told.kind}};
+    rows_.assign(one, 0, 1);
     const std::vector<float> nothing(shape_.head_dim);
     for (std::size_t unit = 0; unit < shape_.units(); ++unit) {
       const std::size_t layer = unit / shape_.kv_heads, head = unit % shape_.kv_heads;
@@ -53,14 +54,13 @@ class policy_bench {
         return all.empty() ? nothing.data() : &all[head * shape_.head_dim];
       };
       store_.write(layer, head, at, vector(keys), vector(values));
+      keeper_.describe_row(unit, rows_, 0, access_in(layer));
     }
-    const row one[1] = {{.kind = told.kind}};
-    rows_.assign(one, 0, 1);
     if constexpr (keeper_type::wants_log_probabilities)
       keeper_.tell_log_probability(keeper_.length(), told.log_probability);
     keeper_.append(rows_, {}, alone_);
   }
-  /// Gives one entry another key `[head_dim]`.
+  /// Gives one entry another key `[head_dim]`, unnoticed by members that were told of it.
   void set_key(std::size_t layer, std::size_t kv_head, std::uint64_t index,
                std::span<const float> key) {
     std::vector<float> value(shape_.head_dim);
@@ -98,12 +98,7 @@ class policy_bench {
     for (std::size_t layer = 0; layer < shape_.layers; ++layer) {
       if (!keeper_.boundary_due(at, layer)) continue;
       const std::size_t first = layer * shape_.kv_heads;
-      keeper_.decide(
-          layer, at, rows_,
-          [&](std::size_t head, float*) -> const entry_access& {
-            return access_[head]->enter(layer, keeper_.home_tiles(first + head), sum_.data());
-          },
-          alone_);
+      keeper_.decide(layer, at, access_in(layer), alone_);
       keeper_.end_boundary(
           layer, at,
           [&](std::size_t head, tile_place from, tile_place to) {
@@ -149,6 +144,11 @@ class policy_bench {
   }
 
  private:
+  auto access_in(std::size_t layer) {
+    return [this, layer](std::size_t head, float* sum) -> const entry_access& {
+      return access_[head]->enter(layer, keeper_.home_tiles(layer * shape_.kv_heads + head), sum);
+    };
+  }
   tile_place place(std::uint64_t index, std::size_t layer, std::size_t kv_head) const {
     tile_place found;
     bool is_there = false;
@@ -178,7 +178,6 @@ class policy_bench {
   keeper_type keeper_;
   store_type store_;
   arena memory_;
-  std::vector<float> sum_;
   std::vector<std::unique_ptr<head_access<store_type>>> access_;
   step_rows rows_{1};
   executor alone_;

@@ -30,12 +30,13 @@
 //   std::size_t scratch(const kv_shape&) const  arrays `[entry]` it works in
 //   void observe(const observed_row&) const     called for each row, in stream order, once it is
 //       certain that the row stays
-//   void describe(const slots_view&, slot, const arrival&) const    called once for each entry, at
+//   void describe(const slots_view&, slot, const arrival&) const    called once for each entry, in
+//       stream order, when its token is certain to stay; of lists that need log-probabilities, at
 //       the first boundary behind it
 //   std::size_t budget_for(const kv_shape&, std::size_t layer, std::size_t kv_head) const
 //       unequal budgets that never change
 //   void apportion(const head_scores&, std::span<std::size_t> budgets) const
-//       budgets of a layer's heads, anew at every boundary; they must sum to kv_heads · budget
+//       budgets of a layer's heads, anew at every boundary; their sum must stay
 //   float report(const slots_view&) const, and
 //   void apportion_layers(const kv_shape&, std::span<const float>, std::span<std::size_t>) const
 //       budgets of the layers at the next boundary, from what every (layer, KV head) reported at

@@ -143,6 +143,12 @@ inline constexpr bool keep_observes = false;
 template <class... Members>
 inline constexpr bool keep_observes<keep<Members...>> = (observing<Members> || ...);
 
+/// True if a member is introduced to each entry.
+template <class K>
+inline constexpr bool keep_describes = false;
+template <class... Members>
+inline constexpr bool keep_describes<keep<Members...>> = (describing<Members> || ...);
+
 /// True if budgets change while the stream runs; of a layer's heads, or of the layers.
 template <class K>
 inline constexpr bool keep_apportions_heads = false;

@@ -1,5 +1,5 @@
 // per_head<A, B>: one list of members for some KV heads, another for the rest. DuoAttention
-// (arXiv 2410.10819) is per_head<keep_all, keep<sinks, window>>; label all heads of a layer alike
+// (arXiv 2410.10819) is per_head<keep<sinks, window>, keep_all>; label all heads of a layer alike
 // for policies by layer.
 #pragma once
 
@@ -54,6 +54,8 @@ template <class A, class B>
 inline constexpr told keep_needs<per_head<A, B>> = keep_needs<A> | keep_needs<B>;
 template <class A, class B>
 inline constexpr bool keep_observes<per_head<A, B>> = keep_observes<A> || keep_observes<B>;
+template <class A, class B>
+inline constexpr bool keep_describes<per_head<A, B>> = keep_describes<A> || keep_describes<B>;
 template <class A, class B>
 inline constexpr bool keep_has_fate<per_head<A, B>> = keep_has_fate<A> || keep_has_fate<B>;
 template <class A, class B>

@@ -10,36 +10,35 @@
 
 namespace weir::cpu {
 
-/// Query heads that share a KV head's keys, at most.
-inline constexpr std::size_t max_group = 256;
-
 /// out[tile, 32] = mean over `group` query heads of the probabilities of one row: weight ·
 /// exp(largest − m) / d in the tiles the row read, 0 in the others. `weight` and `largest` are
 /// those of the first query head, the next ones' lie `tile_stride` tiles behind; `total` `[query
 /// head, 2]` holds m and d. One fused chain over the query heads. O(group · tiles · 32).
+/// `largest` is overwritten.
 template <class A = simd::native>
-void mean_probabilities(const float* weight, const float* largest, std::size_t tile_stride,
+void mean_probabilities(const float* weight, float* largest, std::size_t tile_stride,
                         const float* total, std::size_t group, std::size_t tiles, float* out) {
+  constexpr std::size_t w = simd::lanes<A>;
+  static_assert(split_tiles % w == 0);
+  // From largest scores to what weights are worth: exp(−∞) is 0 where a tile was not read.
   const auto share = simd::broadcast<A>(1.0f / static_cast<float>(group));
+  for (std::size_t g = 0; g < group; ++g) {
+    const auto m = simd::broadcast<A>(total[2 * g]), d = simd::broadcast<A>(total[2 * g + 1]);
+    for (float* at = largest + g * tile_stride; at < largest + g * tile_stride + tiles; at += w)
+      simd::store<A>(at, simd::exp<A>(simd::load<A>(at) - m) * share / d);
+  }
   for (std::size_t t = 0; t < tiles; ++t, out += tile_lanes) {
-    float factor[max_group];
-    bool read = false;
+    simd::floats<A> sum[tile_lanes / w];
+    for (auto& s : sum) s = simd::broadcast<A>(0.0f);
     for (std::size_t g = 0; g < group; ++g) {
-      const float most = largest[g * tile_stride + t];
-      factor[g] = 0;
-      if (most == -std::numeric_limits<float>::infinity()) continue;
-      factor[g] = simd::exp(most - total[2 * g]) / total[2 * g + 1];
-      read = true;
+      const float factor = largest[g * tile_stride + t];
+      if (factor == 0) continue;  // weights that were never written
+      const auto f = simd::broadcast<A>(factor);
+      const float* const from = weight + (g * tile_stride + t) * tile_lanes;
+      for (std::size_t i = 0; i < tile_lanes / w; ++i)
+        sum[i] = simd::fma<A>(simd::load<A>(from + i * w), f, sum[i]);
     }
-    for (std::size_t at = 0; at < tile_lanes; at += simd::lanes<A>) {
-      auto sum = simd::broadcast<A>(0.0f);
-      if (read)
-        for (std::size_t g = 0; g < group; ++g)
-          if (factor[g] != 0)
-            sum = simd::fma<A>(simd::load<A>(weight + (g * tile_stride + t) * tile_lanes + at),
-                               simd::broadcast<A>(factor[g]), sum);
-      simd::store<A>(out + at, sum * share);
-    }
+    for (std::size_t i = 0; i < tile_lanes / w; ++i) simd::store<A>(out + i * w, sum[i]);
   }
 }
 

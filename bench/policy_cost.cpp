@@ -1,0 +1,186 @@
+// What deciding costs: each policy against the same kept set given for free.
+//
+//   policy_cost [ENTRIES [CADENCE [BLOCKS]]]      (1024, 32, 40)
+//
+// One token after the other through the attention of 8 layers of Llama-3-8B's shape (32 query
+// heads, 8 KV heads, head_dim 128), f16, two threads. A policy runs once to write down what it
+// keeps at each boundary; then it runs again, in turns with a policy that only looks that up, a
+// cadence of tokens at a time. Prints a Markdown table of medians.
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+
+#include <weir/cache/eviction/per_head.hpp>
+#include <weir/cache/kv_cache.hpp>
+#include <weir/presets.hpp>
+#include <weir/testing/any_cache.hpp>
+
+namespace {
+
+using namespace weir;
+using clock_type = std::chrono::steady_clock;
+
+constexpr std::size_t layers = 8;
+constexpr kv_shape shape{.layers = layers,
+                         .q_heads = 32,
+                         .kv_heads = 8,
+                         .head_dim = 128,
+                         .rope = {.dims = 128, .base = 500000}};
+
+/// What was kept: stream indices by boundary and unit.
+using kept_sets = std::vector<std::vector<std::vector<std::uint64_t>>>;
+
+/// Keeps what it is told to.
+struct replay {
+  std::size_t budget = 0;
+  const kept_sets* sets = nullptr;
+  std::size_t cadence = 1;
+  void claim(claims& open) const {
+    const slots_view& view = open.view();
+    const auto& set = (*sets)[view.boundary().value / cadence - 1]
+                             [view.layer() * shape.kv_heads + view.kv_head()];
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < open.size() && next < set.size(); ++i)
+      if (view.index(view.at(i)).value == set[next]) open.take(i), ++next;
+  }
+};
+
+/// Rows that come round again; each layer its own.
+struct rows_of_tokens {
+  static constexpr std::size_t tokens = 64;
+  std::vector<testing::layer_rows> by_layer;
+  rows_of_tokens() : by_layer(layers) {
+    const auto names = testing::names_of(tokens, 1);
+    for (std::size_t layer = 0; layer < layers; ++layer)
+      testing::make_rows(shape, names, layer, by_layer[layer]);
+  }
+};
+
+/// Appends one token.
+template <class Cache>
+void append(Cache& cache, rows_of_tokens& rows) {
+  constexpr std::size_t q = shape.q_heads * shape.head_dim, kv = shape.kv_heads * shape.head_dim;
+  const std::size_t t = cache.length() % rows_of_tokens::tokens;
+  const row one[1] = {};
+  auto step = cache.begin(one);
+  for (std::size_t layer = 0; layer < layers; ++layer) {
+    testing::layer_rows& x = rows.by_layer[layer];
+    step.attend(layer, std::span(x.q).subspan(t * q, q), std::span(x.k).subspan(t * kv, kv),
+                std::span(x.v).subspan(t * kv, kv), std::span(x.out).first(q));
+  }
+  step.commit();
+  if constexpr (Cache::wants_log_probabilities)
+    cache.tell_log_probability(cache.length() - 1, testing::log_probability_of(cache.length()));
+}
+
+double median(std::vector<double> x) {
+  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
+  return x[x.size() / 2];
+}
+
+struct setting {
+  std::size_t entries, cadence, blocks;
+};
+
+/// Seconds a token of the free policy, and what the other costs on top.
+struct cost {
+  double seconds, extra;
+};
+
+template <class Keep>
+cost measure(const Keep& keep, const setting& s, executor& threads) {
+  using Layout =
+      std::conditional_t<keep_has_changing_budgets<Keep>, layouts::paged, layouts::contiguous>;
+  using cache_type = kv_cache<f16, Keep, positions::original, Layout>;
+  using free_type = kv_cache<f16, weir::keep<replay>, positions::original, Layout>;
+  rows_of_tokens rows;
+  cache_options options{.max_rows = 1, .cadence = s.cadence, .threads = &threads};
+  const std::size_t block = std::max<std::size_t>(s.cadence, 8);
+  const std::size_t warm = (s.entries / s.cadence + 2) * s.cadence;
+  const std::size_t tokens = warm + (s.blocks + 1) * block;
+
+  kept_sets sets;
+  std::size_t most = 0;
+  {
+    cache_type cache(shape, keep, options);
+    for (std::size_t t = 0; t < tokens; ++t) {
+      append(cache, rows);
+      const std::uint64_t boundary = cache.length() - 1;  // it ran before the token came
+      if (boundary == 0 || boundary % s.cadence != 0) continue;
+      sets.emplace_back(shape.units());
+      for (std::size_t unit = 0; unit < shape.units(); ++unit) {
+        auto& set = sets.back()[unit];
+        cache.for_each_index(unit / shape.kv_heads, unit % shape.kv_heads, [&](stream_index i) {
+          if (i.value < boundary) set.push_back(i.value);
+        });
+        most = std::max(most, set.size());
+      }
+    }
+  }
+  cache_type cache(shape, keep, options);
+  free_type free(
+      shape, weir::keep<replay>{replay{std::max<std::size_t>(most, 2), &sets, s.cadence}}, options);
+  const auto run = [&](auto& c, std::size_t n) {
+    const auto start = clock_type::now();
+    for (std::size_t t = 0; t < n; ++t) append(c, rows);
+    return std::chrono::duration<double>(clock_type::now() - start).count() /
+           static_cast<double>(n);
+  };
+  run(cache, warm);
+  run(free, warm);
+  std::vector<double> seconds, extra;
+  for (std::size_t b = 0; b < s.blocks; ++b) {
+    const bool first = b % 2 == 0;  // whoever goes second finds warmer caches
+    double mine = first ? run(cache, block) : 0;
+    const double base = run(free, block);
+    if (!first) mine = run(cache, block);
+    seconds.push_back(base);
+    extra.push_back(mine / base - 1);
+  }
+  return {median(seconds), median(extra)};
+}
+
+template <class Recipe>
+void report(const setting& s, executor& threads) {
+  using Keep = presets::recipes::keep_of<Recipe>;
+  if constexpr (is_positional_keep<Keep>) {
+    std::printf("| %s | a mask: nothing to decide | |\n", std::string(Recipe::name).c_str());
+  } else {
+    const cost c = measure(Recipe::of({.entries = s.entries, .cadence = s.cadence, .shape = shape}),
+                           s, threads);
+    std::printf("| %s | %.1f | %.2f |\n", std::string(Recipe::name).c_str(), c.seconds * 1e6,
+                c.extra * 100);
+  }
+  std::fflush(stdout);
+}
+
+template <class... Recipes>
+void report_all(const std::tuple<Recipes...>*, const setting& s, const std::string& only,
+                executor& threads) {
+  const auto one = [&]<class Recipe>(std::type_identity<Recipe>) {
+    if (only.empty() || only == Recipe::name) report<Recipe>(s, threads);
+  };
+  (one(std::type_identity<Recipes>{}), ...);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto number = [&](int i, std::size_t otherwise) {
+    return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
+  };
+  const setting s{number(1, 1024), number(2, 32), number(3, 40)};
+  thread_pool threads(2);
+  std::printf("| policy | attention, µs a token | deciding, %% of it |\n|---|---|---|\n");
+  report_all(static_cast<presets::recipes::all*>(nullptr), s, argc > 4 ? argv[4] : "", threads);
+}
