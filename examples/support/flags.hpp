@@ -129,23 +129,35 @@ class command_line {
 /// The flags that choose a cache, the same in every tool.
 inline void add_cache_flags(command_line& line, cache_choice& c) {
   constexpr std::size_t most = std::size_t{1} << 31;
-  line.choice("--policy", c.policy, {"full", "window", "sinks-window"}, "which tokens stay");
+  line.choice("--policy", c.policy, policy_names(), "which tokens stay");
   const auto* sinks = line.number<std::size_t>(
       "--sinks", c.sinks, "first tokens of the stream that stay (sinks-window)", 0, most);
   const auto* window = line.number<std::size_t>(
       "--window", c.window, "last tokens of the stream that stay (window, sinks-window)", 1, most);
-  const auto* positions =
-      line.choice("--positions", c.positions, {"original", "within-cache"},
-                  "what a kept token's position is counted from (window, sinks-window)");
+  const auto* budget = line.number<std::size_t>(
+      "--budget", c.budget,
+      "most entries that any token reads, or their mean where heads or layers differ "
+      "(all but full, window, sinks-window)",
+      1, most);
+  const auto* cadence = line.number<std::size_t>(
+      "--cadence", c.cadence, "tokens between decisions (policies that decide at boundaries)", 1,
+      1 << 20);
+  const auto* positions = line.choice("--positions", c.positions, {"original", "within-cache"},
+                                      "what a kept token's position is counted from (all but full)")
+                              ->default_str("the policy's own");
   line.choice("--codec", c.codec, {"f32", "f16", "bf16", "int8", "int4"},
               "how keys and values are stored");
-  line.check([&c, sinks, window, positions] {
+  line.check([&c, sinks, window, budget, cadence, positions] {
     const auto unread = [&](const CLI::Option* flag) {
       if (flag->count() > 0)
         throw CLI::ValidationError(flag->get_name(), "not read by --policy " + c.policy);
     };
+    const preset_facts* preset = find_preset(c.policy);
     if (c.policy != "sinks-window") unread(sinks);
-    if (c.policy == "full") unread(window), unread(positions);
+    if (c.policy != "sinks-window" && c.policy != "window") unread(window);
+    if (c.policy == "full") unread(positions);
+    if (preset == nullptr) unread(budget);
+    if (preset == nullptr || preset->positional) unread(cadence);
   });
 }
 

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <weir/core/function_ref.hpp>
 #include <weir/core/token.hpp>
@@ -19,13 +20,32 @@ namespace tool {
 
 /// A cache, by the names of its policies.
 struct cache_choice {
-  std::string policy = "sinks-window";     ///< full, window or sinks-window
-  std::size_t sinks = 4;                   ///< read by sinks-window
-  std::size_t window = 252;                ///< read by window and sinks-window
-  std::string positions = "within-cache";  ///< or original; read by window and sinks-window
-  std::string codec = "f16";               ///< f32, f16, bf16, int8 or int4
-  std::size_t rows = 0;                    ///< tokens to be fed in all; read by full
+  std::string policy = "sinks-window";  ///< full, window, sinks-window or a preset's name
+  std::size_t sinks = 4;                ///< read by sinks-window
+  std::size_t window = 252;             ///< read by window and sinks-window
+  std::size_t budget = 256;             ///< read by presets: the most entries that any row reads
+  std::size_t cadence = 32;             ///< read by presets that decide at boundaries
+  std::string positions;                ///< original or within-cache; empty: the policy's default
+  std::string codec = "f16";            ///< f32, f16, bf16, int8 or int4
+  std::size_t rows = 0;                 ///< tokens to be fed in all; read by full
 };
+
+/// What is known of a preset before a cache is made.
+struct preset_facts {
+  std::string_view name;
+  bool positional;     ///< looks only at positions: no boundaries
+  bool original_only;  ///< cannot be renumbered within the cache
+  bool renumbered;     ///< is, unless something else was asked for
+  bool uneven;         ///< budgets differ between layers or heads; `budget` is their mean
+};
+/// In the order in which they are listed.
+std::span<const preset_facts> presets();
+/// Null if `policy` is no preset's name.
+const preset_facts* find_preset(std::string_view policy);
+/// Every name that cache_choice.policy may have.
+std::vector<std::string> policy_names();
+/// The positions that a choice comes to.
+std::string_view positions_of(const cache_choice& choice);
 
 /// What every session can tell.
 class session {
@@ -35,6 +55,12 @@ class session {
   virtual std::uint64_t length() const = 0;
   /// Bytes that the cache holds, from the first token on.
   virtual std::size_t cache_bytes() const = 0;
+  /// Most entries that any row reads.
+  virtual std::size_t most_entries() const = 0;
+  /// (token, layer, KV head) entries that no row will read again.
+  virtual std::uint64_t evicted_entries() const = 0;
+  /// Stream indices of the tokens that a (layer, KV head) holds, rising.
+  virtual std::vector<std::uint64_t> live(std::size_t layer, std::size_t head) const = 0;
 };
 
 /// Makes text.
@@ -50,7 +76,7 @@ class scorer : public session {
  public:
   using scored = weir::function_ref<void(double)>;
   /// Feeds all tokens but the last, and calls `show` with the natural-log probability of each
-  /// token but the first, in order.
+  /// token but the first, in order. May be called again, from the last token on.
   virtual void score(std::span<const weir::token_id> tokens, scored show) = 0;
 };
 
@@ -60,11 +86,15 @@ inline constexpr std::uint64_t no_end = std::numeric_limits<std::uint64_t>::max(
 std::size_t require_context(const cache_choice& choice, std::uint64_t rows,
                             const weir::llama_model& model);
 
+/// Throws weir::error::bad_config on a preset with a budget, codec or positions that it is not
+/// offered with.
+void require_offered(const cache_choice& choice);
+
 /// Throw weir::error::base on choices that are refused. The model must outlive the session.
 std::unique_ptr<generator> make_generator(const weir::llama_model& model,
                                           const cache_choice& choice,
                                           weir::decoder_options options);
 std::unique_ptr<scorer> make_scorer(const weir::llama_model& model, const cache_choice& choice,
-                                    const weir::stream_options& options);
+                                    weir::stream_options options);
 
 }  // namespace tool

@@ -1,98 +1,75 @@
-// Sessions over cache types. One translation unit per codec compiles them, once for all tools.
+// Sessions over chosen caches.
 #pragma once
 
 #include <algorithm>
-#include <memory>
-#include <span>
-#include <type_traits>
 #include <utility>
-#include <vector>
 
-#include <weir/weir.hpp>
+#include <weir/sampling/log_probability.hpp>
 
+#include "chosen_cache.hpp"
 #include "session.hpp"
 
 namespace tool {
 
-template <class Cache>
-class generator_of final : public generator {
+/// What a session tells of its cache. `stream_` has it.
+template <class Base, class Stream>
+class session_over : public Base {
  public:
-  generator_of(const weir::llama_model& model, weir::keep_of<Cache> keep,
-               weir::decoder_options options)
-      : decoder_(model, std::move(keep), std::move(options)) {}
-
-  weir::finish_reason generate(std::string_view prompt, shown show,
-                               weir::generate_options options) override {
-    return decoder_.generate(prompt, show, std::move(options));
+  template <class... Settings>
+  explicit session_over(Settings&&... settings) : stream_(std::forward<Settings>(settings)...) {}
+  std::uint64_t length() const override { return stream_.length(); }
+  std::size_t cache_bytes() const override { return stream_.cache().bytes(); }
+  std::size_t most_entries() const override { return stream_.cache().told().most_entries(); }
+  std::uint64_t evicted_entries() const override {
+    return stream_.cache().told().stats().evicted_entries;
   }
-  std::uint64_t length() const override { return decoder_.length(); }
-  std::size_t cache_bytes() const override { return decoder_.cache().bytes(); }
+  std::vector<std::uint64_t> live(std::size_t layer, std::size_t head) const override {
+    return stream_.cache().told().live(layer, head);
+  }
 
- private:
-  weir::stream_decoder<Cache> decoder_;
+ protected:
+  Stream stream_;
 };
 
 template <class Cache>
-class scorer_of final : public scorer {
+class generator_of final : public session_over<generator, weir::stream_decoder<Cache>> {
  public:
-  scorer_of(const weir::llama_model& model, weir::keep_of<Cache> keep,
-            const weir::stream_options& options)
-      : stream_(model, std::move(keep), options),
+  generator_of(const weir::llama_model& model, cache_maker maker, weir::decoder_options options)
+      : session_over<generator, weir::stream_decoder<Cache>>(model, std::move(maker),
+                                                             std::move(options)) {}
+
+  weir::finish_reason generate(std::string_view prompt, generator::shown show,
+                               weir::generate_options options) override {
+    return this->stream_.generate(prompt, show, std::move(options));
+  }
+};
+
+template <class Cache>
+class scorer_of final : public session_over<scorer, weir::token_stream<Cache>> {
+ public:
+  scorer_of(const weir::llama_model& model, cache_maker maker, const weir::stream_options& options)
+      : session_over<scorer, weir::token_stream<Cache>>(model, std::move(maker), options),
         vocabulary_(model.config.vocab_size),
         logits_(group * vocabulary_) {}
 
-  void score(std::span<const weir::token_id> tokens, scored show) override {
+  void score(std::span<const weir::token_id> tokens, scorer::scored show) override {
     if (tokens.empty()) return;
-    stream_.feed(tokens.first(tokens.size() - 1), [&](std::size_t first, std::size_t rows) {
+    auto& stream = this->stream_;
+    stream.feed(tokens.first(tokens.size() - 1), [&](std::size_t first, std::size_t rows) {
       for (std::size_t done = 0; done < rows; done += group) {
         const std::size_t n = std::min(group, rows - done);
-        stream_.row_logits(done, n, logits_.data());
+        stream.row_logits(done, n, logits_.data());
         for (std::size_t i = 0; i < n; ++i)
           show(weir::log_probability(std::span(logits_).subspan(i * vocabulary_, vocabulary_),
                                      tokens[first + done + i + 1]));
       }
     });
   }
-  std::uint64_t length() const override { return stream_.length(); }
-  std::size_t cache_bytes() const override { return stream_.cache().bytes(); }
 
  private:
   static constexpr std::size_t group = 32;  // rows whose logits are held at once
-  weir::token_stream<Cache> stream_;
   std::size_t vocabulary_;
   std::vector<float> logits_;  // [group, vocabulary]
 };
-
-/// The session for a choice of policies and this codec.
-template <template <class> class SessionOf, class Codec, class... Options>
-auto make_session(const cache_choice& c, const weir::llama_model& model, Options&&... options) {
-  using namespace weir;
-  using base =
-      std::conditional_t<std::is_base_of_v<generator, SessionOf<kv_cache<Codec, keep_all>>>,
-                         generator, scorer>;
-  const auto make = [&]<class Keep, class Positions>(Keep keep,
-                                                     Positions) -> std::unique_ptr<base> {
-    return std::make_unique<SessionOf<kv_cache<Codec, Keep, Positions>>>(
-        model, std::move(keep), std::forward<Options>(options)...);
-  };
-  const auto place = [&](auto keep) {
-    return c.positions == "original" ? make(std::move(keep), positions::original{})
-                                     : make(std::move(keep), positions::within_cache{});
-  };
-  if (c.policy == "full") return make(keep_all{c.rows}, positions::original{});
-  if (c.policy == "window") return place(keep<window>{window{c.window}});
-  return place(keep<sinks, window>{sinks{c.sinks}, window{c.window}});
-}
-
-template <class Codec>
-std::unique_ptr<generator> make_generator(const weir::llama_model& model, const cache_choice& c,
-                                          weir::decoder_options options) {
-  return make_session<generator_of, Codec>(c, model, std::move(options));
-}
-template <class Codec>
-std::unique_ptr<scorer> make_scorer(const weir::llama_model& model, const cache_choice& c,
-                                    const weir::stream_options& options) {
-  return make_session<scorer_of, Codec>(c, model, options);
-}
 
 }  // namespace tool

@@ -91,6 +91,9 @@ class status_line {
     std::string text = "cache: ";
     if (cache_.policy == "full") {
       text += part("all", length, cache_.rows);
+    } else if (find_preset(cache_.policy) != nullptr) {
+      text += part(cache_.policy.c_str(), std::min<std::uint64_t>(length, cache_.budget),
+                   cache_.budget);
     } else {
       const std::uint64_t sinks = cache_.policy == "window" ? 0 : cache_.sinks;
       const std::uint64_t first = std::min(length, sinks);

@@ -15,9 +15,10 @@ struct cache_options {
   std::size_t max_rows = 256;       ///< most rows of one step
   std::size_t max_draft_rows = 0;   ///< most provisional rows of one step, at most 64
   std::size_t max_draft_width = 1;  ///< most provisional rows at the same depth
-  std::size_t cadence = 32;         ///< tokens between boundaries, for policies that decide there
-  std::uint64_t first_index = 0;    ///< stream index of the first token; a multiple of 512
-  executor* threads = nullptr;      ///< who works; must outlive the cache. Null: the caller alone
+  bool may_take_back = true;      ///< whether take_back will be called; costs policies that observe
+  std::size_t cadence = 32;       ///< tokens between boundaries, for policies that decide there
+  std::uint64_t first_index = 0;  ///< stream index of the first token; a multiple of 512
+  executor* threads = nullptr;    ///< who works; must outlive the cache. Null: the caller alone
 };
 
 /// Throws error::bad_config unless the numbers are in range.

@@ -146,9 +146,12 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     return step(*this);
   }
 
-  /// Takes back the last token. Once after each commit; throws error::bad_call otherwise.
+  /// Takes back the last token. Once after each commit, if cache_options.may_take_back; throws
+  /// error::bad_call otherwise.
   void take_back() {
     require_usable("take_back");
+    error::require<error::bad_call>(options_.may_take_back,
+                                    "take_back: the cache was made with may_take_back = false");
     error::require<error::bad_call>(may_take_back_,
                                     "take_back: only the last token can be taken back, once");
     if constexpr (!keeper_type::has_boundaries)
@@ -404,10 +407,10 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     if constexpr (keeper_type::has_boundaries) {
       if constexpr (keeper_type::observes) {
         job.handout = keeper().handout(rows_, first, last);
-        const auto observe = [&](std::size_t head) {
-          keeper().observe_rows(layer * shape_.kv_heads + head, rows_, first, last, q);
+        const auto observe = [&](std::size_t head, std::size_t place) {
+          keeper().observe_rows(layer * shape_.kv_heads + head, place, rows_, first, last, q);
         };
-        const function_ref<void(std::size_t)> finished = observe;
+        const function_ref<void(std::size_t, std::size_t)> finished = observe;
         job.finished = &finished;
         store().attend(job, threads());
         return;

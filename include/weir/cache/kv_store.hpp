@@ -52,9 +52,9 @@ struct attend_job {
   const std::uint32_t* ranks = nullptr;      ///< [kv_head, rank_stride], with `rotation`
   std::size_t rank_stride = 0;
   handout_memory handout = {};  ///< with it, the k-th split is split number k
-  /// Called for each KV head once its rows are attended, on the thread that did it if one did.
-  /// Null: nobody.
-  const function_ref<void(std::size_t head)>* finished = nullptr;
+  /// Called for each KV head once its rows are attended, on the thread that did it if one did; what
+  /// they handed out lies where that of KV head `place` would. Null: nobody.
+  const function_ref<void(std::size_t head, std::size_t place)>* finished = nullptr;
 };
 
 /// `Layout` says where tiles lie.
@@ -186,9 +186,7 @@ class kv_store {
   }
   /// Decodes a key `[head_dim]` as it lies.
   void read_key(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    const storage* const tile = key_page(page(unit(layer, head), at.tile));
-    for (std::size_t i = 0; i < shape_.head_dim; ++i)
-      out[i] = tiles::key(tile, shape_.head_dim, at.lane, i);
+    tiles::read_key(key_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane, out);
   }
   /// Decodes a value `[head_dim]`.
   void read_value(std::size_t layer, std::size_t head, tile_place at, float* out) const {
@@ -229,9 +227,6 @@ class kv_store {
     const std::size_t group = shape_.group();
     const std::size_t blocks = (job.rows * group + max_block_rows - 1) / max_block_rows;
     const std::size_t items = shape_.kv_heads * blocks;
-    if (job.handout.largest != nullptr)
-      std::fill_n(job.handout.largest, job.rows * shape_.q_heads * job.handout.tiles,
-                  -std::numeric_limits<float>::infinity());
     const std::size_t cost =
         job.rows * shape_.q_heads * shape_.head_dim * std::max<std::size_t>(job.most_entries, 1);
     if (blocks <= shared_blocks() && items < 2 * threads.width() && most_splits_ > 1)
@@ -239,14 +234,17 @@ class kv_store {
     else
       threads.for_range(items, cost, [&](std::size_t first, std::size_t last) {
         for (std::size_t item = first; item < last; ++item) {
-          attend_block(job, item / blocks, item % blocks);
-          if (blocks == 1 && job.finished != nullptr) (*job.finished)(item);
+          // Heads that one thread sees through from end to end share a place that stays near.
+          const std::size_t place = blocks == 1 && job.finished != nullptr ? first : item / blocks;
+          attend_block(job, item / blocks, item % blocks, place);
+          if (blocks == 1 && job.finished != nullptr) (*job.finished)(item, place);
         }
       });
     if (blocks > 1 && job.finished != nullptr)
       threads.for_range(shape_.kv_heads, cost / shape_.head_dim,
                         [&](std::size_t first, std::size_t last) {
-                          for (std::size_t head = first; head < last; ++head) (*job.finished)(head);
+                          for (std::size_t head = first; head < last; ++head)
+                            (*job.finished)(head, head);
                         });
   }
 
@@ -288,14 +286,14 @@ class kv_store {
   }
 
   /// Says where packed rows leave what they hand out of a split, and where its tiles lie.
-  void enter_split(const attend_job& job, std::size_t head, std::size_t split, packed& p,
-                   visit_list& plan) const {
+  void enter_split(const attend_job& job, std::size_t head, std::size_t place, std::size_t split,
+                   packed& p, visit_list& plan) const {
     if constexpr (Layout::pages_taken)
       plan.find_pages([&](std::size_t t) { return map_.page(unit(job.layer, head), t); });
     const handout_memory& out = job.handout;
     if (out.largest == nullptr) return;
     for (std::size_t r = 0; r < p.rows; ++r) {
-      const std::size_t tile = handout_row(job, head, p.begin + r) * out.tiles;
+      const std::size_t tile = handout_row(job, place, p.begin + r) * out.tiles;
       const auto lanes = [&](float* at) {
         return at != nullptr ? at + tile * tile_lanes : nullptr;
       };
@@ -304,22 +302,29 @@ class kv_store {
               split);
     }
   }
-  std::size_t handout_row(const attend_job& job, std::size_t head, std::size_t packed_row) const {
-    return head * job.rows * shape_.group() + packed_row;
+  /// Nothing was read yet.
+  void clear_handout(const attend_job& job, std::size_t place, const packed& p) const {
+    if (job.handout.largest != nullptr)
+      std::fill_n(job.handout.largest + handout_row(job, place, p.begin) * job.handout.tiles,
+                  p.rows * job.handout.tiles, -std::numeric_limits<float>::infinity());
+  }
+  std::size_t handout_row(const attend_job& job, std::size_t place, std::size_t packed_row) const {
+    return place * job.rows * shape_.group() + packed_row;
   }
 
-  void finish_row(const attend_job& job, std::size_t head, std::size_t packed_row,
-                  const attention_state& state) const {
+  void finish_row(const attend_job& job, std::size_t head, std::size_t place,
+                  std::size_t packed_row, const attention_state& state) const {
     const std::size_t group = shape_.group();
     const std::size_t row = packed_row / group, q_head = head * group + packed_row % group;
     finish(state, job.out + (row * shape_.q_heads + q_head) * shape_.head_dim, shape_.head_dim);
     if (job.handout.largest == nullptr) return;
-    float* const total = job.handout.total + 2 * handout_row(job, head, packed_row);
+    float* const total = job.handout.total + 2 * handout_row(job, place, packed_row);
     total[0] = state.m;
     total[1] = state.d;
   }
 
-  void attend_block(const attend_job& job, std::size_t head, std::size_t number) const {
+  void attend_block(const attend_job& job, std::size_t head, std::size_t number,
+                    std::size_t place) const {
     packed p = pack(job, head, number);
     alignas(cache_line) float total_o[max_block_rows * max_head_dim];
     alignas(cache_line) float split_o[max_block_rows * max_head_dim];
@@ -327,22 +332,25 @@ class kv_store {
     visit_list plan;
     for (std::size_t r = 0; r < p.rows; ++r) total[r].o = total_o + r * padded_;
     std::fill_n(total_o, p.rows * padded_, 0.0f);
+    clear_handout(job, place, p);
     const std::size_t splits = job.splits(head, p.first_row, p.last_row);
     for (std::size_t k = 0; k < splits; ++k) {
       job.plan(head, p.first_row, p.last_row, k, plan);
       if (plan.visits().empty()) continue;
-      enter_split(job, head, k, p, plan);
+      enter_split(job, head, place, k, p, plan);
       for (std::size_t r = 0; r < p.rows; ++r) part[r] = {.o = split_o + r * padded_};
       std::fill_n(split_o, p.rows * padded_, 0.0f);
       cpu::fold<A>(p.block, plan, part, p.rows);
       for (std::size_t r = 0; r < p.rows; ++r) merge<A>(total[r], part[r], padded_);
     }
-    for (std::size_t r = 0; r < p.rows; ++r) finish_row(job, head, p.begin + r, total[r]);
+    for (std::size_t r = 0; r < p.rows; ++r) finish_row(job, head, place, p.begin + r, total[r]);
   }
 
   void attend_by_split(const attend_job& job, std::size_t blocks, std::size_t cost,
                        executor& threads) {
     const std::size_t items = shape_.kv_heads * blocks, stride = partial_floats();
+    for (std::size_t item = 0; item < items; ++item)
+      clear_handout(job, item / blocks, pack(job, item / blocks, item % blocks));
     const auto partial = [&](std::size_t item, std::size_t k, std::size_t r) {
       return partials_.data() + ((item * most_splits_ + k) * max_block_rows + r) * stride;
     };
@@ -355,7 +363,7 @@ class kv_store {
         for (std::size_t r = 0; r < p.rows; ++r) part[r] = {.o = partial(item, k, r) + 16};
         if (k < job.splits(head, p.first_row, p.last_row)) {
           job.plan(head, p.first_row, p.last_row, k, plan);
-          enter_split(job, head, k, p, plan);
+          enter_split(job, head, head, k, p, plan);
           for (std::size_t r = 0; r < p.rows; ++r) std::fill_n(part[r].o, padded_, 0.0f);
           cpu::fold<A>(p.block, plan, part, p.rows);
         }
@@ -379,9 +387,9 @@ class kv_store {
                             if (total.empty()) std::fill_n(total.o, padded_, 0.0f);
                             for (std::size_t k = 1; k < most_splits_; ++k)
                               merge<A>(total, state(k), padded_);
-                            finish_row(job, item / blocks, p.begin + r, total);
+                            finish_row(job, item / blocks, item / blocks, p.begin + r, total);
                           }
-                          if (blocks == 1 && job.finished != nullptr) (*job.finished)(item);
+                          if (blocks == 1 && job.finished != nullptr) (*job.finished)(item, item);
                         }
                       });
   }

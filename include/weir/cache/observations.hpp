@@ -1,6 +1,6 @@
 // What rows saw, from the attention kernel to the members that asked. A row is observed once it is
-// certain to stay: final rows behind their attention, but for the last of a step; that one and the
-// provisional rows are staged, and observed when the stream goes on.
+// certain to stay: final rows behind their attention, but for the last of a step where that may be
+// taken back; that one and the provisional rows are staged, and observed when the stream goes on.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,8 @@ class observations {
       : shape_(shape),
         tiles_(tiles),
         tile_stride_((tiles + split_tiles - 1) / split_tiles * split_tiles),
-        staged_rows_(1 + options.max_draft_rows) {
+        first_staged_(options.may_take_back ? 0 : 1),
+        staged_rows_(1 + options.max_draft_rows - first_staged_) {
     const std::size_t rows = std::max(std::min(segment_rows, options.max_rows),
                                       options.max_draft_rows),
                       packed = rows * shape.q_heads;
@@ -62,17 +63,17 @@ class observations {
             largest_.data(), total_.data(), tile_stride_};
   }
 
-  /// Works out what row `r` of a job of `rows` saw in a KV head, in that head's scratch. `q`
-  /// `[q_head, head_dim]` are the row's queries, unrotated.
-  observed_row::record read(std::size_t head, std::size_t r, std::size_t rows,
+  /// Works out what row `r` of a job of `rows` handed out at `place`, in that place's scratch. `q`
+  /// `[query head of the group, head_dim]` are the row's queries, unrotated.
+  observed_row::record read(std::size_t place, std::size_t r, std::size_t rows,
                             const float* q) const {
-    return write(row_.subspan(head * row_floats(), row_floats()), head, r, rows, q, false);
+    return write(row_.subspan(place * row_floats(), row_floats()), place, r, rows, q, false);
   }
   /// The same, to be kept: `staged` is 0 for a step's last final row, 1 + its number for a
   /// provisional one.
-  void stage(std::size_t unit, std::size_t staged, std::size_t r, std::size_t rows,
-             const float* q) const {
-    write(staged_row(side_, unit, staged), unit % shape_.kv_heads, r, rows, q, true);
+  void stage(std::size_t unit, std::size_t place, std::size_t staged, std::size_t r,
+             std::size_t rows, const float* q) const {
+    write(staged_row(side_, unit, staged), place, r, rows, q, true);
   }
   /// The step is over: what it staged can be read, and the next one stages elsewhere, for it may
   /// yet be taken back.
@@ -90,8 +91,9 @@ class observations {
            (queries ? group() * shape_.head_dim : 0);
   }
   std::span<float> staged_row(std::size_t side, std::size_t unit, std::size_t number) const {
-    return staged_.subspan(((side * shape_.units() + unit) * staged_rows_ + number) * row_floats(),
-                           row_floats());
+    return staged_.subspan(
+        ((side * shape_.units() + unit) * staged_rows_ + number - first_staged_) * row_floats(),
+        row_floats());
   }
   /// `q`: queries that lie elsewhere.
   observed_row::record record_in(std::span<float> row, const float* q) const {
@@ -103,11 +105,10 @@ class observations {
                                  : row.last(group() * shape_.head_dim);
     return out;
   }
-  observed_row::record write(std::span<float> row, std::size_t head, std::size_t r,
+  observed_row::record write(std::span<float> row, std::size_t place, std::size_t r,
                              std::size_t rows, const float* q, bool keep_queries) const {
-    const std::size_t first = (head * rows + r) * group();  // packed row of the first query head
-    const float* const mine = q + head * group() * shape_.head_dim;
-    const observed_row::record out = record_in(row, keep_queries ? nullptr : mine);
+    const std::size_t first = (place * rows + r) * group();  // packed row of the first query head
+    const observed_row::record out = record_in(row, keep_queries ? nullptr : q);
     if constexpr (logits)
       for (std::size_t g = 0; g < group(); ++g)
         cpu::read_logits(&score_[(first + g) * tile_stride_ * tile_lanes],
@@ -118,12 +119,12 @@ class observations {
                               &largest_[first * tile_stride_], tile_stride_, &total_[first * 2],
                               group(), tiles_, row.data());
     if (queries && keep_queries)
-      std::copy_n(mine, group() * shape_.head_dim, row.last(group() * shape_.head_dim).data());
+      std::copy_n(q, group() * shape_.head_dim, row.last(group() * shape_.head_dim).data());
     return out;
   }
 
   kv_shape shape_;
-  std::size_t tiles_, tile_stride_, staged_rows_, side_ = 0;
+  std::size_t tiles_, tile_stride_, first_staged_, staged_rows_, side_ = 0;
   arena_plan::block<float> weight_block_, score_block_, largest_block_, total_block_, row_block_,
       staged_block_;
   std::span<float> weight_, score_;  // [kv_head, row, group, tile, 32]

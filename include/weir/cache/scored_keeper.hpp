@@ -51,6 +51,7 @@ class scored_keeper {
         draft_tiles_(
             draft_tiles(options.max_draft_rows, options.max_draft_width, tiles_of(most_slots()))),
         max_drafts_(options.max_draft_rows),
+        may_take_back_(options.may_take_back),
         map_(plan, shape.units(), most_slots(), draft_tiles_, Renumbers),
         memory_(plan, keep, shape, map_.lanes()),
         rows_seen_(plan, shape, options, map_.tiles()),
@@ -144,7 +145,7 @@ class scored_keeper {
     if constexpr (observes) {
       pending_.clear();
       rows_seen_.turn_over();
-      if (finals > 0) pending_.push_back({length_ + finals - 1, 0});
+      if (finals > 0 && may_take_back_) pending_.push_back({length_ + finals - 1, 0});
       for (std::size_t i = 0; i < path.size(); ++i)
         pending_.push_back({length_ + finals + i, 1 + path[i] - finals});
     }
@@ -212,19 +213,19 @@ class scored_keeper {
     for (const pending_row& p : pending_)
       if (is_watched(p.index)) observe(unit, p.index, rows_seen_.staged(unit, p.staged));
   }
-  /// What rows [first, last) of the step, just attended, saw; `q` `[row, q_head, head_dim]` is the
-  /// step's, unrotated.
-  void observe_rows(std::size_t unit, const step_rows& rows, std::size_t first, std::size_t last,
-                    const float* q) {
-    const std::size_t head = unit % shape_.kv_heads;
+  /// What rows [first, last) of the step, just attended, saw in a unit, which they handed out at
+  /// `place`; `q` `[row, q_head, head_dim]` is the step's, unrotated.
+  void observe_rows(std::size_t unit, std::size_t place, const step_rows& rows, std::size_t first,
+                    std::size_t last, const float* q) {
     for (std::size_t r = first; r < last; ++r) {
       const std::uint64_t index = length_ + rows.offset(r);
       if (!is_watched(index)) continue;
-      const float* const query = q + r * shape_.q_heads * shape_.head_dim;
-      if (r + 1 < rows.finals())
-        observe(unit, index, rows_seen_.read(head, r - first, last - first, query));
+      const float* const query =
+          q + (r * shape_.q_heads + unit % shape_.kv_heads * shape_.group()) * shape_.head_dim;
+      if (r + (may_take_back_ ? 1 : 0) < rows.finals())
+        observe(unit, index, rows_seen_.read(place, r - first, last - first, query));
       else
-        rows_seen_.stage(unit, r + 1 - rows.finals(), r - first, last - first, query);
+        rows_seen_.stage(unit, place, r + 1 - rows.finals(), r - first, last - first, query);
     }
   }
   /// Tells the members of a unit's list what the row at `index`, the newest of them, saw there.
@@ -301,7 +302,7 @@ class scored_keeper {
     for (std::size_t head = 0; head < shape_.kv_heads; ++head) {
       const std::size_t unit = layer * shape_.kv_heads + head;
       if constexpr (keep_has_changing_budgets<Keep>)
-        map_.compact(unit, [&](std::uint32_t from, std::uint32_t to) {
+        map_.compact(unit, cadence_, [&](std::uint32_t from, std::uint32_t to) {
           move(head, slot_map::place(from), slot_map::place(to));
           memory_.move_notes(unit, from, to);
         });
@@ -554,6 +555,7 @@ class scored_keeper {
   std::size_t cadence_;
   layer_budgets<Keep> budgets_;
   std::size_t draft_tiles_, max_drafts_;
+  bool may_take_back_;
   slot_map map_;
   member_memory<Keep> memory_;
   observations<keep_needs<Keep>> rows_seen_;

@@ -90,12 +90,13 @@ class slot_map {
     return n - left;
   }
 
-  /// Moves kept entries down until they fill no more tiles than they need: `move(from, to)` slots.
+  /// Moves kept entries down until they, and the next `tokens`, fill no more tiles than they need:
+  /// `move(from, to)` slots.
   template <class Move>
-  void compact(std::size_t unit, Move move) const {
+  void compact(std::size_t unit, std::size_t tokens, Move move) const {
     const auto slots = order(unit).first(kept_[unit]);
-    const auto end =
-        static_cast<std::uint32_t>((slots.size() + tile_lanes - 1) / tile_lanes * tile_lanes);
+    const auto end = static_cast<std::uint32_t>((slots.size() + tokens + tile_lanes - 1) /
+                                                tile_lanes * tile_lanes);
     std::uint32_t tile = 0;
     for (std::uint32_t& s : slots) {
       if (s < end) continue;

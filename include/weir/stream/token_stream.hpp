@@ -155,6 +155,7 @@ class basic_token_stream {
 
   static cache_options cache_settings(const stream_options& o, executor* threads) {
     return {.max_rows = o.chunk,
+            .may_take_back = false,
             .cadence = o.cadence,
             .first_index = o.first_index,
             .threads = threads};

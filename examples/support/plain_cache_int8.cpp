@@ -1,0 +1,3 @@
+#include "plain_cache.hpp"
+
+template tool::cache_maker tool::plain_cache<weir::int8>(const cache_choice&);
