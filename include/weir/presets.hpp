@@ -10,12 +10,14 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <string_view>
 #include <tuple>
 
 #include <weir/cache/eviction/adaptive_heads.hpp>
 #include <weir/cache/eviction/adaptive_sinks.hpp>
 #include <weir/cache/eviction/buckets.hpp>
+#include <weir/cache/eviction/expected_attention.hpp>
 #include <weir/cache/eviction/frame_diversity.hpp>
 #include <weir/cache/eviction/heavy_hitters.hpp>
 #include <weir/cache/eviction/key_diversity.hpp>
@@ -32,6 +34,7 @@
 #include <weir/cache/eviction/token_kinds.hpp>
 #include <weir/cache/eviction/token_surprisal.hpp>
 #include <weir/cache/eviction/tova.hpp>
+#include <weir/cache/eviction/trigonometric.hpp>
 #include <weir/cache/eviction/variance_budgets.hpp>
 #include <weir/cache/eviction/window.hpp>
 
@@ -45,11 +48,13 @@ using keyformer = keep<window, key_tokens>;  ///< arXiv 2403.09054
 using sirllm = keep<sinks, token_surprisal, window>;  ///< arXiv 2405.12528; within-cache positions
 using tova = keep<window, weir::tova>;                ///< arXiv 2401.06104
 using snapkv = keep<window, observation_window>;      ///< arXiv 2404.14469
-using pyramidkv = keep<window, pyramid<observation_window>>;      ///< arXiv 2406.02069
-using ada_kv = keep<window, adaptive_heads<observation_window>>;  ///< arXiv 2407.11550; paged
-using knorm = keep<window, key_norm>;                             ///< arXiv 2406.11430
-using keydiff = keep<window, key_diversity>;                      ///< arXiv 2504.15364
-using kvcrush = keep<window, signatures<heavy_hitters>>;          ///< arXiv 2503.00022, over H2O
+using pyramidkv = keep<window, pyramid<observation_window>>;        ///< arXiv 2406.02069
+using ada_kv = keep<window, adaptive_heads<observation_window>>;    ///< arXiv 2407.11550; paged
+using knorm = keep<window, key_norm>;                               ///< arXiv 2406.11430
+using keydiff = keep<window, key_diversity>;                        ///< arXiv 2504.15364
+using expected_attention = keep<window, weir::expected_attention>;  ///< arXiv 2510.00636
+using triattention = keep<sinks, window, trigonometric>;            ///< arXiv 2604.04921
+using kvcrush = keep<window, signatures<heavy_hitters>>;            ///< arXiv 2503.00022, over H2O
 /// arXiv 2406.13035; paged
 using d2o = keep<sinks, window, variance_budgets<heavy_hitters>, similarity_merge>;
 using duo_attention = per_head<keep<sinks, window>, keep_all>;  ///< arXiv 2410.10819; 1: retrieval
@@ -68,6 +73,7 @@ struct ask {
   std::size_t entries = 0;   ///< claims of all members, at least 16
   std::size_t cadence = 32;  ///< of the cache
   kv_shape shape = {};
+  std::shared_ptr<const query_centres> centres = {};  ///< what triattention was calibrated with
 };
 
 struct streaming_llm {
@@ -169,6 +175,27 @@ struct keydiff {
     return {window{a.entries / 4}, key_diversity{a.entries - a.entries / 4}};
   }
 };
+/// Without covariances, which cost as many multiply-adds a row as attention over head_dim entries.
+struct expected_attention {
+  static constexpr std::string_view name = "expected-attention";
+  static presets::expected_attention authors() { return of({.entries = 1024}); }
+  static presets::expected_attention of(const ask& a) {
+    return {window{a.entries / 4},
+            weir::expected_attention{.budget = a.entries - a.entries / 4, .covariance = false}};
+  }
+};
+/// Needs centres: of the model's queries, by a calibration pass. Sinks stand for the authors'
+/// pinned prompt.
+struct triattention {
+  static constexpr std::string_view name = "triattention";
+  static presets::triattention authors(std::shared_ptr<const query_centres> centres = {}) {
+    return of({.entries = 2048, .centres = std::move(centres)});
+  }
+  static presets::triattention of(const ask& a) {
+    const std::size_t rest = a.entries - 4;
+    return {sinks{4}, window{rest / 4}, trigonometric{rest - rest / 4, a.centres}};
+  }
+};
 struct kvcrush {
   static constexpr std::string_view name = "kvcrush";
   static presets::kvcrush authors() { return of({.entries = 1024}); }
@@ -262,8 +289,11 @@ struct random {
 /// Every preset whose budget is a number of entries, in the order in which tools list them.
 using all =
     std::tuple<streaming_llm, accllm, meshtron, h2o, h2o_per_row, keyformer, sirllm, tova, snapkv,
-               pyramidkv, ada_kv, knorm, keydiff, kvcrush, d2o, streaming_vlm, infinite_vggt,
-               rolling_forcing, motion_stream, stream_diffusion_v2, livevlm, random>;
+               pyramidkv, ada_kv, expected_attention, knorm, keydiff, kvcrush, d2o, streaming_vlm,
+               infinite_vggt, rolling_forcing, motion_stream, stream_diffusion_v2, livevlm, random>;
+
+/// Those that also need query centres.
+using calibrated = std::tuple<triattention>;
 
 /// The policy that a recipe makes.
 template <class Recipe>

@@ -43,6 +43,17 @@ void check_recipe() {
   }
 }
 
+/// Centres of the probe tokens' queries.
+std::shared_ptr<const query_centres> centres_of(const kv_shape& shape) {
+  query_centre_sums sums(shape);
+  testing::layer_rows x;
+  for (std::size_t layer = 0; layer < shape.layers; ++layer) {
+    testing::make_rows(shape, testing::names_of(50, 7), layer, x);
+    sums.add(layer, x.q);
+  }
+  return std::make_shared<query_centres>(sums.centres());
+}
+
 template <class... Recipes>
 void check_all(const std::tuple<Recipes...>*) {
   (check_recipe<Recipes>(), ...);
@@ -52,6 +63,20 @@ void check_all(const std::tuple<Recipes...>*) {
 
 TEST_CASE("every preset does what every policy must") {
   check_all(static_cast<presets::recipes::all*>(nullptr));
+  SUCCEED();
+}
+
+TEST_CASE("so does a calibrated one, told apart by its heads' centres") {
+  if constexpr (!numbering::renumbers) {
+    testing::conformance_options o;
+    o.heads_are_alike = false;
+    const auto centres = centres_of(o.shape);
+    const auto make = [&](std::size_t n) {
+      return presets::recipes::triattention::of({.entries = n, .centres = centres});
+    };
+    for (const std::string& broken : testing::broken_properties<codec, numbering>(make, o))
+      FAIL_CHECK(broken);
+  }
   SUCCEED();
 }
 
