@@ -17,6 +17,7 @@ struct cache_options {
   std::size_t max_draft_width = 1;  ///< most provisional rows at the same depth
   bool may_take_back = true;      ///< whether take_back will be called; costs policies that observe
   std::size_t cadence = 32;       ///< tokens between boundaries, for policies that decide there
+  std::size_t extra_pages = 0;    ///< of layouts::paged: tiles in the pool for forks
   std::uint64_t first_index = 0;  ///< stream index of the first token; a multiple of 512
   executor* threads = nullptr;    ///< who works; must outlive the cache. Null: the caller alone
 };
@@ -34,6 +35,8 @@ inline void validate(const cache_options& o) {
                       max_draft_rows, ")");
   require<bad_config>(o.cadence > 0 && o.cadence <= 1u << 20, "cache_options.cadence: ", o.cadence,
                       " (expected 1 to 2^20)");
+  require<bad_config>(o.extra_pages <= std::size_t{1} << 30,
+                      "cache_options.extra_pages: ", o.extra_pages, " (expected at most 2^30)");
   require<bad_config>(o.first_index % split_lanes == 0 && o.first_index < std::uint64_t{1} << 63,
                       "cache_options.first_index: ", o.first_index,
                       " (expected a multiple of 512 below 2^63)");

@@ -67,7 +67,8 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         : keeper((require_exact_arithmetic(), validate(shape), validate(options),
                   validate(keep, shape), plan),
                  shape, keep, options),
-          store(plan, shape, keeper.tile_counts(), keeper.most_tiles(), keeper.most_splits()),
+          store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,
+                keeper.most_splits()),
           turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
       if (Positions::renumbers)
         error::require<error::bad_config>(
@@ -103,13 +104,30 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         parts_(shape, keep, options),
         memory_(parts_.plan),
         rows_(options.max_rows) {
-    keeper().bind(memory_);
-    store().bind(memory_);
-    parts_.turns.bind(memory_, keeper().sink_query_positions());
-    if constexpr (keeper_type::has_boundaries)
-      for (std::size_t head = 0; head < shape.kv_heads; ++head)
-        access_.push_back(
-            std::make_unique<head_access<store_type>>(store(), head, keeper().lanes()));
+    bind();
+    keeper().reset();
+    store().start();
+  }
+
+  /// A stream that goes on from where `other` is, and shares its pages until either writes to one.
+  /// Costs a copy of what the policy remembers, not of keys and values. Pages come from the pool of
+  /// the first; cache_options.extra_pages says how many more than that needs. Throws
+  /// error::bad_call while a step of `other` is open. Forks of one pool are not to be used from
+  /// several threads at once.
+  explicit kv_cache(const kv_cache& other)
+    requires Layout::pages_taken
+      : shape_(other.shape_),
+        options_(other.options_),
+        parts_((other.require_usable("fork"), other.parts_)),
+        memory_(other.memory_.copy()),
+        rows_(options_.max_rows),
+        stats_(other.stats_),
+        may_take_back_(other.may_take_back_) {
+    bind();
+    store().share();
+  }
+  ~kv_cache() {
+    if constexpr (Layout::pages_taken) store().clear();
   }
 
   kv_cache(kv_cache&&) = delete;  // an open step points at its cache
@@ -134,6 +152,12 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     require<bad_input>(rows_.finals() + rows_.deepest() <= room(),
                        "step: ", rows_.finals() + rows_.deepest(),
                        " more tokens than fit (room for ", room(), "; keep_all evicts nothing)");
+    if constexpr (Layout::pages_taken) {
+      const std::size_t pages = store().pages_for(rewrites ? most_entries() : rows_.size());
+      require<bad_input>(pages <= store().pages_left(), "step: may take ", pages,
+                         " pages of a pool that forks share (", store().pages_left(),
+                         " are left; expected more cache_options.extra_pages)");
+    }
     if constexpr (keeper_type::wants_log_probabilities)
       require<bad_call>(!keeper().lacks_log_probabilities(),
                         "begin: the policy decides by log-probabilities that were not told "
@@ -236,6 +260,19 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
  private:
   friend step;
 
+  void bind() {
+    keeper().bind(memory_);
+    store().bind(memory_);
+    parts_.turns.bind(memory_, keeper().sink_query_positions());
+    if constexpr (keeper_type::has_boundaries)
+      for (std::size_t head = 0; head < shape_.kv_heads; ++head)
+        access_.push_back(
+            std::make_unique<head_access<store_type>>(store(), head, keeper().lanes()));
+  }
+
+  /// True if boundaries may write to any tile.
+  static constexpr bool rewrites = keep_has_fate<Keep> || keep_has_changing_budgets<Keep>;
+
   keeper_type& keeper() { return parts_.keeper; }
   const keeper_type& keeper() const { return parts_.keeper; }
   store_type& store() { return parts_.store; }
@@ -304,7 +341,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     requires keeper_type::has_boundaries
   {
     const std::size_t first_unit = layer * shape_.kv_heads;
-    if constexpr (keeper_type::has_fate)  // entries may be rewritten, on several threads
+    if constexpr (keep_has_fate<Keep>)  // entries may be rewritten, on several threads
       for (std::size_t unit = first_unit; unit < first_unit + shape_.kv_heads; ++unit)
         for (std::size_t t = 0; t < keeper().home_tiles(unit); ++t)
           store().prepare_to_rewrite(unit, t);

@@ -104,10 +104,11 @@ class kv_store {
     if constexpr (Layout::pages_taken) return pool_->plan.bytes();
     return 0;
   }
+  /// Finds its memory; `start` or `share` follows.
   void bind(const arena& memory) {
-    map_.bind(memory, tile_counts_);
+    map_.bind(memory);
     if constexpr (Layout::pages_taken) {
-      pool_->allocate();
+      if (pool_->memory.bytes() == 0) pool_->allocate();
       keys_ = pool_->memory[pool_->keys];
       values_ = pool_->memory[pool_->values];
     } else {
@@ -115,6 +116,13 @@ class kv_store {
       values_ = memory[values_block_];
     }
     partials_ = memory[partials_block_];
+  }
+  void start() { map_.start(tile_counts_); }
+  /// The memory, and so the table of pages, is a copy of another store's: both hold them now.
+  void share() {
+    if constexpr (Layout::pages_taken)
+      for (const std::uint32_t page : map_.entries())
+        if (page != no_page) pool_->pages.share(page);
   }
 
   // ---- pages -----------------------------------------------------------------------------------
@@ -153,10 +161,17 @@ class kv_store {
       for (std::uint32_t& page : map_.entries())
         if (page != no_page) pool_->pages.give_back(std::exchange(page, no_page));
   }
-  /// Pages that can still be taken, by this stream or by one that it shares the pool with.
+  /// Pages that can still be taken, where other streams take from the same pool.
   std::size_t pages_left() const {
-    if constexpr (Layout::pages_taken) return pool_->pages.left();
+    if constexpr (Layout::pages_taken)
+      if (pool_.use_count() > 1) return pool_->pages.left();
     return std::numeric_limits<std::size_t>::max();
+  }
+  /// Pages that writing `rows` rows, or rewriting all there is, may take at most.
+  std::size_t pages_for(std::size_t rows) const {
+    std::size_t n = 0;
+    for (const std::size_t tiles : tile_counts_) n += std::min(rows, tiles);
+    return n;
   }
   /// Pages that hold this stream's tiles.
   std::size_t pages_held() const {

@@ -40,11 +40,10 @@ class layer_budgets {
     report_block_ = plan.reserve<float>(keep_apportions_layers<Keep> ? shape.units() : 0);
     share_block_ = plan.reserve<std::size_t>(keep_apportions_layers<Keep> ? shape.layers : 0);
   }
-  void bind(const arena& memory, const Keep& keep) {
+  void bind(const arena& memory) {
     budget_ = memory[budget_block_];
     report_ = memory[report_block_];
     share_ = memory[share_block_];
-    reset(keep);
   }
   void reset(const Keep& keep) {
     for (std::size_t unit = 0; unit < shape_.units(); ++unit)

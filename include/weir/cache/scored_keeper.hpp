@@ -80,8 +80,9 @@ class scored_keeper {
     pending_.reserve(1 + options.max_draft_rows);
   }
 
+  /// Finds its memory; `reset` follows, or the memory is a copy of another keeper's.
   void bind(const arena& memory) {
-    budgets_.bind(memory, keep_);
+    budgets_.bind(memory);
     map_.bind(memory);
     memory_.bind(memory);
     rows_seen_.bind(memory);
@@ -93,7 +94,6 @@ class scored_keeper {
     ranking_ = memory[ranking_block_];
     slots_ = memory[slots_block_];
     vector_ = memory[vector_block_];
-    reset();
   }
 
   // ---- sizes -----------------------------------------------------------------------------------

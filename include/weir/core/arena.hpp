@@ -48,6 +48,17 @@ class arena {
     std::memset(memory_.get(), 0, bytes_);
   }
 
+  /// Another arena with the same contents.
+  arena copy() const {
+    arena other;
+    other.bytes_ = bytes_;
+    if (bytes_ == 0) return other;
+    other.memory_.reset(
+        static_cast<std::byte*>(::operator new(bytes_, std::align_val_t{cache_line})));
+    std::memcpy(other.memory_.get(), memory_.get(), bytes_);
+    return other;
+  }
+
   /// The elements that `plan.reserve` set aside.
   template <class T>
   std::span<T> operator[](arena_plan::block<T> b) const {

@@ -31,7 +31,9 @@ class policy_bench {
         store_(plan_, shape, keeper_.tile_counts(), keeper_.most_tiles(), keeper_.most_splits()),
         memory_(plan_) {
     keeper_.bind(memory_);
+    keeper_.reset();
     store_.bind(memory_);
+    store_.start();
     for (std::size_t head = 0; head < shape.kv_heads; ++head)
       access_.push_back(std::make_unique<head_access<store_type>>(store_, head, keeper_.lanes()));
     const row one[1] = {};

@@ -19,8 +19,8 @@ class page_map<layouts::contiguous> {
       : block_(plan.reserve<std::uint32_t>(tiles.size() + 1)) {
     for (const std::size_t n : tiles) pages_ += n;
   }
-  void bind(const arena& memory, std::span<const std::size_t> tiles) {
-    first_ = memory[block_];
+  void bind(const arena& memory) { first_ = memory[block_]; }
+  void start(std::span<const std::size_t> tiles) {
     for (std::size_t u = 0; u < tiles.size(); ++u)
       first_[u + 1] = first_[u] + static_cast<std::uint32_t>(tiles[u]);
   }

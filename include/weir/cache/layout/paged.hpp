@@ -58,9 +58,11 @@ class page_map<layouts::paged> {
     first_block_ = plan.reserve<std::uint32_t>(tiles.size() + 1);
     table_block_ = plan.reserve<std::uint32_t>(entries);
   }
-  void bind(const arena& memory, std::span<const std::size_t> tiles) {
+  void bind(const arena& memory) {
     first_ = memory[first_block_];
     table_ = memory[table_block_];
+  }
+  void start(std::span<const std::size_t> tiles) {
     for (std::size_t u = 0; u < tiles.size(); ++u)
       first_[u + 1] = first_[u] + static_cast<std::uint32_t>(tiles[u]);
     for (std::uint32_t& page : table_) page = no_page;
