@@ -1,4 +1,4 @@
-// Everything a CPU user needs.
+// Everything a CPU user needs. Published policies by name are in weir/presets.hpp.
 #pragma once
 
 #include <weir/cache/eviction/keep.hpp>
