@@ -104,7 +104,8 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
   using cache_type = kv_cache<f16, Keep, positions::original, Layout>;
   using free_type = kv_cache<f16, weir::keep<replay>, positions::original, Layout>;
   rows_of_tokens rows;
-  cache_options options{.max_rows = 1, .may_take_back = false, .cadence = s.cadence, .threads = &threads};
+  cache_options options{
+      .max_rows = 1, .may_take_back = false, .cadence = s.cadence, .threads = &threads};
   const std::size_t block = std::max<std::size_t>(s.cadence, 8);
   const std::size_t warm = (s.entries / s.cadence + 2) * s.cadence;
   const std::size_t tokens = warm + (s.blocks + 1) * block;

@@ -37,7 +37,7 @@ TEMPLATE_TEST_CASE("what storage holds exactly stays", "", weir::f16, weir::bf16
 }
 
 TEMPLATE_TEST_CASE("no pair of neighbours has less error", "", weir::f16, weir::bf16) {
-  weir_test::dice random{7};
+  weir::testing::dice random{7};
   for (int round = 0; round < 20000; ++round) {
     const auto number = [&] {
       const double u = static_cast<double>(random.next() >> 11) * 0x1p-53;

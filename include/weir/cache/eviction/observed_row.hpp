@@ -17,7 +17,7 @@ class observed_row {
  public:
   /// What the row did; spans that nobody needs are empty.
   struct record {
-    std::uint64_t first_index = 0;        ///< of the stream
+    std::uint64_t first_index = 0;         ///< of the stream
     std::uint64_t index = 0;               ///< stream index of the row
     std::uint64_t boundary = 0;            ///< of the boundary that follows
     std::span<const float> probabilities;  ///< [slot]
