@@ -19,11 +19,11 @@ namespace weir {
 /// One KV head's part in a boundary, with its working memory `[entry]`.
 struct deciding_head {
   std::size_t unit = 0;
-  slots_view::record seen;
+  slots_view::record seen = {};
   const entry_access* access = nullptr;
-  std::span<std::uint8_t> taken;     ///< what is claimed: the result
-  std::span<float> score;            ///< [entry]
-  std::span<std::uint64_t> ranking;  ///< [entry]
+  std::span<std::uint8_t> taken = {};     ///< what is claimed: the result
+  std::span<float> score = {};            ///< [entry]
+  std::span<std::uint64_t> ranking = {};  ///< [entry]
 
   std::size_t entries() const { return seen.order.size(); }
 };

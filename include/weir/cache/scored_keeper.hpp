@@ -1,10 +1,9 @@
 // The keeper of policies that look at more than positions: it knows which token lies in which slot,
-// tells members what they asked for, and lets them decide at boundaries. Nothing is moved, unless
-// budgets change, and nothing is re-rotated.
+// when members are told what, and when they decide. Nothing is moved, unless budgets change, and
+// nothing is re-rotated.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -13,10 +12,7 @@
 
 #include <weir/cache/arrivals.hpp>
 #include <weir/cache/cache_options.hpp>
-#include <weir/cache/claim_round.hpp>
-#include <weir/cache/eviction/per_head.hpp>
-#include <weir/cache/layer_budgets.hpp>
-#include <weir/cache/member_memory.hpp>
+#include <weir/cache/member_lists.hpp>
 #include <weir/cache/observations.hpp>
 #include <weir/cache/slot_map.hpp>
 #include <weir/cache/visit_plan.hpp>
@@ -27,73 +23,51 @@ namespace weir {
 
 template <class Keep, bool Renumbers>
 class scored_keeper {
-  static constexpr bool by_layer = keep_decides_by_layer<Keep> || keep_apportions_heads<Keep>;
-
  public:
   static constexpr bool has_boundaries = true;
   /// Sets with holes are renumbered as keys are read.
   static constexpr bool stores_rotated_keys = !Renumbers;
   static constexpr bool observes = keep_observes<Keep>;
-  static constexpr bool has_fate = keep_has_fate<Keep>;
-  static constexpr bool describes = keep_describes<Keep>;
   /// True if a step may not run over a boundary.
   static constexpr bool cuts_forward = keep_cuts_forward<Keep>;
   static constexpr bool wants_log_probabilities = includes(keep_needs<Keep>, told::log_probability);
 
   scored_keeper(arena_plan& plan, const kv_shape& shape, const Keep& keep,
                 const cache_options& options)
-      : keep_(keep),
-        shape_(shape),
+      : shape_(shape),
         first_(options.first_index),
         length_(options.first_index),
         cadence_(options.cadence),
-        budgets_(plan, keep, shape),
+        lists_(plan, keep, shape, options),
         draft_tiles_(
-            draft_tiles(options.max_draft_rows, options.max_draft_width, tiles_of(most_slots()))),
+            draft_tiles(options.max_draft_rows, options.max_draft_width, tiles_of(most_entries()))),
         max_drafts_(options.max_draft_rows),
         may_take_back_(options.may_take_back),
-        map_(plan, shape.units(), most_slots(), draft_tiles_, Renumbers),
-        memory_(plan, keep, shape, map_.lanes()),
+        map_(plan, shape.units(), most_entries(), draft_tiles_, Renumbers),
         rows_seen_(plan, shape, options, map_.tiles()),
         arrivals_(plan, options.cadence) {
     using error::bad_config, error::require;
-    require<bad_config>(most_slots() < std::size_t{1} << 31, "keep: budget + cadence of ",
-                        most_slots(), " entries (expected below 2^31)");
+    require<bad_config>(most_entries() < std::size_t{1} << 31, "keep: budget + cadence of ",
+                        most_entries(), " entries (expected below 2^31)");
     if (Renumbers && shape.trained_context > 0)
-      require<bad_config>(most_slots() <= shape.trained_context, "keep: budget + cadence of ",
-                          most_slots(),
+      require<bad_config>(most_entries() <= shape.trained_context, "keep: budget + cadence of ",
+                          most_entries(),
                           " entries renumbered within the cache (expected at most the trained "
                           "context of ",
                           shape.trained_context, ")");
-    require<bad_config>(shape.kv_heads <= max_deciding_heads, "keep: ", shape.kv_heads,
-                        " KV heads (expected at most ", max_deciding_heads, ")");
-    for (std::size_t unit = 0; unit < shape.units(); ++unit)
-      keep_.with_list(
-          unit, [&](const auto& list) { last_rows_ = std::max(last_rows_, rows_told_to(list)); });
     boundary_block_ = plan.reserve<std::uint64_t>(shape.layers);
     draft_block_ = plan.reserve<tile_place>(shape.units() * options.max_draft_rows);
-    taken_block_ = plan.reserve<std::uint8_t>(shape.kv_heads * most_slots());
-    score_block_ = plan.reserve<float>(shape.kv_heads * most_slots());
-    ranking_block_ = plan.reserve<std::uint64_t>(shape.kv_heads * most_slots());
-    vector_block_ = plan.reserve<float>(shape.kv_heads * vector_floats());
-    slots_block_ = plan.reserve<slot>(has_fate ? shape.kv_heads * most_slots() : 0);
     pending_.reserve(1 + options.max_draft_rows);
   }
 
   /// Finds its memory; `reset` follows, or the memory is a copy of another keeper's.
   void bind(const arena& memory) {
-    budgets_.bind(memory);
+    lists_.bind(memory);
     map_.bind(memory);
-    memory_.bind(memory);
     rows_seen_.bind(memory);
     arrivals_.bind(memory);
     boundary_ = memory[boundary_block_];
     draft_place_ = memory[draft_block_];
-    taken_ = memory[taken_block_];
-    score_ = memory[score_block_];
-    ranking_ = memory[ranking_block_];
-    slots_ = memory[slots_block_];
-    vector_ = memory[vector_block_];
   }
 
   // ---- sizes -----------------------------------------------------------------------------------
@@ -106,17 +80,17 @@ class scored_keeper {
   }
   /// Most tiles that all units together hold at once.
   std::size_t most_tiles() const {
-    return budgets_.most_tiles(cadence_) + shape_.units() * draft_tiles_;
+    return lists_.budgets().most_tiles(cadence_) + shape_.units() * draft_tiles_;
   }
-  std::size_t most_entries() const { return most_slots(); }
+  std::size_t most_entries() const { return lists_.slots(); }
   std::size_t most_splits() const { return (map_.tiles() + split_tiles - 1) / split_tiles; }
   /// Ranks that a renumbered entry may have.
-  std::size_t ranks() const { return most_slots(); }
+  std::size_t ranks() const { return most_entries(); }
   std::size_t rank_stride() const { return map_.rank_stride(); }
   std::size_t lanes() const { return map_.lanes(); }
   /// Tiles of a unit that hold tokens of the stream, at most.
   std::size_t home_tiles(std::size_t unit) const {
-    return tiles_of(budgets_.most(unit) + cadence_);
+    return tiles_of(lists_.budgets().most(unit) + cadence_);
   }
 
   // ---- the stream ------------------------------------------------------------------------------
@@ -125,7 +99,7 @@ class scored_keeper {
   std::uint64_t length() const { return length_; }
   std::uint64_t room() const {
     const std::uint64_t end = std::numeric_limits<std::uint64_t>::max();
-    return (capacity() == 0 ? end : first_ + capacity()) - length_;
+    return (lists_.capacity() == 0 ? end : first_ + lists_.capacity()) - length_;
   }
 
   /// The step's final rows and the provisional ones of `path` join the stream.
@@ -161,8 +135,7 @@ class scored_keeper {
   void reset() {
     length_ = first_;
     map_.reset();
-    memory_.reset();
-    budgets_.reset(keep_);
+    lists_.reset();
     arrivals_.reset(first_);
     pending_.clear();
     std::fill(boundary_.begin(), boundary_.end(), first_);
@@ -233,36 +206,20 @@ class scored_keeper {
     row.first_index = first_;
     row.index = index;
     row.boundary = next_boundary(index);
-    keep_.with_list(unit, [&](const auto& list) {
-      if constexpr (keep_observes<std::remove_cvref_t<decltype(list)>>) {
-        std::size_t m = 0;
-        list.for_each([&](const auto& member) {
-          if constexpr (observing<std::remove_cvref_t<decltype(member)>>)
-            if (row.boundary - index <= rows_told(member))
-              member.observe(observed_row(shape_, unit / shape_.kv_heads, unit % shape_.kv_heads,
-                                          row, map_.index(unit), memory_.of(list, m, unit)));
-          ++m;
-        });
-      }
-    });
+    lists_.observe(unit, row, map_.index(unit));
   }
-
   /// What member number `m` of a unit's list remembers.
-  entry_memory memory(std::size_t m, std::size_t unit) const {
-    return keep_.with_list(unit, [&](const auto& list) { return memory_.of(list, m, unit); });
-  }
+  entry_memory memory(std::size_t m, std::size_t unit) const { return lists_.memory(m, unit); }
 
   /// Introduces row r of the step, whose key and value are stored and which is certain to stay, to
   /// members that are told nothing later on.
   template <class Access>
   void describe_row(std::size_t unit, const step_rows& rows, std::size_t r, Access access) {
-    if constexpr (describes && !wants_log_probabilities) {
+    if constexpr (keep_describes<Keep> && !wants_log_probabilities) {
       const std::size_t head = unit % shape_.kv_heads;
       const slots_view::record record = seen(unit, length_ + rows.offset(r) + 1);
-      keep_.with_list(unit, [&](const auto& list) {
-        describe(list, unit, record, access(head, key_sums(head)), record.order.size() - 1,
-                 {.kind = rows.kind(r)});
-      });
+      lists_.describe(unit, record, access(head, lists_.key_sums(head)), record.order.size() - 1,
+                      {.kind = rows.kind(r)});
     }
   }
 
@@ -281,19 +238,18 @@ class scored_keeper {
   /// gives a head's entry_access. Returns how many entries were dropped.
   template <class Access>
   std::size_t decide(std::size_t layer, std::uint64_t at, Access access, executor& threads) {
-    std::atomic<std::size_t> dropped{0};
-    const std::size_t cost = shape_.kv_heads * most_slots() * shape_.head_dim;
-    const auto heads = [&](std::size_t first, std::size_t last, executor& inside) {
-      dropped += decide_together(layer, first, last, at, access, inside);
+    const auto enter = [&](std::size_t unit) {
+      const std::size_t head = unit % shape_.kv_heads;
+      deciding_head d{.seen = seen(unit, at), .access = &access(head, lists_.key_sums(head))};
+      if constexpr (wants_log_probabilities)  // now they are known
+        for (std::size_t e = map_.kept(unit); e < d.entries(); ++e)
+          lists_.describe(unit, d.seen, *d.access, e, arrivals_[d.seen.index[d.seen.order[e]]]);
+      return d;
     };
-    if constexpr (by_layer)
-      heads(0, shape_.kv_heads, threads);
-    else
-      threads.for_range(shape_.kv_heads, cost, [&](std::size_t first, std::size_t last) {
-        executor alone;
-        for (std::size_t head = first; head < last; ++head) heads(head, head + 1, alone);
-      });
-    return dropped;
+    const auto drop = [&](std::size_t unit, std::span<const std::uint8_t> stays) {
+      return map_.drop(unit, stays.size(), stays);
+    };
+    return lists_.decide(layer, enter, drop, threads);
   }
   /// What follows a decision, head by head: `move(head, from, to)` slots, `empty(head, tile)` where
   /// nothing lives any more.
@@ -304,14 +260,14 @@ class scored_keeper {
       if constexpr (keep_has_changing_budgets<Keep>)
         map_.compact(unit, cadence_, [&](std::uint32_t from, std::uint32_t to) {
           move(head, slot_map::place(from), slot_map::place(to));
-          memory_.move_notes(unit, from, to);
+          lists_.move_notes(unit, from, to);
         });
       for (std::size_t t = 0; t < home_tiles(unit); ++t)
         if (map_.live(unit)[t] == 0) empty(head, t);
       list_free_slots(unit, at);
     }
     boundary_[layer] = at;
-    if (layer + 1 == shape_.layers) budgets_.apportion(keep_);
+    if (layer + 1 == shape_.layers) lists_.apportion_layers();
   }
 
   // ---- one step --------------------------------------------------------------------------------
@@ -393,7 +349,6 @@ class scored_keeper {
   };
 
   static std::size_t tiles_of(std::size_t slots) { return (slots + tile_lanes - 1) / tile_lanes; }
-  std::size_t most_slots() const { return budgets_.most() + cadence_; }
   std::uint64_t boundary_of(std::size_t unit) const { return boundary_[unit / shape_.kv_heads]; }
   /// The first boundary from `at` on, and behind it.
   std::uint64_t boundary_from(std::uint64_t at) const {
@@ -407,48 +362,11 @@ class scored_keeper {
     return map_.order(unit)[map_.kept(unit) + static_cast<std::size_t>(index - boundary_of(unit))];
   }
   void list_free_slots(std::size_t unit, std::uint64_t at) {
-    map_.list_free_slots(unit, at, cadence_,
-                         [&](std::uint32_t s) { memory_.clear_notes(unit, s); });
+    map_.list_free_slots(unit, at, cadence_, [&](std::uint32_t s) { lists_.clear_notes(unit, s); });
   }
-  std::size_t vector_floats() const { return (2 + tile_lanes) * shape_.head_dim; }
-
-  /// Tokens after which the stream is full; 0: never.
-  std::size_t capacity() const {
-    std::size_t least = 0;
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit)
-      keep_.with_list(unit, [&](const auto& list) {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(list)>, keep_all>)
-          least = least == 0 ? list.capacity : std::min(least, list.capacity);
-      });
-    return least;
+  bool is_watched(std::uint64_t index) const {
+    return next_boundary(index) - index <= lists_.last_rows();
   }
-
-  // Rows before a boundary that some member of a list is told of.
-  static std::size_t rows_told_to(const keep_all&) { return 0; }
-  template <class... Members>
-  static std::size_t rows_told_to(const keep<Members...>& list) {
-    std::size_t most = 0;
-    list.for_each([&](const auto& m) { most = std::max(most, rows_told(m)); });
-    return most;
-  }
-  bool is_watched(std::uint64_t index) const { return next_boundary(index) - index <= last_rows_; }
-
-  /// A list's part in a claim round.
-  template <class List>
-  struct claim_side {
-    scored_keeper& keeper;
-    const List& list;
-    std::size_t first_unit;
-    entry_memory memory(std::size_t m, std::size_t unit) const {
-      return keeper.memory_.of(list, m, unit);
-    }
-    std::size_t budget(std::size_t m, std::size_t head) const {
-      return keeper.budgets_.of(m, first_unit + head);
-    }
-    void set_report(std::size_t, std::size_t head, float value) const {
-      keeper.budgets_.report(first_unit + head, value);
-    }
-  };
 
   /// A unit as it is when the next token's stream index is `at`.
   slots_view::record seen(std::size_t unit, std::uint64_t at) const {
@@ -461,120 +379,24 @@ class scored_keeper {
             .cadence = cadence_,
             .order = map_.order(unit).first(entries(unit, at)),
             .index = map_.index(unit),
-            .scratch = vector_.subspan(head * vector_floats(), 2 * shape_.head_dim)};
-  }
-  float* key_sums(std::size_t head) const {
-    return vector_.data() + head * vector_floats() + 2 * shape_.head_dim;
+            .scratch = lists_.view_scratch(head)};
   }
 
-  /// Tells a list's members of the entry that is number `e` in stream order.
-  template <class List>
-  void describe(const List& list, std::size_t unit, const slots_view::record& record,
-                const entry_access& access, std::size_t e, const arrival& came) {
-    if constexpr (requires { list.members; }) {
-      std::size_t m = 0;
-      list.for_each([&](const auto& member) {
-        if constexpr (describing<std::remove_cvref_t<decltype(member)>>) {
-          const slots_view view(record, access, memory_.of(list, m, unit));
-          member.describe(view, view.at(e), came);
-        }
-        ++m;
-      });
-    }
-  }
-
-  template <class Access>
-  std::size_t decide_together(std::size_t layer, std::size_t first, std::size_t last,
-                              std::uint64_t at, Access access, executor& threads) {
-    const std::size_t first_unit = layer * shape_.kv_heads + first, n = last - first,
-                      stride = most_slots();
-    return keep_.with_list(first_unit, [&](const auto& list) -> std::size_t {
-      deciding_head heads[by_layer ? max_deciding_heads : 1];
-      for (std::size_t i = 0; i < n; ++i) {
-        const std::size_t head = first + i, unit = first_unit + i;
-        heads[i] = {
-            .unit = unit,
-            .seen = {.shape = &shape_,
-                     .layer = layer,
-                     .kv_head = head,
-                     .first_index = first_,
-                     .boundary = at,
-                     .cadence = cadence_,
-                     .order = map_.order(unit).first(entries(unit, at)),
-                     .index = map_.index(unit),
-                     .scratch = vector_.subspan(head * vector_floats(), 2 * shape_.head_dim)},
-            .access = &access(head, vector_.data() + head * vector_floats() + 2 * shape_.head_dim),
-            .taken = taken_.subspan(head * stride, stride),
-            .score = score_.subspan(head * stride, stride),
-            .ranking = ranking_.subspan(head * stride, stride)};
-      }
-      if constexpr (wants_log_probabilities)
-        for (std::size_t i = 0; i < n; ++i)
-          for (std::size_t e = map_.kept(first_unit + i); e < heads[i].entries(); ++e)
-            describe(list, first_unit + i, heads[i].seen, *heads[i].access, e,
-                     arrivals_[heads[i].seen.index[heads[i].seen.order[e]]]);
-      claim_round(list, std::span<const deciding_head>(heads, n), stride,
-                  claim_side<std::remove_cvref_t<decltype(list)>>{*this, list, first_unit},
-                  threads);
-      std::size_t dropped = 0;
-      for (std::size_t i = 0; i < n; ++i) dropped += drop(list, heads[i]);
-      return dropped;
-    });
-  }
-
-  /// Frees the slots of what nobody claimed, once it has met the list's fate.
-  template <class List>
-  std::size_t drop(const List& list, const deciding_head& head) {
-    const std::size_t n = head.entries();
-    if constexpr (!keep_has_fate<List>) return map_.drop(head.unit, n, head.taken);
-    // First those that go, then those that stay.
-    const auto slots = slots_.subspan(head.seen.kv_head * most_slots(), n);
-    std::size_t gone = 0;
-    for (const bool stays : {false, true})
-      for (std::size_t i = 0, at = gone; i < n; ++i)
-        if ((head.taken[i] != 0) == stays) {
-          slots[at++] = slot{head.seen.order[i]};
-          if (!stays) gone = at;
-        }
-    if constexpr (keep_has_fate<List>) {
-      std::size_t m = 0;
-      list.for_each([&](const auto& member) {
-        if constexpr (eviction_fate<std::remove_cvref_t<decltype(member)>>)
-          if (gone > 0)
-            member.meet(slots_view(head.seen, *head.access, memory_.of(list, m, head.unit)),
-                        slots.first(gone), slots.subspan(gone));
-        ++m;
-      });
-    }
-    return map_.drop(head.unit, n, head.taken);
-  }
-
-  Keep keep_;
   kv_shape shape_;
   std::uint64_t first_, length_;
   std::size_t cadence_;
-  layer_budgets<Keep> budgets_;
+  member_lists<Keep> lists_;
   std::size_t draft_tiles_, max_drafts_;
   bool may_take_back_;
   slot_map map_;
-  member_memory<Keep> memory_;
   observations<keep_needs<Keep>> rows_seen_;
   arrivals arrivals_;
-  std::size_t last_rows_ = 0;
   std::vector<pending_row> pending_;  // rows of the last step that were staged and stay
 
-  arena_plan::block<std::uint64_t> boundary_block_, ranking_block_;
+  arena_plan::block<std::uint64_t> boundary_block_;
   arena_plan::block<tile_place> draft_block_;
-  arena_plan::block<std::uint8_t> taken_block_;
-  arena_plan::block<float> score_block_, vector_block_;
-  arena_plan::block<slot> slots_block_;
   std::span<std::uint64_t> boundary_;  // [layer] where the layer last decided
   std::span<tile_place> draft_place_;  // [unit, draft]
-  std::span<std::uint8_t> taken_;      // [kv_head, entry] scratch, and the next four
-  std::span<float> score_;             // [kv_head, entry]
-  std::span<std::uint64_t> ranking_;   // [kv_head, entry]
-  std::span<slot> slots_;              // [kv_head, entry]
-  std::span<float> vector_;            // [kv_head, 2 + 32, head_dim]
 };
 
 }  // namespace weir
