@@ -1,6 +1,6 @@
 // What deciding costs: each policy against the same kept set given for free.
 //
-//   policy_cost [ENTRIES [CADENCE [BLOCKS]]]      (1024, 32, 40)
+//   policy_cost [ENTRIES [CADENCE [BLOCKS [POLICY]]]]      (1024, 32, 40, all)
 //
 // One token after the other through the attention of 8 layers of Llama-3-8B's shape (32 query
 // heads, 8 KV heads, head_dim 128), f16, two threads. A policy runs once to write down what it
@@ -81,6 +81,14 @@ void append(Cache& cache, rows_of_tokens& rows) {
   step.commit();
   if constexpr (Cache::wants_log_probabilities)
     cache.tell_log_probability(cache.length() - 1, testing::log_probability_of(cache.length()));
+}
+
+/// What the rows' queries have in common.
+std::shared_ptr<const query_centres> centres() {
+  query_centre_sums sums(shape);
+  const rows_of_tokens rows;
+  for (std::size_t layer = 0; layer < layers; ++layer) sums.add(layer, rows.by_layer[layer].q);
+  return std::make_shared<query_centres>(sums.centres());
 }
 
 double median(std::vector<double> x) {
@@ -183,5 +191,7 @@ int main(int argc, char** argv) {
   const setting s{number(1, 1024), number(2, 32), number(3, 40)};
   thread_pool threads(2);
   std::printf("| policy | attention, µs a token | deciding, %% of it |\n|---|---|---|\n");
-  report_all(static_cast<presets::recipes::all*>(nullptr), s, argc > 4 ? argv[4] : "", threads);
+  const std::string only = argc > 4 ? argv[4] : "";
+  report_all(static_cast<presets::recipes::all*>(nullptr), s, only, threads);
+  report_all(static_cast<presets::recipes::calibrated*>(nullptr), s, only, threads);
 }
