@@ -27,3 +27,5 @@ $usual
 ## At every token
 
 $every
+EOF
+echo "wrote docs/policy_cost.md" >&2
