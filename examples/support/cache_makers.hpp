@@ -1,0 +1,19 @@
+// Makers of caches by codec and by preset. Each is compiled in a file of its own.
+#pragma once
+
+#include <weir/kernels/kv_shape.hpp>
+
+#include "chosen_cache.hpp"
+#include "session.hpp"
+
+namespace tool {
+
+/// full, window and sinks-window in this codec.
+template <class Codec>
+cache_maker plain_cache(const cache_choice& choice);
+
+/// A preset in f16 or f32.
+template <class Recipe>
+cache_maker preset_cache(const cache_choice& choice, const weir::kv_shape& shape);
+
+}  // namespace tool

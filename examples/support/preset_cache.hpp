@@ -1,0 +1,32 @@
+// One preset's caches. A generated translation unit per preset compiles them: f16 and f32, with
+// original positions and, where the preset allows it, within the cache.
+#pragma once
+
+#include <type_traits>
+
+#include <weir/presets.hpp>
+
+#include "cache_makers.hpp"
+#include "stores.hpp"
+
+namespace tool {
+
+template <class Recipe>
+cache_maker preset_cache(const cache_choice& c, const weir::kv_shape& shape) {
+  using namespace weir;
+  using keep_type = presets::recipes::keep_of<Recipe>;
+  using layout =
+      std::conditional_t<keep_has_changing_budgets<keep_type>, layouts::paged, layouts::contiguous>;
+  const std::size_t reserved = is_positional_keep<keep_type> ? 0 : c.cadence;
+  const keep_type keep =
+      Recipe::of({.entries = c.budget - reserved, .cadence = c.cadence, .shape = shape});
+  const auto place = [&]<class Positions>(Positions) {
+    return c.codec == "f32" ? maker_of<kv_cache<f32, keep_type, Positions, layout>>(keep)
+                            : maker_of<kv_cache<f16, keep_type, Positions, layout>>(keep);
+  };
+  if constexpr (!keep_needs_original_positions<keep_type>)
+    if (positions_of(c) == "within-cache") return place(positions::within_cache{});
+  return place(positions::original{});
+}
+
+}  // namespace tool
