@@ -165,8 +165,10 @@ void report(const setting& s, executor& threads) {
   if constexpr (is_positional_keep<Keep>) {
     std::printf("| %s | a mask: nothing to decide | |\n", std::string(Recipe::name).c_str());
   } else {
-    const cost c = measure(Recipe::of({.entries = s.entries, .cadence = s.cadence, .shape = shape}),
-                           s, threads);
+    const cost c = measure(
+        Recipe::of(
+            {.entries = s.entries, .cadence = s.cadence, .shape = shape, .centres = centres()}),
+        s, threads);
     std::printf("| %s | %.1f | %.2f |\n", std::string(Recipe::name).c_str(), c.seconds * 1e6,
                 c.extra * 100);
   }
