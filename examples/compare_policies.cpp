@@ -16,6 +16,7 @@
 #include <iomanip>
 #include <iostream>
 #include <optional>
+#include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -203,7 +204,9 @@ void print_table(const settings& s, const json& report) {
     for (const std::size_t budget : s.budgets) {
       json nats;
       for (const json& run : report["runs"])
-        if (run["policy"] == policy && run["budget"] == budget) nats = run["nats_per_token"];
+        if (run["policy"].get<std::string>() == policy &&
+            run["budget"].get<std::size_t>() == budget)
+          nats = run["nats_per_token"];
       cells.push_back(rounded(nats));
     }
     row(policy == "random" ? "random (control)" : policy, cells);
@@ -267,13 +270,14 @@ void compare(settings s) {
       choice = s.cache;
       choice.policy = policy;
       choice.budget = budget;
-      bar.begin(policy + " " + std::to_string(budget));
+      const std::string what = policy + " " + std::to_string(budget);
+      bar.begin(what);
       try {
         json run = rate(s, model, choice, tokens, bar);
         run["control"] = policy == "random";
         report["runs"].push_back(std::move(run));
       } catch (const weir::error::base& e) {
-        bar.note(policy + " " + std::to_string(budget) + " is left out: " + e.what());
+        bar.note(what + " is left out: " + e.what());
         report["refused"].push_back({{"policy", policy}, {"budget", budget}, {"why", e.what()}});
       }
     }

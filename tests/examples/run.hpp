@@ -62,7 +62,9 @@ struct outcome {
 inline outcome run(const std::string& command) {
   const std::string out = scratch("out"), err = scratch("err");
   INFO(command);
-  std::string line = "d='" WEIR_EXAMPLES_DIR "'; stream=$d/stream perplexity=$d/perplexity; ";
+  std::string line = "d='" WEIR_EXAMPLES_DIR
+                     "'; stream=$d/stream perplexity=$d/perplexity; "
+                     "compare_policies=$d/compare_policies; ";
   line += "{ " + command + "\n} >'" + out + "' 2>'" + err + "' </dev/null";
   const int status = std::system(line.c_str());
   outcome o{WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(out), read_text(err)};
