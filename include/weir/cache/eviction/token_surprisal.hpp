@@ -37,10 +37,11 @@ struct token_surprisal {
 
   /// Logarithm of the faded surprisal: ranks alike, and does not run out of exponents.
   float score(const slots_view& view, slot s) const {
-    const std::uint64_t rank = view.index(s).value - view.first_index().value;
-    const std::uint64_t intervals =
-        (view.boundary().value - view.first_index().value - 1) / view.cadence();
-    const auto turns = static_cast<float>(intervals - rank / view.cadence());
+    const auto interval = [&](std::uint64_t index) {
+      return (index - view.first_index().value) / view.cadence();
+    };
+    const auto turns =
+        static_cast<float>(interval(view.boundary().value - 1) - interval(view.index(s).value));
     return std::log(view.note(s)) + (turns > 0 ? turns * std::log(decay) : 0);
   }
 };
