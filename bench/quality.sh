@@ -15,7 +15,7 @@ build=${WEIR_BUILD_DIR:-}
 if [[ -z $build ]]; then
   build=build/release
   cmake --preset release >&2
-  cmake --build --preset release --target compare_policies >&2
+  cmake --build --preset release --target compare_policies calibrate >&2
 fi
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
@@ -23,7 +23,11 @@ compare() {
   "$build/examples/compare_policies" --model "$model" --text "$text" --max-tokens 50000 \
     --budgets 64,128,256 --cadence 32 --threads 1 "$@"
 }
-compare > "$work/own" &
+# By what comes long behind the tokens that are rated.
+tail -c 200000 "$text" > "$work/rest"
+"$build/examples/calibrate" --model "$model" --text "$work/rest" --max-tokens 32768 \
+  --out "$work/centres" >&2
+compare --calibration "$work/centres" > "$work/own" &
 own=$!
 compare --positions within-cache > "$work/within"
 wait "$own"

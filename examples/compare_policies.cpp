@@ -67,7 +67,8 @@ void read_lists(settings& s) {
   }
   for (const std::string& name : split(s.policy_list)) {
     if (name == "all") {
-      for (const tool::preset_facts& p : tool::presets()) s.policies.emplace_back(p.name);
+      for (const tool::preset_facts& p : tool::presets())
+        if (!p.calibrated || !s.cache.calibration.empty()) s.policies.emplace_back(p.name);
     } else if (tool::find_preset(name) != nullptr) {
       s.policies.push_back(name);
     } else {
@@ -308,6 +309,8 @@ int main(int argc, char** argv) {
   line.text("--policies", s.policy_list, "all, or names of presets with commas between")
       ->capture_default_str();
   line.number<std::size_t>("--cadence", s.cache.cadence, "tokens between decisions", 1, 1 << 20);
+  line.file("--calibration", s.cache.calibration,
+            "query centres of the model, from calibrate; all leaves out triattention without");
   line.choice("--positions", s.cache.positions, {"original", "within-cache"},
               "what a kept token's position is counted from")
       ->default_str("each policy's own");

@@ -142,12 +142,14 @@ inline void add_cache_flags(command_line& line, cache_choice& c) {
   const auto* cadence = line.number<std::size_t>(
       "--cadence", c.cadence, "tokens between decisions (policies that decide at boundaries)", 1,
       1 << 20);
+  const auto* calibration = line.file("--calibration", c.calibration,
+                                      "query centres of the model, from calibrate (triattention)");
   const auto* positions = line.choice("--positions", c.positions, {"original", "within-cache"},
                                       "what a kept token's position is counted from (all but full)")
                               ->default_str("the policy's own");
   line.choice("--codec", c.codec, {"f32", "f16", "bf16", "int8", "int4"},
               "how keys and values are stored");
-  line.check([&c, sinks, window, budget, cadence, positions] {
+  line.check([&c, sinks, window, budget, cadence, calibration, positions] {
     const auto unread = [&](const CLI::Option* flag) {
       if (flag->count() > 0)
         throw CLI::ValidationError(flag->get_name(), "not read by --policy " + c.policy);
@@ -157,6 +159,7 @@ inline void add_cache_flags(command_line& line, cache_choice& c) {
     if (c.policy != "sinks-window" && c.policy != "window") unread(window);
     if (c.policy == "full") unread(positions);
     if (preset == nullptr) unread(budget);
+    if (preset == nullptr || !preset->calibrated) unread(calibration);
     if (preset == nullptr || preset->positional) unread(cadence);
   });
 }

@@ -2,6 +2,7 @@
 // original positions and, where the preset allows it, within the cache.
 #pragma once
 
+#include <memory>
 #include <type_traits>
 
 #include <weir/presets.hpp>
@@ -18,8 +19,10 @@ cache_maker preset_cache(const cache_choice& c, const weir::kv_shape& shape) {
   using layout =
       std::conditional_t<keep_has_changing_budgets<keep_type>, layouts::paged, layouts::contiguous>;
   const std::size_t reserved = is_positional_keep<keep_type> ? 0 : c.cadence;
-  const keep_type keep =
-      Recipe::of({.entries = c.budget - reserved, .cadence = c.cadence, .shape = shape});
+  presets::recipes::ask ask{.entries = c.budget - reserved, .cadence = c.cadence, .shape = shape};
+  if constexpr (presets::recipes::needs_centres<Recipe>)
+    ask.centres = std::make_shared<query_centres>(query_centres::load(c.calibration));
+  const keep_type keep = Recipe::of(ask);
   const auto place = [&]<class Positions>(Positions) {
     return c.codec == "f32" ? maker_of<kv_cache<f32, keep_type, Positions, layout>>(keep)
                             : maker_of<kv_cache<f16, keep_type, Positions, layout>>(keep);

@@ -38,20 +38,21 @@ preset_facts facts_of() {
           .positional = weir::is_positional_keep<keep>,
           .original_only = weir::keep_needs_original_positions<keep>,
           .renumbered = std::ranges::find(renumbered, Recipe::name) != std::end(renumbered),
+          .calibrated = recipes::needs_centres<Recipe>,
           .uneven = weir::keep_has_changing_budgets<keep> || has_budgets_by_layer<keep>};
 }
 
 using preset_function = cache_maker(const cache_choice&, const weir::kv_shape&);
-constexpr std::size_t preset_count = std::tuple_size_v<recipes::all>;
+using listed = decltype(std::tuple_cat(recipes::all{}, recipes::calibrated{}));
+constexpr std::size_t preset_count = std::tuple_size_v<listed>;
 
 /// Presets and, under the same numbers, what makes their caches.
 const auto known = []<std::size_t... I>(std::index_sequence<I...>) {
-  return std::array<preset_facts, preset_count>{
-      facts_of<std::tuple_element_t<I, recipes::all>>()...};
+  return std::array<preset_facts, preset_count>{facts_of<std::tuple_element_t<I, listed>>()...};
 }(std::make_index_sequence<preset_count>{});
 constexpr auto makers = []<std::size_t... I>(std::index_sequence<I...>) {
   return std::array<preset_function*, preset_count>{
-      &preset_cache<std::tuple_element_t<I, recipes::all>>...};
+      &preset_cache<std::tuple_element_t<I, listed>>...};
 }(std::make_index_sequence<preset_count>{});
 
 cache_maker maker_for(const cache_choice& c, const weir::llama_model& model) {
@@ -107,6 +108,8 @@ void require_offered(const cache_choice& c) {
   require<bad_config>(!preset->original_only || positions_of(c) == "original",
                       "--positions within-cache: --policy ", c.policy,
                       " reads keys as they were rotated at their stream index (expected original)");
+  require<bad_config>(!preset->calibrated || !c.calibration.empty(), "--policy ", c.policy,
+                      ": needs --calibration FILE, which `calibrate` writes");
   if (preset->positional) {
     require<bad_config>(c.budget >= least, "--budget: ", c.budget, " (expected ", least,
                         " or more)");

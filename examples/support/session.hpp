@@ -25,6 +25,7 @@ struct cache_choice {
   std::size_t window = 252;             ///< read by window and sinks-window
   std::size_t budget = 256;             ///< read by presets: the most entries that any row reads
   std::size_t cadence = 32;             ///< read by presets that decide at boundaries
+  std::string calibration;              ///< file of query centres, for presets that need one
   std::string positions;                ///< original or within-cache; empty: the policy's default
   std::string codec = "f16";            ///< f32, f16, bf16, int8 or int4
   std::size_t rows = 0;                 ///< tokens to be fed in all; read by full
@@ -36,6 +37,7 @@ struct preset_facts {
   bool positional;     ///< looks only at positions: no boundaries
   bool original_only;  ///< cannot be renumbered within the cache
   bool renumbered;     ///< is, unless something else was asked for
+  bool calibrated;     ///< needs query centres
   bool uneven;         ///< budgets differ between layers or heads; `budget` is their mean
 };
 /// In the order in which they are listed.

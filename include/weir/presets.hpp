@@ -188,6 +188,7 @@ struct expected_attention {
 /// pinned prompt.
 struct triattention {
   static constexpr std::string_view name = "triattention";
+  static constexpr bool needs_centres = true;
   static presets::triattention authors(std::shared_ptr<const query_centres> centres = {}) {
     return of({.entries = 2048, .centres = std::move(centres)});
   }
@@ -294,6 +295,13 @@ using all =
 
 /// Those that also need query centres.
 using calibrated = std::tuple<triattention>;
+
+/// True for recipes that need query centres.
+template <class Recipe>
+inline constexpr bool needs_centres = false;
+template <class Recipe>
+  requires requires { Recipe::needs_centres; }
+inline constexpr bool needs_centres<Recipe> = Recipe::needs_centres;
 
 /// The policy that a recipe makes.
 template <class Recipe>

@@ -64,6 +64,23 @@ TEST_CASE("Every preset rates a text and generates one") {
                 .size() == 100);
 }
 
+TEST_CASE("triattention goes by a calibration file, which calibrate writes") {
+  if (!examples_built()) return;
+  const std::string file = scratch("centres");
+  const json made =
+      json::parse(output_of("$calibrate --model " + tiny + " --max-tokens 200 --text " + text() +
+                            " --out '" + file + "'"));
+  REQUIRE(made["tokens"] == 200);
+  const std::string rate =
+      perplexity + "--max-tokens 150 --text " + text() + " --policy triattention --budget 64";
+  const json rated = json::parse(output_of(rate + " --calibration '" + file + "'"));
+  REQUIRE(std::isfinite(rated["nats_per_token"].get<double>()));
+  require_status(rate, 1, "needs --calibration FILE");
+  require_status(rate + " --calibration " + text(), 1, "expected");
+  require_status(perplexity + "--text " + text() + " --policy h2o --calibration '" + file + "'", 2,
+                 "--calibration");
+}
+
 TEST_CASE("With room for the whole text every preset keeps it") {
   if (!examples_built()) return;
   const std::string rate =
