@@ -26,7 +26,10 @@ struct surprised_head : hand_head {
     came.log_probability = log_probability;
     member.describe(view(), at(i), came);
   }
-  double surprisal(std::size_t i) { return std::exp(member.score(view(), at(i))); }
+  double surprisal(std::size_t i) {
+    const float score = member.score(view(), at(i));
+    return member.decay == 1 ? score : std::exp(score);
+  }
 
   const token_surprisal& member;
 };

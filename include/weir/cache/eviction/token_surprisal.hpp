@@ -35,8 +35,10 @@ struct token_surprisal {
     first = std::max(first, view.note(s));
   }
 
-  /// Logarithm of the faded surprisal: ranks alike, and does not run out of exponents.
+  /// The surprisal, or where it fades the logarithm of what is left of it: that ranks alike, and
+  /// does not run out of exponents.
   float score(const slots_view& view, slot s) const {
+    if (decay == 1) return view.note(s);
     const auto interval = [&](std::uint64_t index) {
       return (index - view.first_index().value) / view.cadence();
     };
