@@ -18,48 +18,6 @@ using namespace weir::testing;
 const kv_shape shape{
     .layers = 2, .q_heads = 4, .kv_heads = 2, .head_dim = 16, .rope = {.dims = 16, .base = 10000}};
 
-/// A cache that can be forked, its open step inside.
-template <class Cache>
-class forkable final : public any_cache {
- public:
-  template <class Keep>
-  forkable(const Keep& keep, const cache_options& options) : cache_(shape, keep, options) {}
-  explicit forkable(const forkable& other) : cache_(other.cache_) {}
-  void begin(std::span<const row> rows) override { step_.emplace(cache_.begin(rows)); }
-  void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
-              std::span<const float> v, std::span<float> out) override {
-    step_->attend(layer, q, k, v, out);
-  }
-  commit_report commit(std::span<const std::size_t> path) override { return step_->commit(path); }
-  void rollback() override { step_.reset(); }
-  void take_back() override { cache_.take_back(); }
-  void reset() override { cache_.reset(); }
-  void tell_log_probability(std::uint64_t, float) override {}
-  std::uint64_t length() const override { return cache_.length(); }
-  std::uint64_t room() const override { return cache_.room(); }
-  std::uint64_t finals_room() const override { return cache_.finals_room(); }
-  std::size_t draft_room(std::size_t finals) const override { return cache_.draft_room(finals); }
-  std::size_t most_entries() const override { return cache_.most_entries(); }
-  std::size_t bytes() const override { return cache_.bytes(); }
-  std::size_t pages_held() const override { return cache_.pages_held(); }
-  cache_stats stats() const override { return cache_.stats(); }
-  std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const override {
-    std::vector<entry_copy> all;
-    cache_.for_each_entry(layer, head, [&](const typename Cache::entry& e) {
-      all.push_back({e.index.value,
-                     e.tile,
-                     e.lane,
-                     {e.key.begin(), e.key.end()},
-                     {e.value.begin(), e.value.end()}});
-    });
-    return all;
-  }
-
- private:
-  Cache cache_;
-  std::optional<typename Cache::step> step_;
-};
-
 template <class Keep>
 using paged_cache = kv_cache<f16, Keep, positions::original, layouts::paged>;
 
@@ -67,11 +25,12 @@ using paged_cache = kv_cache<f16, Keep, positions::original, layouts::paged>;
 /// fed the same alone.
 template <class Keep>
 void forks_are_apart(const Keep& keep) {
-  using cache = forkable<paged_cache<Keep>>;
+  using cache = one_cache<paged_cache<Keep>>;
   dice random{3};
   const cache_options options{.max_rows = 40, .cadence = 8, .extra_pages = 200};
   for (int round = 0; round < 6; ++round) {
-    cache first(keep, options), alone(keep, options), other_alone(keep, options);
+    cache first(shape, keep, options), alone(shape, keep, options),
+        other_alone(shape, keep, options);
     const auto common = names_of(random.within(1, 120), round + 1u);
     append(first, shape, common, 17);
     append(alone, shape, common, 40);
@@ -105,8 +64,8 @@ TEST_CASE("forks share pages and never see each other") {
 }
 
 TEST_CASE("a fork costs no pages until it writes, and then those it writes") {
-  using cache = forkable<paged_cache<keep_all>>;
-  cache first(keep_all{640}, {.max_rows = 64, .extra_pages = 80});
+  using cache = one_cache<paged_cache<keep_all>>;
+  cache first(shape, keep_all{640}, {.max_rows = 64, .extra_pages = 80});
   append(first, shape, names_of(100, 1), 50);
   CHECK(first.pages_held() == 4 * shape.units());  // ⌈100 / 32⌉
   cache second(first);
@@ -119,9 +78,9 @@ TEST_CASE("a fork costs no pages until it writes, and then those it writes") {
 }
 
 TEST_CASE("a pool that is used up refuses the step, and nothing is lost") {
-  using cache = forkable<paged_cache<keep_all>>;
+  using cache = one_cache<paged_cache<keep_all>>;
   const cache_options options{.max_rows = 64, .extra_pages = 4};
-  cache first(keep_all{128}, options), alone(keep_all{128}, options);
+  cache first(shape, keep_all{128}, options), alone(shape, keep_all{128}, options);
   const auto names = names_of(128, 1);
   append(first, shape, std::span(names).first(100), 50);
   append(alone, shape, std::span(names).first(100), 50);
@@ -136,9 +95,9 @@ TEST_CASE("a pool that is used up refuses the step, and nothing is lost") {
 }
 
 TEST_CASE("unequal budgets hold what they need, not what the largest might") {
-  using cache = forkable<paged_cache<presets::ada_kv>>;
+  using cache = one_cache<paged_cache<presets::ada_kv>>;
   const std::size_t cadence = 8, entries = 200;
-  cache c(presets::recipes::ada_kv::of({.entries = entries, .cadence = cadence}),
+  cache c(shape, presets::recipes::ada_kv::of({.entries = entries, .cadence = cadence}),
           {.max_rows = 64, .cadence = cadence});
   const auto names = names_of(700, 4);
   for (std::size_t t = 0; t < 700; t += 10) {

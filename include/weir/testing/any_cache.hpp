@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -56,6 +57,10 @@ class one_cache final : public any_cache {
   template <class Keep>
   one_cache(const kv_shape& shape, const Keep& keep, const cache_options& options)
       : cache_(shape, keep, options) {}
+  /// A fork, where the cache's layout allows it.
+  one_cache(const one_cache& other)
+    requires std::is_copy_constructible_v<Cache>
+      : cache_(other.cache_) {}
   void begin(std::span<const row> rows) override { step_.emplace(cache_.begin(rows)); }
   void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
               std::span<const float> v, std::span<float> out) override {
