@@ -70,8 +70,7 @@ class one_cache final : public any_cache {
   const weir::cache_stats& stats() const override { return cache_.stats(); }
   std::vector<std::uint64_t> live(std::size_t layer, std::size_t head) const override {
     std::vector<std::uint64_t> all;
-    cache_.for_each_entry(layer, head,
-                          [&](const typename Cache::entry& e) { all.push_back(e.index.value); });
+    cache_.for_each_index(layer, head, [&](weir::stream_index i) { all.push_back(i.value); });
     return all;
   }
 
