@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include <tuple>
 
 #include <weir/cache/eviction/keep.hpp>
+#include <weir/cache/eviction/winning_scores.hpp>
 #include <weir/core/thread_pool.hpp>
 
 namespace weir {
@@ -43,9 +43,8 @@ namespace detail {
 
 /// A number that sorts as (score descending, older first) when taken descending.
 inline std::uint64_t rank_of(float score, std::size_t entry) {
-  const auto bits = std::bit_cast<std::uint32_t>(score + 0.0f);  // −0 ranks as +0
-  const std::uint32_t rising = (bits >> 31) != 0 ? ~bits : bits | 0x8000'0000u;
-  return std::uint64_t{rising} << 32 | (0xFFFF'FFFFu - static_cast<std::uint32_t>(entry));
+  return std::uint64_t{score_rank(score)} << 32 |
+         (0xFFFF'FFFFu - static_cast<std::uint32_t>(entry));
 }
 
 /// Moves the `n` smallest ranks to the front. Where they are few, as at most boundaries, most ranks
