@@ -11,9 +11,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <utility>
 
@@ -72,14 +70,7 @@ struct buckets : Base {
     const std::span<float> mean = open.view().scratch(arrays),
                            order = open.view().scratch(arrays + 1),
                            room = open.view().scratch(arrays + 2);
-    std::size_t n = 0;
-    for (std::size_t i = 0; i < open.size(); ++i) {
-      if (open.is_taken(i)) continue;
-      mean[i] = 0;
-      for (std::size_t h = 0; h < scores.heads(); ++h) mean[i] += scores[h][i];
-      if (std::isnan(mean[i])) mean[i] = -std::numeric_limits<float>::infinity();
-      order[n++] = detail::packed(i);
-    }
+    const std::size_t n = detail::sum_candidates(scores, open, mean, order);
     const std::size_t size = std::max<std::size_t>(capacity, 1);
     const std::size_t ranges = std::clamp<std::size_t>(open.left() / size, 1, room.size());
     fill_buckets({ranges, size, always}, mean, order.first(n), room, open.left(),

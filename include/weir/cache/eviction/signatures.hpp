@@ -14,9 +14,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <utility>
 
@@ -79,14 +77,7 @@ struct signatures : Base {
     const std::size_t arrays = base_arrays(open.view().shape()), budget = open.left();
     const std::span<float> mean = open.view().scratch(arrays);
     const std::span<float> all = open.view().scratch(arrays + 1);
-    std::size_t n = 0;
-    for (std::size_t i = 0; i < open.size(); ++i) {
-      if (open.is_taken(i)) continue;
-      mean[i] = 0;
-      for (std::size_t h = 0; h < scores.heads(); ++h) mean[i] += scores[h][i];
-      if (std::isnan(mean[i])) mean[i] = -std::numeric_limits<float>::infinity();
-      all[n++] = detail::packed(i);
-    }
+    const std::size_t n = detail::sum_candidates(scores, open, mean, all);
     const std::size_t best = std::min(n, budget - std::min(budget, representatives));
     const auto middle = all.begin() + static_cast<std::ptrdiff_t>(best);
     std::nth_element(all.begin(), middle, all.begin() + static_cast<std::ptrdiff_t>(n),
