@@ -31,8 +31,7 @@ struct frame_diversity {
   std::size_t scratch(const kv_shape&) const { return 1; }
 
   void describe(const slots_view& view, slot s, const arrival&) const {
-    const float norm = view.key_norm(s);
-    view.note(s) = norm > 0 ? 1 / norm : 0;
+    view.note(s) = view.inverse_key_norm(s);
   }
 
   void score_all(const slots_view& view, std::span<float> score) const {

@@ -38,7 +38,9 @@ struct similarity_merge {
   /// the first.
   std::size_t scratch(const kv_shape&) const { return at_once + 3; }
 
-  void describe(const slots_view& view, slot s, const arrival&) const { note_norm(view, s); }
+  void describe(const slots_view& view, slot s, const arrival&) const {
+    view.note(s) = view.inverse_key_norm(s);
+  }
 
   void meet(const slots_view& view, std::span<const slot> dropped,
             std::span<const slot> kept) const {
@@ -71,11 +73,6 @@ struct similarity_merge {
   static constexpr std::uint32_t none = 0xFFFFFFFF >> 1;
   static float packed(std::size_t i) { return detail::packed(i); }
   static std::uint32_t unpacked(float x) { return detail::unpacked(x); }
-
-  static void note_norm(const slots_view& view, slot s) {
-    const float norm = view.key_norm(s);
-    view.note(s) = norm > 0 ? 1 / norm : 0;
-  }
 
   /// The largest cosine of each of `some` with `kept`, and the first slot that has it.
   static void compare(const slots_view& view, std::span<const slot> some,
@@ -120,7 +117,7 @@ struct similarity_merge {
     for (std::uint32_t k = i; k != none; k = unpacked(next[k]))
       add(dropped[k], share(cosine[k]) / total);
     view.rewrite(j, key, value);
-    note_norm(view, j);
+    view.note(j) = view.inverse_key_norm(j);
   }
 };
 

@@ -81,6 +81,11 @@ class slots_view {
   }
   /// Euclidean norm of the key, the same under every position policy up to rounding. O(head_dim).
   float key_norm(slot s) const { return norm(key(s)); }
+  /// 1 / norm of the key, so that a cosine is a product; 0 of a key without direction. O(head_dim).
+  float inverse_key_norm(slot s) const {
+    const float length = key_norm(s);
+    return length > 0 ? 1 / length : 0;
+  }
   /// Euclidean norm of the value. O(head_dim).
   float value_norm(slot s) const { return norm(value(s)); }
   /// Dot products of the keys of all slots with `vectors` `[n, head_dim]`: `out` `[n, slots()]`,
