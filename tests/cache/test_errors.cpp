@@ -274,6 +274,15 @@ TEST_CASE("calls out of turn are refused and change nothing") {
       require_refused<bad_call>([&] { c.commit({}); }, {"commit: 1 layers", "all 2"});
       attend(1);
       require_refused<bad_call>([&] { attend(2); }, {"layer 2", "of 2"});
+      const auto refuse_more = [&](std::vector<weir::row> more, std::string_view part) {
+        require_refused<bad_input>([&] { c.extend(more); }, {part});
+        require_refused<bad_call>([&] { attend(0); }, {"layer 0", "expected layer 2 of 2"});
+      };
+      refuse_more({final_row}, "final row 5 follows a provisional one");
+      refuse_more({draft(1), draft(6)}, "provisional row 6 has parent 6");
+      refuse_more(std::vector<weir::row>(200, draft()), "205 rows (expected at most max_rows");
+      refuse_more(std::vector<weir::row>(s.options.max_draft_rows - 3, draft(0)),
+                  "provisional rows (expected at most max_draft_rows");
       const auto bad_path = [&](std::vector<std::size_t> path, std::string_view part) {
         require_refused<bad_input>([&] { c.commit(path); }, {part, "expected a provisional row"});
       };
@@ -287,11 +296,18 @@ TEST_CASE("calls out of turn are refused and change nothing") {
       bad_path({std::numeric_limits<std::size_t>::max()}, "at place 0");
       CHECK(c.stats().appended == x.plain->stats().appended);
       const std::size_t path[] = {3, 4};
+      c.extend(std::vector<weir::row>{draft(3)});
+      require_refused<bad_call>([&] { c.commit(path); }, {"commit: 0 layers", "all 2"});
+      make_rows(shape, std::span(names).first(1), 0, in);
+      c.attend(0, in.q, in.k, in.v, in.out);
+      require_refused<bad_call>([&] { c.commit(path); }, {"commit: 1 layers", "all 2"});
+      c.attend(1, in.q, in.k, in.v, in.out);
       CHECK(c.commit(path).appended == 3);
       append(*x.plain, shape, std::vector<token_name>{names[0], names[3], names[4]}, 1);
       x.advance();
       require_refused<bad_call>([&] { attend(0); }, {"attend: the step is closed"});
       require_refused<bad_call>([&] { c.commit({}); }, {"commit: the step is closed"});
+      require_refused<bad_call>([&] { c.extend(rows); }, {"extend: the step is closed"});
       x.advance();
     }
 }

@@ -18,6 +18,7 @@ struct drawn_step {
   std::size_t finals = 0;
   std::vector<int> parent, depth;  // [draft]: parent draft or -1
   std::vector<std::size_t> path;   // rows
+  weir::testing::row_parts parts;  // how they come
   std::vector<token_name> accepted() const {
     std::vector<token_name> list(names.begin(),
                                  names.begin() + static_cast<std::ptrdiff_t>(finals));
@@ -69,6 +70,15 @@ drawn_step draw_step(const any_cache& cache, const setup& s, dice& random) {
     const bool on_path = std::find(step.path.begin(), step.path.end(), r) != step.path.end();
     if (!on_path && random.one_in(6)) step.names[r] |= poison;
   }
+  // Drafts may come little by little, through some layers or through all.
+  if (random.one_in(2)) {
+    for (std::size_t done = 0; done < step.rows.size(); done += step.parts.sizes.back())
+      step.parts.sizes.push_back(done == 0 && step.finals > 0
+                                     ? step.finals +
+                                           random.within(0, step.rows.size() - step.finals)
+                                     : random.within(1, step.rows.size() - done));
+    step.parts.early_layers = random.within(0, s.shape.layers);
+  }
   return step;
 }
 
@@ -103,7 +113,7 @@ std::size_t compare(const setup& s, std::size_t steps, dice& random) {
       cache->rollback();
       REQUIRE(same_entries(*cache, *plain, s.shape));
     }
-    const auto out = attend_rows(*cache, s.shape, step.rows, step.names);
+    const auto out = attend_rows(*cache, s.shape, step.rows, step.names, step.parts);
     const std::uint64_t evicted = cache->stats().evicted_entries;
     const auto report = cache->commit(step.path);
     auto accepted = step.accepted();

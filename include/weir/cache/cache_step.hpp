@@ -19,10 +19,19 @@ class cache_step {
   cache_step& operator=(cache_step&&) = delete;
   ~cache_step() { rollback(); }
 
-  /// Attention of every row in one layer; layers come in rising order, each once.
-  /// `q` and `out`: `[row, q_head, head_dim]`; `k` and `v`: `[row, kv_head, head_dim]`; q and k
-  /// unrotated, unless kv_shape.rope.dims is 0. Throws error::bad_input on a span of another
-  /// size, error::bad_call on a layer out of turn; then nothing has changed.
+  /// Adds provisional rows to the step, as children of rows it has. They attend as the others did:
+  /// a draft model grows its tree this way, one depth at a time. Throws what kv_cache::begin
+  /// throws; then nothing has changed.
+  void extend(std::span<const row> rows) {
+    error::require<error::bad_call>(cache_ != nullptr, "extend: the step is closed");
+    cache_->extend(rows);
+  }
+
+  /// Attention in one layer of those rows that have attended in the layer before it and not yet in
+  /// this one: of every row, if layers come in rising order, each once. `q` and `out`: `[row,
+  /// q_head, head_dim]`; `k` and `v`: `[row, kv_head, head_dim]`; q and k unrotated, unless
+  /// kv_shape.rope.dims is 0. Throws error::bad_input on a span of another size, error::bad_call on
+  /// a layer out of turn; then nothing has changed.
   void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
               std::span<const float> v, std::span<float> out) {
     error::require<error::bad_call>(cache_ != nullptr, "attend: the step is closed");

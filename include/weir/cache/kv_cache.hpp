@@ -103,7 +103,8 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         options_(options),
         parts_(shape, keep, options),
         memory_(parts_.plan),
-        rows_(options.max_rows) {
+        rows_(options.max_rows),
+        attended_(shape.layers) {
     bind();
     keeper().reset();
     store().start();
@@ -122,6 +123,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         memory_(other.memory_.copy()),
         rows_(options_.max_rows),
         stats_(other.stats_),
+        attended_(shape_.layers),
         may_take_back_(other.may_take_back_) {
     bind();
     store().share();
@@ -146,25 +148,17 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     require<bad_input>(rows_.finals() <= finals_room(), "step: ", rows_.finals(),
                        " final rows (expected at most ", finals_room(),
                        ", to the next boundary: what is decided there needs all layers)");
-    require<bad_input>(rows_.deepest() <= draft_room(rows_.finals()), "step: provisional rows ",
-                       rows_.deepest(), " deep (expected at most ", draft_room(rows_.finals()),
-                       ", to the next boundary)");
+    step_rows::require_depth(rows_.deepest(), draft_room(rows_.finals()));
     require<bad_input>(rows_.finals() + rows_.deepest() <= room(),
                        "step: ", rows_.finals() + rows_.deepest(),
                        " more tokens than fit (room for ", room(), "; keep_all evicts nothing)");
-    if constexpr (Layout::pages_taken) {
-      const std::size_t pages = store().pages_for(rewrites ? most_entries() : rows_.size());
-      require<bad_input>(pages <= store().pages_left(), "step: may take ", pages,
-                         " pages of a pool that forks share (", store().pages_left(),
-                         " are left; expected more cache_options.extra_pages)");
-    }
+    require_pages(rewrites ? most_entries() : rows_.size());
     if constexpr (keeper_type::wants_log_probabilities)
       require<bad_call>(!keeper().lacks_log_probabilities(),
                         "begin: the policy decides by log-probabilities that were not told "
                         "(expected tell_log_probability for every token so far)");
-    for (std::size_t r = 0; r < rows_.size(); ++r)
-      parts_.turns.set_row(r, position{length() + rows_.offset(r)});
-    next_layer_ = 0;
+    turn_rows(0);
+    std::fill(attended_.begin(), attended_.end(), 0);
     open_ = true;
     step_evictions_ = 0;
     return step(*this);
@@ -285,12 +279,48 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                       ": the stream lost final rows half-way and can only be reset");
   }
 
+  void extend(std::span<const row> rows) {
+    error::require<error::bad_input>(rows.size() <= options_.max_rows - rows_.size(),
+                                     "step: ", rows_.size() + rows.size(),
+                                     " rows (expected at most max_rows = ", options_.max_rows, ")");
+    require_pages(rows.size());
+    const std::size_t old = rows_.size(), finals = rows_.finals();
+    rows_.extend(rows, options_.max_draft_rows, options_.max_draft_width,
+                 std::min<std::uint64_t>(draft_room(finals), room() - finals));
+    turn_rows(old);
+  }
+  /// Throws unless the pool has the pages that `entries` entries of each unit may take.
+  void require_pages(std::size_t entries) {
+    if constexpr (Layout::pages_taken) {
+      const std::size_t pages = store().pages_for(entries);
+      error::require<error::bad_input>(pages <= store().pages_left(), "step: may take ", pages,
+                                       " pages of a pool that forks share (", store().pages_left(),
+                                       " are left; expected more cache_options.extra_pages)");
+    }
+  }
+  void turn_rows(std::size_t first) {
+    for (std::size_t r = first; r < rows_.size(); ++r)
+      parts_.turns.set_row(r, position{length() + rows_.offset(r)});
+  }
+
+  /// The first layer that some row has yet to attend in.
+  std::size_t next_layer() const {
+    return static_cast<std::size_t>(
+        std::find_if(attended_.begin(), attended_.end(),
+                     [&](std::size_t rows) { return rows < rows_.size(); }) -
+        attended_.begin());
+  }
+
   void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
               std::span<const float> v, std::span<float> out) {
     using error::bad_call, error::bad_input, error::require;
-    require<bad_call>(layer == next_layer_ && layer < shape_.layers, "attend: layer ", layer,
-                      " (expected layer ", next_layer_, " of ", shape_.layers, ", each once)");
-    const std::size_t n = rows_.size(), q_row = shape_.q_heads * shape_.head_dim,
+    const std::size_t base = layer < shape_.layers ? attended_[layer] : 0,
+                      end = layer == 0              ? rows_.size()
+                            : layer < shape_.layers ? attended_[layer - 1]
+                                                    : 0;
+    require<bad_call>(base < end, "attend: layer ", layer, " (expected layer ", next_layer(),
+                      " of ", shape_.layers, ", each once)");
+    const std::size_t n = end - base, q_row = shape_.q_heads * shape_.head_dim,
                       kv_row = shape_.kv_heads * shape_.head_dim;
     require<bad_input>(q.size() == n * q_row && out.size() == n * q_row, "attend: q and out of ",
                        q.size(), " and ", out.size(), " floats (expected ", n, " rows of ", q_row,
@@ -298,9 +328,10 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     require<bad_input>(k.size() == n * kv_row && v.size() == n * kv_row, "attend: k and v of ",
                        k.size(), " and ", v.size(), " floats (expected ", n, " rows of ", kv_row,
                        ")");
-    ++next_layer_;
+    attended_[layer] = end;
+    const layer_rows in{base, q.data(), k.data(), v.data(), out.data()};
     const std::size_t finals = rows_.finals();
-    for (std::size_t first = 0; first < finals;) {
+    for (std::size_t first = base; first < finals;) {
       const std::size_t last = keeper().segment_end(first, finals);
       bool observe_first = first == 0;
       if constexpr (keeper_type::has_boundaries)
@@ -308,12 +339,12 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
           if (std::exchange(observe_first, false)) observe_pending(layer);
           decide(layer, length() + first);
         }
-      attend_segment(layer, first, last, observe_first, q.data(), k.data(), v.data(), out.data());
+      attend_segment(layer, first, last, observe_first, in);
       first = last;
     }
-    if (finals < n) {
+    if (finals < end) {
       keeper().prepare(layer, rows_);
-      attend_segment(layer, finals, n, false, q.data(), k.data(), v.data(), out.data());
+      attend_segment(layer, std::max(base, finals), end, false, in);
     }
   }
 
@@ -356,14 +387,22 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     ++stats_.boundaries;
   }
 
+  /// What came to a layer, of the step's rows from `first` on.
+  struct layer_rows {
+    std::size_t first;
+    const float *q, *k, *v;
+    float* out;
+  };
+
   /// Stores row r's key and value for one KV head, and writes the rotated and scaled queries that
   /// share it to `query` `[q_head, head_dim]`, the sinks' variant `variant_stride` behind.
-  void store_row(std::size_t layer, std::size_t head, std::size_t r, const float* q, const float* k,
-                 const float* v, float* query, std::size_t variant_stride) {
+  void store_row(std::size_t layer, std::size_t head, std::size_t r, const layer_rows& in,
+                 float* query, std::size_t variant_stride) {
     const std::size_t dim = shape_.head_dim, group = shape_.group();
     const std::size_t unit = layer * shape_.kv_heads + head;
+    const std::size_t kv_head = (r - in.first) * shape_.kv_heads + head;
     const float scale = shape_.score_scale();
-    const float* key = k + (r * shape_.kv_heads + head) * dim;
+    const float* key = in.k + kv_head * dim;
     float rotated[max_head_dim], scratch[2 * max_head_dim];
     rotations::factors turn = parts_.turns.row(r);
     if constexpr (keeper_type::stores_rotated_keys) {
@@ -372,11 +411,10 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     } else if constexpr (Positions::renumbers) {  // the rank among the entries this head kept
       turn = parts_.turns.rank(keeper().query_position(unit, rows_, r), scratch);
     }
-    store().write(layer, head, keeper().place(unit, rows_, r), key,
-                  v + (r * shape_.kv_heads + head) * dim);
+    store().write(layer, head, keeper().place(unit, rows_, r), key, in.v + kv_head * dim);
     const bool two_variants = keeper().uses_sink_variant(unit, rows_);
     for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
-      const float* from = q + (r * shape_.q_heads + q_head) * dim;
+      const float* from = in.q + ((r - in.first) * shape_.q_heads + q_head) * dim;
       float* to = query + q_head * dim;
       cpu::rotate<Arch>(shape_.rope, from, to, dim, turn.cos, turn.sin, scale);
       if (!two_variants) continue;
@@ -388,7 +426,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   /// Stores rows [first, last) and attends them. `observe_first`: what was staged is observed
   /// before that.
   void attend_segment(std::size_t layer, std::size_t first, std::size_t last, bool observe_first,
-                      const float* q, const float* k, const float* v, float* out) {
+                      const layer_rows& in) {
     const std::size_t n = last - first, q_row = shape_.q_heads * shape_.head_dim;
     const std::size_t variant_stride = parts_.segment_rows * q_row;
     float* const query = memory_[parts_.query].data();
@@ -398,7 +436,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
              ++unit)
           store().prepare_to_write(unit, keeper().place(unit, rows_, r).tile);
     const auto store_one = [&](std::size_t head, std::size_t r) {
-      store_row(layer, head, r, q, k, v, query + (r - first) * q_row, variant_stride);
+      store_row(layer, head, r, in, query + (r - first) * q_row, variant_stride);
     };
     const std::size_t cost = 8 * n * (shape_.q_heads + shape_.kv_heads) * shape_.head_dim;
     if constexpr (keeper_type::has_boundaries)  // a head's notes are one thread's business
@@ -429,7 +467,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                    .rows = n,
                    .query = query,
                    .variant_stride = variant_stride,
-                   .out = out + first * q_row,
+                   .out = in.out + (first - in.first) * q_row,
                    .most_entries = static_cast<std::size_t>(std::min<std::uint64_t>(
                        most_entries(), length() - keeper().first_index() + last)),
                    .splits = splits,
@@ -445,7 +483,8 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
       if constexpr (keeper_type::observes) {
         job.handout = keeper().handout(rows_, first, last);
         const auto observe = [&](std::size_t head, std::size_t place) {
-          keeper().observe_rows(layer * shape_.kv_heads + head, place, rows_, first, last, q);
+          keeper().observe_rows(layer * shape_.kv_heads + head, place, rows_, first, last,
+                                in.q + (first - in.first) * q_row);
         };
         const function_ref<void(std::size_t, std::size_t)> finished = observe;
         job.finished = &finished;
@@ -457,7 +496,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   }
 
   commit_report commit(std::span<const std::size_t> path) {
-    error::require<error::bad_call>(next_layer_ == shape_.layers, "commit: ", next_layer_,
+    error::require<error::bad_call>(next_layer() == shape_.layers, "commit: ", next_layer(),
                                     " layers attended (expected all ", shape_.layers, ")");
     rows_.require_path(path);
     for (std::size_t unit = 0; unit < shape_.units(); ++unit)
@@ -486,7 +525,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
 
   void abandon() {
     open_ = false;
-    if (next_layer_ == 0) return;
+    if (attended_[0] == 0) return;
     broken_ = rows_.finals() > 0;
     stats_.provisional += rows_.drafts();
   }
@@ -499,7 +538,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   std::vector<std::unique_ptr<head_access<store_type>>> access_;  // [kv_head]
   step_rows rows_;
   cache_stats stats_;
-  std::size_t next_layer_ = 0;
+  std::vector<std::size_t> attended_;  // [layer] rows of the step that have attended
   std::uint64_t step_evictions_ = 0;
   bool open_ = false, broken_ = false, may_take_back_ = false;
 };

@@ -19,6 +19,7 @@ class refused_cache {
  public:
   class step {
    public:
+    void extend(std::span<const row>);
     void attend(std::size_t, std::span<const float>, std::span<const float>, std::span<const float>,
                 std::span<float>);
     commit_report commit(std::span<const std::size_t>);

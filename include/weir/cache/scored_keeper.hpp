@@ -187,14 +187,15 @@ class scored_keeper {
       if (is_watched(p.index)) observe(unit, p.index, rows_seen_.staged(unit, p.staged));
   }
   /// What rows [first, last) of the step, just attended, saw in a unit, which they handed out at
-  /// `place`; `q` `[row, q_head, head_dim]` is the step's, unrotated.
+  /// `place`; `q` `[row, q_head, head_dim]` is theirs, unrotated.
   void observe_rows(std::size_t unit, std::size_t place, const step_rows& rows, std::size_t first,
                     std::size_t last, const float* q) {
     for (std::size_t r = first; r < last; ++r) {
       const std::uint64_t index = length_ + rows.offset(r);
       if (!is_watched(index)) continue;
       const float* const query =
-          q + (r * shape_.q_heads + unit % shape_.kv_heads * shape_.group()) * shape_.head_dim;
+          q + ((r - first) * shape_.q_heads + unit % shape_.kv_heads * shape_.group()) *
+                  shape_.head_dim;
       if (r + (may_take_back_ ? 1 : 0) < rows.finals())
         observe(unit, index, rows_seen_.read(place, r - first, last - first, query));
       else

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,6 +33,7 @@ class any_cache {
  public:
   virtual ~any_cache() = default;
   virtual void begin(std::span<const row> rows) = 0;
+  virtual void extend(std::span<const row> rows) = 0;
   virtual void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
                       std::span<const float> v, std::span<float> out) = 0;
   virtual commit_report commit(std::span<const std::size_t> path) = 0;
@@ -62,6 +64,7 @@ class one_cache final : public any_cache {
     requires std::is_copy_constructible_v<Cache>
       : cache_(other.cache_) {}
   void begin(std::span<const row> rows) override { step_.emplace(cache_.begin(rows)); }
+  void extend(std::span<const row> rows) override { step_->extend(rows); }
   void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
               std::span<const float> v, std::span<float> out) override {
     step_->attend(layer, q, k, v, out);
@@ -101,25 +104,42 @@ class one_cache final : public any_cache {
 /// One token's attention outputs, `[layer, q_head, head_dim]`.
 using token_output = std::vector<float>;
 
+/// How a step's rows come to a cache.
+struct row_parts {
+  std::vector<std::size_t> sizes = {};  ///< begun with so many, extended by so many, … and the rest
+  /// Layers that a part goes through before the next part comes; the rest is for all rows at once.
+  std::size_t early_layers = std::numeric_limits<std::size_t>::max();
+};
+
 /// Opens a step of `rows` named `names`, attends every layer and returns each row's outputs.
 /// The step stays open.
 inline std::vector<token_output> attend_rows(any_cache& cache, const kv_shape& shape,
                                              std::span<const row> rows,
-                                             std::span<const token_name> names) {
+                                             std::span<const token_name> names,
+                                             const row_parts& parts = {}) {
   layer_rows x;
   std::vector<token_output> out(names.size());
   const std::size_t q_row = shape.q_heads * shape.head_dim;
   std::vector<row> kinds(rows.begin(), rows.end());
   for (std::size_t r = 0; r < kinds.size(); ++r) kinds[r].kind = kind_of(names[r]);
-  cache.begin(kinds);
-  for (std::size_t layer = 0; layer < shape.layers; ++layer) {
-    make_rows(shape, names, layer, x);
+  const auto attend = [&](std::size_t layer, std::size_t first, std::size_t last) {
+    make_rows(shape, names.subspan(first, last - first), layer, x);
     cache.attend(layer, x.q, x.k, x.v, x.out);
-    for (std::size_t r = 0; r < names.size(); ++r) {
-      const auto from = x.out.begin() + static_cast<std::ptrdiff_t>(r * q_row);
+    for (std::size_t r = first; r < last; ++r) {
+      const auto from = x.out.begin() + static_cast<std::ptrdiff_t>((r - first) * q_row);
       out[r].insert(out[r].end(), from, from + static_cast<std::ptrdiff_t>(q_row));
     }
+  };
+  const std::size_t early = std::min(parts.early_layers, shape.layers);
+  std::size_t done = 0;
+  for (std::size_t part = 0; done < rows.size(); ++part) {
+    const std::size_t n = part < parts.sizes.size() ? parts.sizes[part] : rows.size() - done;
+    const auto some = std::span(kinds).subspan(done, n);
+    done == 0 ? cache.begin(some) : cache.extend(some);
+    for (std::size_t layer = 0; layer < early; ++layer) attend(layer, done, done + n);
+    done += n;
   }
+  for (std::size_t layer = early; layer < shape.layers; ++layer) attend(layer, 0, rows.size());
   return out;
 }
 
