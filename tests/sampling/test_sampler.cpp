@@ -90,6 +90,32 @@ TEST_CASE("temperature is applied first, and each cut to what the one before lef
   check(distribution({.temperature = 0.5f, .min_p = 0.26f}, four), {2, 3}, {.36, .64});
 }
 
+TEST_CASE("published values on five logits") {
+  const std::vector<float> five = {2, 1, .5f, 0, -1};
+  const auto law = [&](const sampling& how, const std::vector<token_id>& tokens,
+                       const std::vector<double>& probabilities) {
+    const auto found = distribution(how, five);
+    REQUIRE(found.size() == tokens.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(found[i].token == tokens[i]);
+      if (!probabilities.empty())
+        CHECK(std::fabs(found[i].probability - probabilities[i]) < 0.51e-4);  // four places
+    }
+  };
+  law({.temperature = 1}, {0, 1, 2, 3, 4}, {.5630, .2071, .1256, .0762, .0280});
+  law({.temperature = .7f}, {0, 1, 2, 3, 4}, {.7002, .1678, .0821, .0402, .0096});
+  law({.temperature = 1.5f}, {0, 1, 2, 3, 4}, {.4386, .2252, .1613, .1156, .0594});
+  law({.temperature = 1, .top_p = .8f}, {0, 1, 2}, {});
+  law({.temperature = .7f, .top_p = .8f}, {0, 1}, {});
+  law({.temperature = 1.5f, .top_p = .8f}, {0, 1, 2}, {});
+  // A cut before the temperature would leave {0, 1, 2} in both.
+  law({.temperature = 1, .min_p = .2f}, {0, 1, 2}, {});
+  law({.temperature = 1.5f, .min_p = .2f}, {0, 1, 2, 3}, {});
+  law({.temperature = 1.5f, .top_k = 3}, {0, 1, 2}, {.5315, .2729, .1955});
+  // Of these three the first two have .8044; of all five they have .6638.
+  law({.temperature = 1.5f, .top_k = 3, .top_p = .8f}, {0, 1}, {.6608, .3392});
+}
+
 TEST_CASE("on ties the lower id is the more probable") {
   const std::vector<float> flat(50, 1.5f);
   CHECK(distribution({.temperature = 0}, flat)[0].token == 0);
