@@ -12,7 +12,10 @@
 #include <weir/core/error.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/core/token.hpp>
+#include <weir/sampling/gumbel.hpp>
+#include <weir/sampling/penalties.hpp>
 #include <weir/sampling/sampling.hpp>
+#include <weir/sampling/token_window.hpp>
 #include <weir/simd/simd.hpp>
 
 namespace weir {
@@ -20,37 +23,63 @@ namespace weir {
 /// Chooses tokens as `sampling` says. All memory is taken at construction. Logits that are NaN
 /// count as −∞; tokens at +∞ share all probability equally; where no logit is above −∞, the
 /// distribution is token 0 alone. The same logits give the same bits on every machine.
+///
+/// Penalties go by the tokens that were pushed, in stream order; without penalties nobody has to
+/// push, and pushing does nothing.
 class sampler {
  public:
-  /// Throws `error::bad_config` for options out of range or an empty vocabulary.
-  sampler(const sampling& options, std::size_t vocab_size) : options_(options) {
+  /// The stream can be taken back to `most_taken_back` tokens less than it ever had. Throws
+  /// `error::bad_config` for options out of range or an empty vocabulary.
+  sampler(const sampling& options, std::size_t vocab_size, std::size_t most_taken_back = 0)
+      : options_(options) {
     options.validate();
     constexpr std::size_t most = std::numeric_limits<token_id>::max();
     error::require<error::bad_config>(vocab_size > 0 && vocab_size <= most, "sampler: ", vocab_size,
                                       " tokens (expected 1 to ", most, ")");
+    error::require<error::bad_config>(
+        most_taken_back <= sampling::most_repeat_last, "sampler: ", most_taken_back,
+        " tokens to be taken back (expected at most ", sampling::most_repeat_last, ")");
     arena_plan plan;
-    const blocks b = reserve(plan, vocab_size);
+    const blocks b = reserve(plan, options, vocab_size, most_taken_back);
     memory_ = arena(plan);
     weights_ = memory_[b.weights];
     candidates_ = memory_[b.candidates];
+    if (options.penalizes()) recent_ = token_window(memory_[b.recent], options.repeat_last);
   }
 
   /// Exactly the bytes that a sampler holds.
-  static std::size_t required_bytes(std::size_t vocab_size) {
+  static std::size_t required_bytes(std::size_t vocab_size, const sampling& options = {},
+                                    std::size_t most_taken_back = 0) {
     arena_plan plan;
-    reserve(plan, vocab_size);
+    reserve(plan, options, vocab_size, most_taken_back);
     return plan.bytes();
   }
   std::size_t bytes() const { return memory_.bytes(); }
   const sampling& options() const { return options_; }
 
-  /// Draws a token. The draw depends on the logits, the stream's randomness and `stream_index`
-  /// alone, not on draws before it. O(vocabulary) and, with top_p, O(log vocabulary) a token kept.
+  /// Tells the next token of the stream, of a prompt or drawn. Throws `error::bad_input` for an id
+  /// outside the vocabulary. O(1).
+  void push(token_id id) {
+    if (!options_.penalizes()) return;
+    error::require<error::bad_input>(id >= 0 && static_cast<std::size_t>(id) < weights_.size(),
+                                     "push: token ", id, " (expected an id from 0 to below ",
+                                     weights_.size(), ", the size of the vocabulary)");
+    recent_.push(id);
+  }
+  /// Undoes the last n pushes, as if they had never been. Throws `error::bad_call`, and undoes
+  /// none, if they go further back than `most_taken_back` lets them. O(1).
+  void take_back(std::size_t n) {
+    if (options_.penalizes()) recent_.take_back(n);
+  }
+  /// Forgets the stream.
+  void reset() { recent_.reset(); }
+
+  /// Draws a token. The draw depends on the logits, the tokens pushed, the stream's randomness and
+  /// `stream_index` alone, not on draws before it. O(vocabulary) and, with top_p,
+  /// O(log vocabulary) a token kept.
   token_id operator()(std::span<const float> logits, const random_source& random,
                       std::uint64_t stream_index) {
-    const auto tokens = distribution(logits);
-    if (tokens.size() == 1) return tokens[0].token;
-    return draw(tokens, random.uniform(purpose::sampling, stream_index));
+    return draw(distribution(logits), random, stream_index);
   }
 
   /// The tokens that may be drawn, ids rising, with probabilities above 0 that add up to 1 (within
@@ -58,6 +87,10 @@ class sampler {
   std::span<const token_probability> distribution(std::span<const float> logits) {
     error::require<error::bad_input>(logits.size() == weights_.size(), "sampler: ", logits.size(),
                                      " logits (expected ", weights_.size(), ")");
+    if (options_.penalizes()) {
+      penalize(logits, recent_, options_, weights_);
+      logits = weights_;
+    }
     const float largest = max_logit(logits);
     if (largest == -std::numeric_limits<float>::infinity()) return only(0);
     if (options_.temperature == 0)
@@ -73,6 +106,14 @@ class sampler {
       return normalized(cut(above(static_cast<float>(needless)), total));
     }
     return normalized(above(options_.min_p));
+  }
+
+  /// Draws from `tokens`, such as `distribution` gives, by the rule of the options.
+  token_id draw(std::span<const token_probability> tokens, const random_source& random,
+                std::uint64_t stream_index) const {
+    if (tokens.size() == 1) return tokens[0].token;
+    if (options_.draw == draw_rule::gumbel) return draw_gumbel(tokens, random, stream_index);
+    return draw(tokens, random.uniform(purpose::sampling, stream_index));
   }
 
   /// The token at which the running sum of probabilities passes `u` in [0, 1) of their sum.
@@ -92,9 +133,14 @@ class sampler {
   struct blocks {
     arena_plan::block<float> weights;
     arena_plan::block<token_probability> candidates;
+    arena_plan::block<token_id> recent;
   };
-  static blocks reserve(arena_plan& plan, std::size_t vocab_size) {
-    return {plan.reserve<float>(vocab_size), plan.reserve<token_probability>(vocab_size)};
+  static blocks reserve(arena_plan& plan, const sampling& options, std::size_t vocab_size,
+                        std::size_t most_taken_back) {
+    return {plan.reserve<float>(vocab_size), plan.reserve<token_probability>(vocab_size),
+            plan.reserve<token_id>(options.penalizes()
+                                       ? token_window::room(options.repeat_last, most_taken_back)
+                                       : 0)};
   }
 
   using candidates = std::span<token_probability>;
@@ -125,21 +171,27 @@ class sampler {
   }
 
   /// Fills in every token's weight, exp((logit − largest) / temperature), and returns their sum,
-  /// added up over 16 lanes.
+  /// added up over 16 lanes. `logits` may be the weights' own memory.
   double weigh(std::span<const float> logits, float largest) {
-    const std::size_t n = logits.size();
-    for (std::size_t i = 0; i < n; ++i) {
-      // Equal infinities have no difference; NaN compares with nothing.
-      const float below =
-          logits[i] == largest ? 0.0f : (logits[i] - largest) / options_.temperature;
-      weights_[i] = below <= 0 ? below : -std::numeric_limits<float>::infinity();
-    }
     using arch = simd::native;
     constexpr std::size_t lanes = simd::lanes<arch>;
+    constexpr float none = -std::numeric_limits<float>::infinity();
+    const std::size_t n = logits.size();
+    const float temperature = options_.temperature;
+    const auto top = simd::broadcast<arch>(largest), by = simd::broadcast<arch>(temperature);
+    const auto zero = simd::broadcast<arch>(0.0f);
     std::size_t i = 0;
-    for (; i + lanes <= n; i += lanes)
-      simd::store<arch>(&weights_[i], simd::exp<arch>(simd::load<arch>(&weights_[i])));
-    for (; i < n; ++i) weights_[i] = simd::exp(weights_[i]);
+    // Equal infinities have no difference; NaN compares with nothing.
+    for (; i + lanes <= n; i += lanes) {
+      const auto x = simd::load<arch>(&logits[i]);
+      const auto below = xsimd::select(x == top, zero, (x - top) / by);
+      simd::store<arch>(&weights_[i], simd::exp<arch>(xsimd::select(below <= zero, below,
+                                                                    simd::broadcast<arch>(none))));
+    }
+    for (; i < n; ++i) {
+      const float below = logits[i] == largest ? 0.0f : (logits[i] - largest) / temperature;
+      weights_[i] = simd::exp(below <= 0 ? below : none);
+    }
 
     double lane[16] = {};
     for (i = 0; i + 16 <= n; i += 16)
@@ -219,6 +271,7 @@ class sampler {
   arena memory_;
   std::span<float> weights_;                 // [vocab], 1 for the most probable token
   std::span<token_probability> candidates_;  // [vocab]
+  token_window recent_;                      // no tokens without penalties
 };
 
 }  // namespace weir

@@ -3,20 +3,49 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 #include <weir/core/error.hpp>
 #include <weir/core/token.hpp>
 
 namespace weir {
 
-/// Applied in this order: temperature; then the top_k most probable tokens; then, of these, the
-/// fewest most probable ones that together reach top_p; then, of these, the ones at least min_p
-/// times as probable as the most probable. On ties the lower id is the more probable.
+/// How a token is drawn from the probabilities that are left. Both ways follow them exactly.
+enum class draw_rule : std::uint8_t {
+  inverse_cdf,  ///< one random number a draw
+  gumbel,       ///< one for each token: streams that share randomness tend to agree (gumbel.hpp)
+};
+
+/// Applied in this order: penalties; then temperature; then the top_k most probable tokens; then,
+/// of these, the fewest most probable ones that together reach top_p; then, of these, the ones at
+/// least min_p times as probable as the most probable. On ties the lower id is the more probable.
+///
+/// What is left, renormalized, is the law that draws follow, and that lossless speculation
+/// preserves: not the model's own.
 struct sampling {
   float temperature = 0.8f;  ///< divides logits; 0: always the most probable token
   std::size_t top_k = 0;     ///< 0: off
   float top_p = 1;           ///< in (0, 1]; 1: off. Holtzman et al., arXiv 1904.09751
   float min_p = 0;           ///< in [0, 1); 0: off. Nguyen et al., arXiv 2407.01082
+
+  /// Penalties change the logits of tokens that are among the last `repeat_last` of the stream,
+  /// prompts included. First, positive ones are divided by `repetition_penalty` and others
+  /// multiplied by it (Keskar et al., arXiv 1909.05858); then `presence_penalty` is subtracted, and
+  /// `frequency_penalty` as often as the token is among them.
+  float repetition_penalty = 1;  ///< above 0; 1: off
+  float presence_penalty = 0;    ///< 0: off
+  float frequency_penalty = 0;   ///< 0: off
+  std::size_t repeat_last = 64;  ///< at least 1
+
+  draw_rule draw = draw_rule::inverse_cdf;
+
+  /// The longest window of tokens.
+  static constexpr std::size_t most_repeat_last = std::size_t{1} << 24;
+
+  /// Whether what was said before matters.
+  bool penalizes() const {
+    return repetition_penalty != 1 || presence_penalty != 0 || frequency_penalty != 0;
+  }
 
   /// Throws `error::bad_config` for values out of range.
   void validate() const {
@@ -27,6 +56,21 @@ struct sampling {
                                       " (expected above 0, at most 1)");
     error::require<error::bad_config>(min_p >= 0 && min_p < 1, "min_p: ", min_p,
                                       " (expected at least 0, below 1)");
+    error::require<error::bad_config>(std::isfinite(repetition_penalty) && repetition_penalty > 0,
+                                      "repetition_penalty: ", repetition_penalty,
+                                      " (expected a finite number above 0)");
+    error::require<error::bad_config>(std::isfinite(presence_penalty),
+                                      "presence_penalty: ", presence_penalty,
+                                      " (expected a finite number)");
+    error::require<error::bad_config>(std::isfinite(frequency_penalty),
+                                      "frequency_penalty: ", frequency_penalty,
+                                      " (expected a finite number)");
+    error::require<error::bad_config>(repeat_last > 0 && repeat_last <= most_repeat_last,
+                                      "repeat_last: ", repeat_last, " (expected 1 to ",
+                                      most_repeat_last, ")");
+    error::require<error::bad_config>(draw == draw_rule::inverse_cdf || draw == draw_rule::gumbel,
+                                      "draw: ", static_cast<int>(draw),
+                                      " (expected draw_rule::inverse_cdf or draw_rule::gumbel)");
   }
 };
 
