@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <utility>
 
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
@@ -21,8 +22,8 @@
 namespace weir {
 
 /// The working memory of forward passes over at most `max_rows` rows. It holds no state between
-/// passes but the last one's hidden rows. Every row has the same bits whatever rows go with it,
-/// and for every number of threads. The model must outlive it.
+/// passes but the last one's hidden rows, whose logits may be asked for. Every row has the same
+/// bits whatever rows go with it, and for every number of threads. The model must outlive it.
 class llama_pass {
  public:
   llama_pass(const llama_config& config, const llama_weights& weights, std::size_t max_rows)
@@ -52,7 +53,7 @@ class llama_pass {
 
   std::size_t bytes() const { return memory_.bytes(); }
   std::size_t max_rows() const { return max_rows_; }
-  /// Rows of the last pass, whose logits may be asked for.
+  /// Rows of the last pass.
   std::size_t rows() const { return rows_; }
   const llama_config& config() const { return config_; }
 
@@ -60,26 +61,40 @@ class llama_pass {
   /// Throws `error::bad_input` for too many rows or ids outside the vocabulary, before anything is
   /// attended. No allocation.
   void forward(std::span<const token_id> tokens, attend_ref attend, executor& threads) {
-    const std::size_t rows = tokens.size(), width = config_.embedding_length;
-    error::require<error::bad_input>(rows <= max_rows_, "forward: ", rows,
-                                     " rows (expected at most ", max_rows_, ")");
-    for (const token_id id : tokens)
-      error::require<error::bad_input>(id >= 0 && static_cast<std::size_t>(id) < config_.vocab_size,
-                                       "forward: token ", id, " (expected 0 to ",
-                                       config_.vocab_size - 1, ")");
-    rows_ = 0;  // until the pass is through, there are no rows to ask logits of
-    if (rows == 0) return;
-    for (std::size_t row = 0; row < rows; ++row)
-      load_row(weights_->token_embedding, static_cast<std::size_t>(tokens[row]),
-               &hidden_[row * width]);
-    for (std::size_t layer = 0; layer < weights_->layers.size(); ++layer) {
-      attention(layer, rows, attend, threads);
-      feed_forward(weights_->layers[layer], rows, threads);
-    }
+    require_rows(tokens, 0);
+    begin();
+    append(tokens);
+    const std::size_t rows = std::exchange(rows_, 0);  // none to ask logits of until all is done
+    run(0, layers(), 0, rows, attend, threads);
     rows_ = rows;
   }
 
-  /// The last pass's rows after all layers, before the final norm: [row, embedding_length].
+  /// The same, bit by bit: rows may come little by little and go through the layers apart, in
+  /// rising order each.
+  void begin() { rows_ = 0; }
+  /// Adds a row for each token, which has been through no layer yet. Throws as `forward` does; then
+  /// nothing has changed.
+  void append(std::span<const token_id> tokens) {
+    require_rows(tokens, rows_);
+    const std::size_t width = config_.embedding_length;
+    for (const token_id id : tokens)
+      load_row(weights_->token_embedding, static_cast<std::size_t>(id), &hidden_[rows_++ * width]);
+  }
+  /// Takes rows [first, last) through layers [first_layer, last_layer); `attend` is asked about
+  /// these rows alone.
+  void run(std::size_t first_layer, std::size_t last_layer, std::size_t first, std::size_t last,
+           attend_ref attend, executor& threads) {
+    if (first == last) return;
+    float* const hidden = &hidden_[first * config_.embedding_length];
+    for (std::size_t layer = first_layer; layer < last_layer; ++layer) {
+      attention(layer, hidden, last - first, attend, threads);
+      feed_forward(weights_->layers[layer], hidden, last - first, threads);
+    }
+  }
+
+  std::size_t layers() const { return weights_->layers.size(); }
+  /// The pass's rows behind the layers they have been through, before the final norm:
+  /// [row, embedding_length].
   std::span<const float> hidden() const { return hidden_.first(rows_ * config_.embedding_length); }
 
   /// out[n_rows, vocab_size]: logits of rows first_row … first_row + n_rows − 1 of the last pass.
@@ -96,6 +111,17 @@ class llama_pass {
   }
 
  private:
+  /// Throws unless rows for `tokens` can follow `rows` others.
+  void require_rows(std::span<const token_id> tokens, std::size_t rows) const {
+    error::require<error::bad_input>(tokens.size() <= max_rows_ - rows,
+                                     "forward: ", rows + tokens.size(), " rows (expected at most ",
+                                     max_rows_, ")");
+    for (const token_id id : tokens)
+      error::require<error::bad_input>(id >= 0 && static_cast<std::size_t>(id) < config_.vocab_size,
+                                       "forward: token ", id, " (expected 0 to ",
+                                       config_.vocab_size - 1, ")");
+  }
+
   struct blocks {
     arena_plan::block<float> hidden, normed, q, k, v, attended, gate, up;
     quantized_rows::layout quantized;
@@ -130,24 +156,26 @@ class llama_pass {
     return most;
   }
 
-  void attention(std::size_t layer, std::size_t rows, attend_ref attend, executor& threads) {
+  void attention(std::size_t layer, float* hidden, std::size_t rows, attend_ref attend,
+                 executor& threads) {
     const llama_layer_weights& w = weights_->layers[layer];
-    rms_norm(hidden_.data(), w.attn_norm.data(), rows, config_.embedding_length,
-             config_.rms_epsilon, normed_.data(), threads);
+    rms_norm(hidden, w.attn_norm.data(), rows, config_.embedding_length, config_.rms_epsilon,
+             normed_.data(), threads);
     matmul(w.q, normed_.data(), rows, q_.data(), quantized_, threads);
     matmul(w.k, normed_.data(), rows, k_.data(), quantized_, threads);
     matmul(w.v, normed_.data(), rows, v_.data(), quantized_, threads);
     attend(layer, q_.data(), k_.data(), v_.data(), attended_.data());
-    matmul_add(w.o, attended_.data(), rows, hidden_.data(), quantized_, threads);
+    matmul_add(w.o, attended_.data(), rows, hidden, quantized_, threads);
   }
 
-  void feed_forward(const llama_layer_weights& w, std::size_t rows, executor& threads) {
-    rms_norm(hidden_.data(), w.ffn_norm.data(), rows, config_.embedding_length, config_.rms_epsilon,
+  void feed_forward(const llama_layer_weights& w, float* hidden, std::size_t rows,
+                    executor& threads) {
+    rms_norm(hidden, w.ffn_norm.data(), rows, config_.embedding_length, config_.rms_epsilon,
              normed_.data(), threads);
     matmul(w.gate, normed_.data(), rows, gate_.data(), quantized_, threads);
     matmul(w.up, normed_.data(), rows, up_.data(), quantized_, threads);
     swiglu(gate_.data(), up_.data(), rows * config_.feed_forward_length, gate_.data(), threads);
-    matmul_add(w.down, gate_.data(), rows, hidden_.data(), quantized_, threads);
+    matmul_add(w.down, gate_.data(), rows, hidden, quantized_, threads);
   }
 
   llama_config config_;
