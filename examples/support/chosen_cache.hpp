@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,6 +21,7 @@ class any_cache {
  public:
   virtual ~any_cache() = default;
   virtual void begin(std::span<const weir::row> rows) = 0;
+  virtual void extend(std::span<const weir::row> rows) = 0;
   virtual void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
                       std::span<const float> v, std::span<float> out) = 0;
   virtual weir::commit_report commit(std::span<const std::size_t> path) = 0;
@@ -31,6 +31,7 @@ class any_cache {
   virtual std::uint64_t length() const = 0;
   virtual std::uint64_t room() const = 0;
   virtual std::uint64_t finals_room() const = 0;
+  virtual std::size_t draft_room(std::size_t finals) const = 0;
   virtual std::size_t most_entries() const = 0;
   virtual std::size_t bytes() const = 0;
   virtual const weir::kv_shape& shape() const = 0;
@@ -47,6 +48,7 @@ class one_cache final : public any_cache {
             const weir::cache_options& options)
       : cache_(shape, std::move(keep), options) {}
   void begin(std::span<const weir::row> rows) override { step_.emplace(cache_.begin(rows)); }
+  void extend(std::span<const weir::row> rows) override { step_->extend(rows); }
   void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
               std::span<const float> v, std::span<float> out) override {
     step_->attend(layer, q, k, v, out);
@@ -63,6 +65,7 @@ class one_cache final : public any_cache {
   std::uint64_t length() const override { return cache_.length(); }
   std::uint64_t room() const override { return cache_.room(); }
   std::uint64_t finals_room() const override { return cache_.finals_room(); }
+  std::size_t draft_room(std::size_t finals) const override { return cache_.draft_room(finals); }
   std::size_t most_entries() const override { return cache_.most_entries(); }
   std::size_t bytes() const override { return cache_.bytes(); }
   const weir::kv_shape& shape() const override { return cache_.shape(); }
@@ -114,12 +117,13 @@ class chosen_cache {
     ~step() {
       if (cache_ != nullptr) cache_->close();
     }
+    void extend(std::span<const weir::row> rows) { cache_->extend(rows); }
     void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
                 std::span<const float> v, std::span<float> out) {
       cache_->attend(layer, q, k, v, out);
     }
-    weir::commit_report commit(std::initializer_list<std::size_t> path = {}) {
-      return cache_->commit(std::span(path.begin(), path.size()));
+    weir::commit_report commit(std::span<const std::size_t> path = {}) {
+      return std::exchange(cache_, nullptr)->commit(path);
     }
 
    private:
@@ -137,6 +141,7 @@ class chosen_cache {
   std::uint64_t length() const { return cache_->length(); }
   std::uint64_t room() const { return cache_->room(); }
   std::uint64_t finals_room() const { return cache_->finals_room(); }
+  std::size_t draft_room(std::size_t finals) const { return cache_->draft_room(finals); }
   std::size_t bytes() const { return cache_->bytes(); }
   const weir::kv_shape& shape() const { return cache_->shape(); }
   const weir::cache_options& options() const { return cache_->options(); }

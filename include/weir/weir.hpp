@@ -9,6 +9,9 @@
 #include <weir/model/load_model.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/sampling/sampler.hpp>
+#include <weir/speculation/drafters/prompt_lookup.hpp>
+#include <weir/speculation/speculate.hpp>
+#include <weir/stream/stream_batch.hpp>
 #include <weir/stream/stream_decoder.hpp>
 #include <weir/stream/token_stream.hpp>
 #include <weir/version.hpp>

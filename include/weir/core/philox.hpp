@@ -24,7 +24,13 @@ constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> count
 }
 
 /// What a random number is drawn for. Numbers for different purposes are independent.
-enum class purpose : std::uint32_t { sampling = 1, drafting = 2, acceptance = 3, scoring = 4 };
+enum class purpose : std::uint32_t {
+  sampling = 1,
+  drafting = 2,
+  acceptance = 3,
+  scoring = 4,
+  residual = 5
+};
 
 /// The randomness of one stream. Two streams with the same seed and different keys, or two
 /// purposes, stream indices or draws of one stream, share nothing.

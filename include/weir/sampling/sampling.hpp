@@ -47,6 +47,14 @@ struct sampling {
     return repetition_penalty != 1 || presence_penalty != 0 || frequency_penalty != 0;
   }
 
+  /// The same, whatever was said before.
+  sampling without_penalties() const {
+    sampling s = *this;
+    s.repetition_penalty = 1;
+    s.presence_penalty = s.frequency_penalty = 0;
+    return s;
+  }
+
   /// Throws `error::bad_config` for values out of range.
   void validate() const {
     error::require<error::bad_config>(std::isfinite(temperature) && temperature >= 0,

@@ -3,6 +3,7 @@
 //   for (std::string_view piece : decoder.generate("Once upon a time")) std::cout << piece;
 #pragma once
 
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -19,8 +20,9 @@
 #include <weir/model/incremental_decoder.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/sampling/sampler.hpp>
+#include <weir/stream/sequence.hpp>
 #include <weir/stream/stop_matcher.hpp>
-#include <weir/stream/token_stream.hpp>
+#include <weir/stream/stream_options.hpp>
 
 namespace weir {
 
@@ -58,28 +60,38 @@ struct token_event {
 
 /// A stream of text through a model. What it generates depends on the model, the policies, the
 /// options and the prompts alone. The model must outlive it; it must not move while in use.
-template <class Cache>
+template <class Cache, class Speculation = no_speculation>
 class stream_decoder {
+  using sequence_type = sequence<Cache, Speculation>;
+  using pass_type = typename sequence_type::pass_type;
+
  public:
   using keep_type = keep_of<Cache>;
 
   /// Throws error::bad_config. No allocation happens later but for prompts.
-  stream_decoder(const llama_model& model, keep_type keep, decoder_options options = {})
+  stream_decoder(const llama_model& model, keep_type keep, decoder_options options = {},
+                 const Speculation& speculation = {})
       : model_(&model),
         options_(std::move(options)),
-        stream_(model, std::move(keep), options_.stream),
-        sampler_(options_.sample, model.config.vocab_size),
-        random_{options_.seed, options_.stream_key},
+        pass_(model, options_.stream.chunk + speculation.drafter.limits().nodes, 1,
+              options_.stream.threads, options_.stream.workers),
+        stream_(model, std::move(keep),
+                options_.stream.for_cache(speculation.drafter.limits(), &pass_.threads()),
+                options_.sample, {options_.seed, options_.stream_key}, speculation,
+                pass_.threads()),
         text_(model.tokenizer),
         stops_(options_.stop, longest_text(model.tokenizer)) {
     shown_.reserve(longest_text(model.tokenizer));
   }
 
-  /// Bytes of cache, working memory, logits and sampler, before anything is allocated.
+  /// Bytes of cache, working memory, logits, sampler and guesses, before anything is allocated.
   static std::size_t required_bytes(const llama_model& model, const keep_type& keep,
-                                    const decoder_options& options = {}) {
-    return token_stream<Cache>::required_bytes(model, keep, options.stream) +
-           sampler::required_bytes(model.config.vocab_size);
+                                    const decoder_options& options = {},
+                                    const Speculation& speculation = {}) {
+    const draft_limits drafts = speculation.drafter.limits();
+    return pass_type::required_bytes(model, options.stream.chunk + drafts.nodes) +
+           sequence_type::required_bytes(model, keep, options.stream.for_cache(drafts, nullptr),
+                                         options.sample, speculation);
   }
 
   /// A generation as a range of text pieces. Leaving the loop early keeps everything; `resume`
@@ -110,6 +122,8 @@ class stream_decoder {
       return iterator(*this);
     }
     static sentinel end() { return {}; }
+
+    ~generation() { decoder_->settle(); }
 
    private:
     friend stream_decoder;
@@ -163,56 +177,59 @@ class stream_decoder {
   /// Why the last generation ended.
   finish_reason finished() const { return finished_; }
   /// Logits `[vocabulary]` that the last sampled token was drawn from, before temperature.
-  std::span<const float> logits() { return stream_.logits(); }
+  /// Throws error::bad_call if none was sampled since the last prompt.
+  std::span<const float> logits() const {
+    return taken_ > 0 ? stream_.logits_of(taken_ - 1) : stream_.logits();
+  }
   /// Natural-log probability of `id` under those logits. O(vocabulary).
-  double log_probability(token_id id) {
+  double log_probability(token_id id) const {
     require_in_vocabulary(std::span(&id, 1), model_->config.vocab_size);
-    return weir::log_probability(stream_.logits(), id);
+    return weir::log_probability(logits(), id);
   }
 
   /// Starts anew, with an empty stream and the same randomness.
   void reset() {
     stream_.reset();
-    queue_.clear();
-    queued_ = 0;
+    taken_ = 0;
     text_.reset();
     stops_.reset();
     finished_ = finish_reason::unfinished;
   }
 
   /// Tokens of the stream so far, BOS and prompts included; the last sampled one follows them.
-  std::uint64_t length() const { return stream_.length(); }
-  /// Bytes held by cache, working memory, logits and sampler.
-  std::size_t bytes() const { return stream_.bytes() + sampler_.bytes(); }
+  std::uint64_t length() const { return stream_.length_after(taken_); }
+  /// Bytes held by cache, working memory, logits, sampler and guesses.
+  std::size_t bytes() const { return pass_.bytes() + stream_.bytes(); }
+  /// While a loop runs, accepted guesses enter the cache when the last of them was handed out, or
+  /// the loop is left.
   const Cache& cache() const { return stream_.cache(); }
+  /// What was guessed, and came of it.
+  const speculation_counters& counters() const { return stream_.counters(); }
 
  private:
   static std::size_t longest_text(const tokenizer& t) { return (t.longest_piece() + 16) * 3; }
 
-  bool is_new() const {
-    return stream_.length() == options_.stream.first_index && queued_ == queue_.size();
-  }
+  bool is_new() const { return length() == options_.stream.first_index && stream_.waiting() == 0; }
 
   /// Queues the prompt's tokens behind those not fed yet.
   void accept(std::string_view prompt, const generate_options& options) {
+    settle();
     const bool starts = is_new();
     const bool bos = starts && model_->tokenizer.bos().has_value();
     const std::vector<token_id> tokens = model_->tokenizer.encode(prompt, bos);
-    const std::size_t waiting = queue_.size() - queued_;
     error::require<error::bad_input>(!starts || !tokens.empty(),
                                      "generate: an empty prompt and a vocabulary without BOS "
                                      "(expected something to begin with)");
-    require_room(waiting + tokens.size(), options);
-    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(queued_));
-    queued_ = 0;
-    queue_.insert(queue_.end(), tokens.begin(), tokens.end());
+    require_room(stream_.waiting() + tokens.size(), options);
+    stream_.queue(tokens);
     text_.reset(starts && prompt.empty());
     stops_.reset();
     finished_ = finish_reason::unfinished;
   }
   void require_resumable(const generate_options& options) {
     error::require<error::bad_call>(!is_new(), "resume: the stream is empty (expected generate)");
-    require_room(queue_.size() - queued_, options);
+    settle();
+    require_room(stream_.waiting(), options);
     finished_ = finish_reason::unfinished;
   }
   /// The last token of a generation is sampled, not fed.
@@ -226,25 +243,41 @@ class stream_decoder {
         " to generate do not fit (room for ", room, "; this cache keeps everything)");
   }
 
-  /// Feeds what waits, samples one token and queues it. False if the generation is over.
+  /// Hands out the next token, after a round if none is left of the last one. False if the
+  /// generation is over.
   bool advance(const generate_options& options, std::size_t& made, token_event& event) {
     if (finished_ != finish_reason::unfinished) return false;
     if (options.max_tokens > 0 && made >= options.max_tokens) return end(finish_reason::max_tokens);
-    queued_ += stream_.feed(std::span(queue_).subspan(queued_), options.cancel);
-    if (queued_ < queue_.size() || options.cancel.stop_requested())
-      return end(finish_reason::cancelled);
-    const std::uint64_t index = stream_.length();
-    const token_id id = sampler_(stream_.logits(), random_, index);
-    queue_.assign(1, id);  // fed when the next one is asked for
-    queued_ = 0;
+    while (stream_.emitted().empty()) {
+      if (options.cancel.stop_requested()) return end(finish_reason::cancelled);
+      round(options.max_tokens > 0 ? options.max_tokens - made : static_cast<std::size_t>(-1));
+    }
+    const auto [id, index] = stream_.emitted()[taken_++];
     ++made;
     shown_.assign(stops_.push(text_.push(id)));
     if (stops_.stopped()) finished_ = finish_reason::stop_string;
     if (options_.stop_at_eos && model_->tokenizer.eos() == id) finished_ = finish_reason::eos;
     // The last token brings what was held back in case it began a stop string.
     if (finished_ == finish_reason::eos || made == options.max_tokens) shown_ += stops_.flush();
+    if (taken_ == stream_.emitted().size() || finished_ != finish_reason::unfinished ||
+        made == options.max_tokens)
+      settle();
     event = {id, shown_, index};
     return true;
+  }
+  /// One pass, over waiting tokens and guesses at up to `wanted` that follow.
+  void round(std::size_t wanted) {
+    pass_.begin();
+    stream_.open(pass_, options_.stream.chunk, wanted);
+    const auto start = std::chrono::steady_clock::now();
+    pass_.run(stream_.layers_done(), pass_.layers(), 0, pass_.rows());
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    stream_.close(pass_, took.count(), pass_.rows());
+  }
+  /// The stream goes on behind the token that was handed out last.
+  void settle() {
+    if (taken_ > 0) stream_.settle(taken_);
+    taken_ = 0;
   }
   bool end(finish_reason why) {
     finished_ = why;
@@ -255,20 +288,21 @@ class stream_decoder {
   finish_reason run(Show& show, const generate_options& options) {
     std::size_t made = 0;
     for (token_event event; advance(options, made, event);)
-      if (!show(std::as_const(event))) return finished_ = finish_reason::callback;
+      if (!show(std::as_const(event))) {
+        settle();
+        return finished_ = finish_reason::callback;
+      }
     return finished_;
   }
 
   const llama_model* model_;
   decoder_options options_;
-  token_stream<Cache> stream_;
-  sampler sampler_;
-  random_source random_;
+  pass_type pass_;
+  sequence_type stream_;
   incremental_decoder text_;
   stop_matcher stops_;
   std::string shown_;
-  std::vector<token_id> queue_;  // tokens of the stream that were not fed yet, from `queued_` on
-  std::size_t queued_ = 0;
+  std::size_t taken_ = 0;  // tokens of the last round that were handed out
   finish_reason finished_ = finish_reason::unfinished;
 };
 

@@ -1,62 +1,53 @@
 // A model, a cache and what joins them: token ids go in, logits come out, for ever.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
 
 #include <weir/cache/kv_cache.hpp>
 #include <weir/core/function_ref.hpp>
-#include <weir/core/thread_pool.hpp>
 #include <weir/core/token.hpp>
-#include <weir/model/llama.hpp>
 #include <weir/model/load_model.hpp>
 #include <weir/sampling/log_probability.hpp>
+#include <weir/stream/shared_pass.hpp>
+#include <weir/stream/stream_options.hpp>
 
 namespace weir {
-
-/// What a model asks of a cache.
-inline kv_shape shape_of(const llama_config& c) {
-  return {.layers = c.block_count,
-          .q_heads = c.head_count,
-          .kv_heads = c.head_count_kv,
-          .head_dim = c.head_dim,
-          .rope = {c.rope_dimension_count, c.rope_freq_base, rope_pairing::interleaved},
-          .trained_context = c.context_length};
-}
-
-struct stream_options {
-  std::size_t chunk = 256;        ///< most tokens that go through the model at once
-  unsigned threads = 0;           ///< 0: one per hardware thread; ignored with `workers`
-  executor* workers = nullptr;    ///< threads of the user's own; must outlive the stream
-  std::size_t cadence = 32;       ///< see cache_options
-  std::uint64_t first_index = 0;  ///< see cache_options
-};
 
 /// One stream of tokens through one model. Bits of its logits depend on the tokens and the
 /// policies alone: not on chunks, threads or who else is running. The model must outlive it.
 template <class Keep, class Cache>
 class basic_token_stream {
+  using pass_type = shared_pass<typename Cache::step>;
+
  public:
+  using model_type = llama_model;
+  using keep_type = Keep;
+  using options_type = stream_options;
+
   /// Throws error::bad_config. Everything the stream will ever hold is allocated here.
-  basic_token_stream(const llama_model& model, Keep keep, const stream_options& options = {})
-      : owned_(options.workers == nullptr ? std::make_unique<thread_pool>(options.threads)
-                                          : nullptr),
-        threads_(options.workers == nullptr ? owned_.get() : options.workers),
-        cache_(shape_of(model.config), std::move(keep), cache_settings(options, threads_)),
-        pass_(model.config, model.weights, options.chunk),
+  /// `drafts`: what `extend` may add to an open step.
+  basic_token_stream(const llama_model& model, Keep keep, const stream_options& options = {},
+                     const draft_limits& drafts = {})
+      : pass_(model, options.chunk + drafts.nodes, 1, options.threads, options.workers),
+        cache_(shape_of(model.config), std::move(keep),
+               options.for_cache(drafts, &pass_.threads())),
+        chunk_(options.chunk),
         rows_(options.chunk),
         logits_(model.config.vocab_size),
         told_logits_(told_rows * model.config.vocab_size) {}
 
   /// Bytes of cache, working memory and logits, before anything is allocated.
   static std::size_t required_bytes(const llama_model& model, const Keep& keep,
-                                    const stream_options& options = {}) {
-    return Cache::required_bytes(shape_of(model.config), keep, cache_settings(options, nullptr)) +
-           llama_pass::required_bytes(model.config, model.weights, options.chunk) +
+                                    const stream_options& options = {},
+                                    const draft_limits& drafts = {}) {
+    return Cache::required_bytes(shape_of(model.config), keep, options.for_cache(drafts, nullptr)) +
+           pass_type::required_bytes(model, options.chunk + drafts.nodes) +
            (1 + told_rows) * model.config.vocab_size * sizeof(float) + options.chunk * sizeof(row);
   }
   std::size_t bytes() const {
@@ -83,22 +74,11 @@ class basic_token_stream {
                                      "; this cache keeps everything)");
     std::size_t fed = 0;
     while (fed < tokens.size() && !cancel.stop_requested()) {
-      const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(
-          std::min(rows_.size(), tokens.size() - fed), cache_.finals_room()));
+      const std::size_t n = static_cast<std::size_t>(
+          std::min<std::uint64_t>(std::min(chunk_, tokens.size() - fed), cache_.finals_room()));
       if constexpr (Cache::wants_log_probabilities) tell_first(tokens[fed]);
-      auto step = cache_.begin(std::span(rows_).first(n));
-      const kv_shape& shape = cache_.shape();
-      const std::size_t q = n * shape.q_heads * shape.head_dim;
-      const std::size_t kv = n * shape.kv_heads * shape.head_dim;
-      pass_.forward(
-          tokens.subspan(fed, n),
-          [&](std::size_t layer, const float* queries, const float* keys, const float* values,
-              float* out) {
-            step.attend(layer, {queries, q}, {keys, kv}, {values, kv}, {out, q});
-          },
-          *threads_);
-      step.commit();
-      has_logits_ = false;
+      open(tokens.subspan(fed, n));
+      commit();
       if constexpr (Cache::wants_log_probabilities) tell_rest(tokens.subspan(fed, n));
       done(fed, n);
       fed += n;
@@ -106,21 +86,46 @@ class basic_token_stream {
     return fed;
   }
 
+  /// `feed` in parts, for guessing. Opens a step of at least one and at most a chunk of tokens, and
+  /// takes them through the model; they are rows 0 … of `row_logits`. Throws what kv_cache::begin
+  /// throws. Not for policies that go by log-probabilities.
+  void open(std::span<const token_id> tokens) {
+    step_.emplace(cache_.begin(std::span(rows_).first(tokens.size())));
+    pass_.begin();
+    pass_.add(*step_, tokens);
+    pass_.run(0, pass_.layers(), 0, pass_.rows());
+    has_logits_ = false;
+  }
+  /// Takes provisional rows through the model: `tokens`, one for each of `rows`, which see the rows
+  /// of the open step that they say.
+  void extend(std::span<const token_id> tokens, std::span<const row> rows) {
+    const std::size_t old = pass_.rows();
+    step_->extend(rows);
+    pass_.extend(tokens);
+    pass_.run(0, pass_.layers(), old, pass_.rows());
+    has_logits_ = false;
+  }
+  /// Makes the step's tokens and the provisional rows of `path` part of the stream.
+  void commit(std::span<const std::size_t> path = {}) {
+    step_->commit(path);
+    step_.reset();
+  }
+  bool is_open() const { return step_.has_value(); }
+
   /// Logits `[vocabulary]` behind the last token fed. Computed when first asked for. Throws
   /// error::bad_call if nothing was fed yet.
   std::span<const float> logits() {
     error::require<error::bad_call>(pass_.rows() > 0, "logits: no token was fed yet");
-    if (!has_logits_) pass_.logits(pass_.rows() - 1, 1, logits_.data(), *threads_);
+    if (!has_logits_) pass_.logits(pass_.rows() - 1, 1, logits_.data());
     has_logits_ = true;
     return logits_;
   }
-  /// Logits `[n, vocabulary]` of rows of the last chunk.
-  void row_logits(std::size_t first, std::size_t n, float* out) {
-    pass_.logits(first, n, out, *threads_);
-  }
+  /// Logits `[n, vocabulary]` of rows of the last chunk or open step.
+  void row_logits(std::size_t first, std::size_t n, float* out) { pass_.logits(first, n, out); }
 
   /// Forgets the stream; the memory stays.
   void reset() {
+    step_.reset();
     cache_.reset();
     has_logits_ = false;
   }
@@ -153,36 +158,15 @@ class basic_token_stream {
     }
   }
 
-  static cache_options cache_settings(const stream_options& o, executor* threads) {
-    return {.max_rows = o.chunk,
-            .may_take_back = false,
-            .cadence = o.cadence,
-            .first_index = o.first_index,
-            .threads = threads};
-  }
-
-  std::unique_ptr<thread_pool> owned_;
-  executor* threads_;
+  std::optional<typename Cache::step> step_;
+  pass_type pass_;
   Cache cache_;
-  llama_pass pass_;
+  std::size_t chunk_;
   std::vector<row> rows_;           // [row] a chain of final rows
   std::vector<float> logits_;       // [vocabulary]
   std::vector<float> told_logits_;  // [told_rows, vocabulary]
   bool has_logits_ = false;
 };
-
-namespace detail {
-template <class Cache>
-struct cache_keep;
-template <class Codec, class Keep, class Positions, class Layout, class Arch>
-struct cache_keep<kv_cache<Codec, Keep, Positions, Layout, Arch>> {
-  using type = Keep;
-};
-}  // namespace detail
-
-/// The policy list that a cache type was made with.
-template <class Cache>
-using keep_of = typename detail::cache_keep<Cache>::type;
 
 template <class Cache>
 using token_stream = basic_token_stream<keep_of<Cache>, Cache>;

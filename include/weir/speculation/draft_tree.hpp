@@ -1,0 +1,128 @@
+// Guesses at how a stream goes on: a tree of tokens below the newest one.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <weir/core/error.hpp>
+#include <weir/core/token.hpp>
+
+namespace weir {
+
+/// The most that a tree of guesses may hold.
+struct draft_limits {
+  std::size_t nodes = 0;  ///< guesses in all
+  std::size_t depth = 0;  ///< of them on the longest path
+  std::size_t width = 1;  ///< of them at the same depth
+};
+
+/// A tree of guesses. Node 0 is the root: the stream's newest token, which is certain. Every other
+/// node is a guess at what follows its parent, and comes after it. All memory is taken at
+/// construction.
+class draft_tree {
+ public:
+  using node = std::size_t;
+  static constexpr node none = static_cast<node>(-1);
+
+  /// A tree within `most`. `law_size`: 0, or the vocabulary if drafters leave the laws that they
+  /// drew siblings from.
+  explicit draft_tree(const draft_limits& most, std::size_t law_size = 0)
+      : law_size_(law_size), laws_(law_size * (most.nodes + 1)), width_(most.depth) {
+    token_.reserve(most.nodes + 1);
+    parent_.reserve(most.nodes + 1);
+    depth_.reserve(most.nodes + 1);
+    has_law_.reserve(most.nodes + 1);
+    limits_ = most_ = most;
+    start(0, most);
+  }
+  /// Bytes that a tree holds.
+  static std::size_t required_bytes(const draft_limits& most, std::size_t law_size = 0) {
+    return (most.nodes + 1) *
+               (sizeof(token_id) + 2 * sizeof(std::uint32_t) + 1 + law_size * sizeof(float)) +
+           most.depth * sizeof(std::uint32_t);
+  }
+  std::size_t bytes() const { return required_bytes(most_, law_size_); }
+
+  /// Back to the root alone. `limits`, what there is room for now, are at most those of
+  /// construction.
+  void start(token_id root, const draft_limits& limits) {
+    limits_ = {std::min(limits.nodes, most_.nodes), std::min(limits.depth, most_.depth),
+               std::min(limits.width, most_.width)};
+    token_.assign(1, root);
+    parent_.assign(1, 0);
+    depth_.assign(1, 0);
+    has_law_.assign(1, 0);
+    std::fill(width_.begin(), width_.end(), 0);
+  }
+
+  /// What there is room for now.
+  const draft_limits& limits() const { return limits_; }
+  /// True if `parent` may have a(nother) child.
+  bool has_room(node parent) const {
+    return guesses() < limits_.nodes && depth_[parent] < limits_.depth &&
+           width_[depth_[parent]] < limits_.width;
+  }
+  /// Adds a guess at what follows `parent`; `none` if there is no room for it. O(1).
+  node add(token_id token, node parent) {
+    if (!has_room(parent)) return none;
+    ++width_[depth_[parent]];
+    token_.push_back(token);
+    parent_.push_back(static_cast<std::uint32_t>(parent));
+    depth_.push_back(depth_[parent] + 1);
+    has_law_.push_back(0);
+    return token_.size() - 1;
+  }
+
+  /// Nodes, the root included.
+  std::size_t size() const { return token_.size(); }
+  std::size_t guesses() const { return token_.size() - 1; }
+  token_id token(node n) const { return token_[n]; }
+  std::span<const token_id> tokens() const { return token_; }
+  node parent(node n) const { return parent_[n]; }
+  /// Guesses on the way from the root, this one included.
+  std::size_t depth(node n) const { return depth_[n]; }
+  /// Length of the longest path.
+  std::size_t deepest() const { return *std::max_element(depth_.begin(), depth_.end()); }
+
+  /// The first child of `n` from node `from` on, in the order in which they were added; `none` if
+  /// there is no other. O(nodes).
+  node child(node n, node from = 0) const {
+    for (node c = std::max(from, n + 1); c < size(); ++c)
+      if (parent_[c] == n) return c;
+    return none;
+  }
+  /// The child of `n` with this token, or `none`.
+  node child_with(node n, token_id token) const {
+    node c = child(n);
+    while (c != none && token_[c] != token) c = child(n, c + 1);
+    return c;
+  }
+
+  /// True if the verifier will ask for the laws that siblings were drawn from.
+  bool wants_laws() const { return law_size_ > 0; }
+  /// Room for the law `[vocabulary]` that the children of `n` are drawn from, before any of them
+  /// was: probabilities that add up to 1. Drafters of sampled siblings fill it in, where wanted.
+  std::span<float> set_law(node n) {
+    has_law_[n] = 1;
+    return std::span(laws_).subspan(n * law_size_, law_size_);
+  }
+  /// That law; empty where there is none.
+  std::span<const float> law(node n) const {
+    return std::span(laws_).subspan(n * law_size_, has_law_[n] != 0 ? law_size_ : 0);
+  }
+
+ private:
+  draft_limits most_, limits_;
+  std::size_t law_size_;
+  std::vector<token_id> token_;        // [node]
+  std::vector<std::uint32_t> parent_;  // [node]
+  std::vector<std::uint32_t> depth_;   // [node]
+  std::vector<std::uint8_t> has_law_;  // [node]
+  std::vector<float> laws_;            // [node, vocabulary]
+  std::vector<std::uint32_t> width_;   // [depth - 1] guesses there
+};
+
+}  // namespace weir

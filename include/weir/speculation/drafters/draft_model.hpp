@@ -1,0 +1,85 @@
+// A small model guesses, token by token: Leviathan et al., arXiv 2211.17192; Chen et al., arXiv
+// 2302.01318.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <weir/sampling/sampler.hpp>
+#include <weir/speculation/concept.hpp>
+#include <weir/speculation/drafters/draft_stream.hpp>
+
+namespace weir {
+
+/// `draft_model<Cache>` (stream/model_drafters.hpp) for a draft model's stream with that cache.
+///
+/// `point_mass`: guesses are what the draft model would say with the target's settings and the
+/// target's own randomness, so that equal laws give equal tokens; at temperature 0, its best. For
+/// sample_and_match. Another kind: drawn by randomness of its own, for rejection sampling.
+template <class Stream, sibling_kind Kind = sibling_kind::point_mass>
+struct basic_draft_model {
+  draft_source<Stream> source;
+  std::size_t tokens = 4;       ///< guesses at most
+  float least_probability = 0;  ///< guesses end behind one that the draft model gives less
+
+  static constexpr sibling_kind siblings = Kind;
+  draft_limits limits() const { return {.nodes = tokens, .depth = tokens}; }
+
+  class state {
+   public:
+    state(const basic_draft_model& settings, const draft_setup& setup)
+        : least_(settings.least_probability),
+          drafts_(settings.source, setup, settings.limits(), 1),
+          sampler_(setup.sample, setup.vocabulary, settings.tokens) {}
+    static std::size_t required_bytes(const basic_draft_model& settings, const draft_setup& setup) {
+      return draft_stream<Stream>::required_bytes(settings.source, setup, settings.limits(), 1) +
+             sampler::required_bytes(setup.vocabulary, setup.sample, settings.tokens);
+    }
+
+    void append(std::span<const token_id> tokens) {
+      for (const token_id id : tokens) sampler_.push(id);
+      drafts_.append(tokens);
+    }
+
+    /// A pass of the draft model for each guess.
+    void propose(const draft_request& request, draft_tree& tree) {
+      if (!drafts_.begin()) return;
+      for (draft_tree::node at = 0; tree.has_room(at);) {
+        const auto law = sampler_.distribution(drafts_.logits());
+        if (Kind != sibling_kind::point_mass && tree.wants_laws())
+          spread_law(law, tree.set_law(at));
+        const token_id token =
+            Kind == sibling_kind::point_mass
+                ? sampler_.draw(law, request.random, request.index + 1 + tree.depth(at))
+                : sampler::draw(law, request.random.uniform(purpose::drafting, request.round,
+                                                            static_cast<std::uint32_t>(at)));
+        const bool sure = least_ <= 0 || probability(law, token) >= least_;
+        at = tree.add(token, at);
+        sampler_.push(token);
+        if (!sure || !tree.has_room(at) || !drafts_.reaches(tree.depth(at))) break;
+        drafts_.read(tree, {&at, 1});
+      }
+      sampler_.take_back(tree.guesses());
+    }
+
+    void reset() {
+      drafts_.reset();
+      sampler_.reset();
+    }
+
+   private:
+    static float probability(std::span<const token_probability> law, token_id token) {
+      for (const token_probability& t : law)
+        if (t.token == token) return t.probability;
+      return 0;
+    }
+
+    float least_;
+    draft_stream<Stream> drafts_;
+    sampler sampler_;
+  };
+};
+
+}  // namespace weir

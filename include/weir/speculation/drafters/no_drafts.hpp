@@ -1,0 +1,24 @@
+// No guesses: plain decoding.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include <weir/speculation/concept.hpp>
+
+namespace weir {
+
+struct no_drafts {
+  static constexpr sibling_kind siblings = sibling_kind::point_mass;
+  draft_limits limits() const { return {}; }
+
+  struct state {
+    state(const no_drafts&, const draft_setup&) {}
+    static std::size_t required_bytes(const no_drafts&, const draft_setup&) { return 0; }
+    void append(std::span<const token_id>) {}
+    void propose(const draft_request&, draft_tree&) {}
+    void reset() {}
+  };
+};
+
+}  // namespace weir

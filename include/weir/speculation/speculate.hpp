@@ -1,0 +1,41 @@
+// A drafter and a verifier, as one policy of a decoder:
+//
+//   weir::stream_decoder<cache, weir::speculate<weir::prompt_lookup>>
+#pragma once
+
+#include <concepts>
+#include <utility>
+
+#include <weir/speculation/concept.hpp>
+#include <weir/speculation/drafters/no_drafts.hpp>
+#include <weir/speculation/verifiers/sample_and_match.hpp>
+
+namespace weir {
+
+/// True if guesses made like this are exact under this verifier.
+template <class Drafter, class Verifier>
+inline constexpr bool fit_together = Verifier::accepts(Drafter::siblings);
+
+template <drafter Drafter, verifier Verifier = sample_and_match>
+struct speculate {
+  static_assert(fit_together<Drafter, Verifier>,
+                "weir: this verifier is not exact for guesses made the way this drafter makes them "
+                "(see Drafter::siblings, and Verifier::accepts)");
+
+  using drafter_type = Drafter;
+  using verifier_type = Verifier;
+  using verifier_state = typename Verifier::template state<Drafter::siblings>;
+  /// What is promised, relative to decoding without guesses.
+  static constexpr guarantee level = Verifier::level;
+  /// True if drafters have to leave the laws that siblings were drawn from.
+  static constexpr bool wants_laws =
+      Verifier::needs_laws && Drafter::siblings != sibling_kind::point_mass;
+
+  Drafter drafter = {};
+  Verifier verifier = {};
+};
+
+/// Plain decoding.
+using no_speculation = speculate<no_drafts>;
+
+}  // namespace weir

@@ -1,0 +1,406 @@
+// One stream while it is decoded, round by round: it brings rows to a shared pass (tokens to be
+// fed, and guesses behind the last of them), and takes tokens from it.
+//
+//   s.open(pass, …);  pass.run(…);  s.close(pass);     any number of streams at once
+//   s.emitted()                                        tokens that follow, drawn by the target
+//   s.settle(n)                                        n of them are taken; the rest never was
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <weir/cache/kv_cache.hpp>
+#include <weir/core/philox.hpp>
+#include <weir/core/token.hpp>
+#include <weir/model/load_model.hpp>
+#include <weir/sampling/log_probability.hpp>
+#include <weir/sampling/sampler.hpp>
+#include <weir/sampling/weighted_draw.hpp>
+#include <weir/speculation/counters.hpp>
+#include <weir/speculation/speculate.hpp>
+#include <weir/stream/shared_pass.hpp>
+#include <weir/stream/stream_options.hpp>
+
+namespace weir {
+
+/// A token that the target drew.
+struct emitted_token {
+  token_id id;
+  std::uint64_t index;  ///< its stream index
+};
+
+template <class Keep, class Cache, class Speculation>
+class basic_sequence {
+  using drafter_type = typename Speculation::drafter_type;
+  using draft_state = typename drafter_type::state;
+  using verify_state = typename Speculation::verifier_state;
+  using step_type = typename Cache::step;
+  using clock = std::chrono::steady_clock;
+  /// Rows whose logits are worked out at once for policies that go by log-probabilities.
+  static constexpr std::size_t told_rows = Cache::wants_log_probabilities ? 32 : 0;
+
+ public:
+  using pass_type = shared_pass<step_type>;
+
+  /// `limits` are the drafter's.
+  basic_sequence(const llama_model& model, Keep keep, const cache_options& options,
+                 const sampling& sample, random_source random, const Speculation& speculation,
+                 executor& threads)
+      : speculation_(speculation),
+        limits_(speculation.drafter.limits()),
+        random_(random),
+        cache_(shape_of(model.config), std::move(keep), options),
+        sampler_(sample, model.config.vocab_size, limits_.depth),
+        tree_(limits_, law_size(model)),
+        drafter_(speculation.drafter, setup_of(model, sample, random, threads)),
+        verifier_(speculation.verifier, {model.config.vocab_size, limits_}),
+        vocabulary_(model.config.vocab_size),
+        logits_(logit_rows(limits_) * vocabulary_) {
+    rows_.reserve(options.max_rows);
+    verdict_.path.reserve(limits_.depth);
+    emitted_.reserve(limits_.depth + 1);
+    path_rows_.reserve(limits_.depth);
+  }
+
+  /// Bytes of cache, sampler, guesses, drafter, verifier and logits.
+  static std::size_t required_bytes(const llama_model& model, const Keep& keep,
+                                    const cache_options& options, const sampling& sample,
+                                    const Speculation& speculation) {
+    const draft_limits limits = speculation.drafter.limits();
+    executor none;
+    return Cache::required_bytes(shape_of(model.config), keep, options) +
+           sampler::required_bytes(model.config.vocab_size, sample, limits.depth) +
+           draft_tree::required_bytes(limits, law_size(model)) +
+           draft_state::required_bytes(speculation.drafter, setup_of(model, sample, {}, none)) +
+           verify_state::required_bytes(speculation.verifier, {model.config.vocab_size, limits}) +
+           logit_rows(limits) * model.config.vocab_size * sizeof(float);
+  }
+
+  // ---- tokens in -------------------------------------------------------------------------------
+
+  /// Tokens to be fed, behind those that wait already.
+  void queue(std::span<const token_id> tokens) {
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(fed_));
+    shown_ -= fed_;
+    fed_ = 0;
+    waiting_.insert(waiting_.end(), tokens.begin(), tokens.end());
+  }
+  /// Tokens that wait, the last one drawn among them.
+  std::size_t waiting() const { return waiting_.size() - fed_; }
+
+  // ---- a round ---------------------------------------------------------------------------------
+
+  /// Layers that the rows of an open round have been through already.
+  std::size_t layers_done() const {
+    if constexpr (drafts_in_target<drafter_type>) return speculation_.drafter.exit_layer();
+    return 0;
+  }
+
+  /// Opens a step of at most `most_tokens` waiting tokens (at least one) and, if none is left
+  /// behind them, of guesses: as many as may be of use where `most_emitted` tokens are wanted. Adds
+  /// its rows to the pass. Throws what kv_cache::begin throws; then nothing has changed.
+  void open(pass_type& pass, std::size_t most_tokens, std::size_t most_emitted) {
+    const auto start = clock::now();
+    finals_ = static_cast<std::size_t>(
+        std::min<std::uint64_t>({most_tokens, waiting(), cache_.finals_room()}));
+    const std::span tokens = std::span(waiting_).subspan(fed_, finals_);
+    draws_ = finals_ == waiting();
+    has_drawn_ = false;
+    rows_.assign(finals_, row{});
+    step_.emplace(cache_.begin(rows_));
+    first_row_ = pass.add(*step_, tokens);
+
+    const std::span seen = std::span(waiting_).subspan(shown_, fed_ + finals_ - shown_);
+    for (const token_id id : seen) sampler_.push(id);
+    drafter_.append(seen);
+    shown_ = fed_ + finals_;
+    tree_.start(tokens.back(), draws_ ? limits_now(most_emitted) : draft_limits{});
+    const draft_request request{cache_.length() + finals_ - 1, round_++, random_};
+    rows_of_tree target{*this, pass};
+    if constexpr (drafts_in_target<drafter_type>) {
+      target.read();
+      if (tree_.limits().nodes > 0) drafter_.propose(request, tree_, target);
+      target.read();
+    } else {
+      if (tree_.limits().nodes > 0) drafter_.propose(request, tree_);
+      target.add();
+    }
+    draft_seconds_ = seconds_since(start);
+  }
+  /// Gives the open round up before any of its rows have been through a layer.
+  void abandon() { step_.reset(); }
+
+  /// The pass is over: draws what follows. `pass_seconds` and `pass_rows`: what the pass took, and
+  /// over how many rows.
+  void close(pass_type& pass, double pass_seconds, std::size_t pass_rows) {
+    emitted_.clear();
+    tell_finals(pass);
+    if (!draws_) {
+      step_->commit();
+      step_.reset();
+      fed_ += finals_;
+      return;
+    }
+    const auto start = clock::now();
+    pass.logits(first_row_ + finals_ - 1, tree_.size(), logits_.data());
+    verdict_.path.clear();
+    verified_rows target{*this};
+    verifier_.verify(tree_, target, verdict_);
+    for (const draft_tree::node n : verdict_.path) emit(tree_.token(n));
+    emit(verdict_.extra);
+    pass_ = &pass;
+    count(pass_seconds + seconds_since(start), pass_rows);
+  }
+
+  /// Tokens drawn in the last round that were not settled. Empty if the round only fed.
+  std::span<const emitted_token> emitted() const { return emitted_; }
+
+  /// The stream goes on from the first `taken` of the tokens emitted, at least one if there are
+  /// any: all but the last of them enter the cache, the last one waits. Before the next pass.
+  void settle(std::size_t taken) {
+    if (emitted_.empty()) return;
+    const std::size_t accepted = taken - 1;
+    path_rows_.clear();
+    for (std::size_t i = 0; i < accepted; ++i) path_rows_.push_back(finals_ - 1 + verdict_.path[i]);
+    step_->commit(path_rows_);
+    step_.reset();
+    fed_ += finals_;
+    sampler_.take_back(verdict_.path.size() - accepted);
+    for (std::size_t i = 0; i < accepted; ++i) {
+      drafter_.append({&emitted_[i].id, 1});
+      tell(emitted_[i].index, log_probability_after(i));
+    }
+    drawn_from_ = accepted > 0 ? verdict_.path[accepted - 1] : 0;
+    has_drawn_ = true;
+    if constexpr (sees_hidden_rows<draft_state>)
+      drafter_.see(pass_->hidden(first_row_ + finals_ - 1 + drawn_from_));
+    next_log_probability_ = log_probability_after(accepted);
+    queue({&emitted_[accepted].id, 1});
+    emitted_.clear();
+  }
+
+  /// Logits `[vocabulary]` that token number `i` of those emitted was drawn from.
+  std::span<const float> logits_of(std::size_t i) const {
+    return logits_at(i > 0 ? verdict_.path[i - 1] : 0);
+  }
+  /// Logits that the last settled token was drawn from, until the next round. Throws
+  /// error::bad_call if none was drawn.
+  std::span<const float> logits() const {
+    error::require<error::bad_call>(has_drawn_, "logits: no token was drawn yet");
+    return logits_at(drawn_from_);
+  }
+
+  // ---- the stream ------------------------------------------------------------------------------
+
+  /// Forgets the stream; memory and randomness stay.
+  void reset() {
+    step_.reset();
+    emitted_.clear();
+    waiting_.clear();
+    fed_ = shown_ = 0;
+    round_ = 0;
+    has_drawn_ = false;
+    cache_.reset();
+    sampler_.reset();
+    drafter_.reset();
+    counters_ = {};
+    next_log_probability_ = 0;
+  }
+  /// The same, for another stream.
+  void reset(random_source random) {
+    reset();
+    random_ = random;
+  }
+
+  /// Stream index of the next token to be fed if the first `taken` of the tokens emitted are.
+  std::uint64_t length_after(std::size_t taken) const {
+    return taken > 0 ? emitted_[taken - 1].index : cache_.length();
+  }
+  const Cache& cache() const { return cache_; }
+  const speculation_counters& counters() const { return counters_; }
+  std::size_t bytes() const {
+    return cache_.bytes() + sampler_.bytes() + tree_.bytes() + logits_.size() * sizeof(float);
+  }
+
+ private:
+  /// What verifiers see of the pass: see speculation/concept.hpp.
+  struct verified_rows {
+    basic_sequence& s;
+
+    std::uint64_t index_behind(draft_tree::node n) const {
+      return s.cache_.length() + s.finals_ + s.tree_.depth(n);
+    }
+    token_id sample(draft_tree::node n) {
+      return s.sampler_(s.logits_at(n), s.random_, index_behind(n));
+    }
+    std::span<const token_probability> law(draft_tree::node n) {
+      return s.sampler_.distribution(s.logits_at(n));
+    }
+    bool chance(draft_tree::node n, std::size_t sibling, double p) const {
+      return s.random_.uniform(purpose::acceptance, index_behind(n),
+                               static_cast<std::uint32_t>(sibling)) < p;
+    }
+    token_id draw(draft_tree::node n, std::span<const double> weights) const {
+      return draw_weighted(weights, s.random_.uniform(purpose::residual, index_behind(n)));
+    }
+    void go(draft_tree::node n) { s.sampler_.push(s.tree_.token(n)); }
+    void back() { s.sampler_.take_back(1); }
+  };
+
+  /// The guesses as rows of the pass; and the target's first layers, for drafters that use them.
+  struct rows_of_tree {
+    basic_sequence& s;
+    pass_type& pass;
+    std::size_t done = 0;  // rows of the stream that have been through
+
+    /// Makes rows of nodes that are none yet.
+    void add() {
+      const std::size_t old = s.rows_.size();
+      const draft_tree::node first = 1 + old - s.finals_;
+      if (first == s.tree_.size()) return;
+      for (draft_tree::node n = first; n < s.tree_.size(); ++n)
+        s.rows_.push_back({static_cast<int>(s.finals_ - 1 + s.tree_.parent(n)), true});
+      s.step_->extend(std::span(s.rows_).subspan(old));
+      pass.extend(s.tree_.tokens().subspan(first));
+    }
+    /// Takes nodes that are new through the drafter's layers.
+    void read() {
+      add();
+      pass.run(0, s.layers_done(), s.first_row_ + done, s.first_row_ + s.rows_.size());
+      done = s.rows_.size();
+    }
+    /// `[vocabulary]`: what the model would say behind a node if it had no further layers.
+    void logits(draft_tree::node n, float* out) {
+      pass.logits(s.first_row_ + s.finals_ - 1 + n, 1, out);
+    }
+  };
+
+  static std::size_t logit_rows(const draft_limits& limits) {
+    return std::max(limits.nodes + 1, told_rows);
+  }
+  static std::size_t law_size(const llama_model& model) {
+    return Speculation::wants_laws ? model.config.vocab_size : 0;
+  }
+  static draft_setup setup_of(const llama_model& model, const sampling& sample,
+                              random_source random, executor& threads) {
+    return {model.config.vocab_size,
+            model.config.block_count,
+            model.config.embedding_length,
+            sample,
+            random,
+            &threads};
+  }
+  static double seconds_since(clock::time_point start) {
+    return std::chrono::duration<double>(clock::now() - start).count();
+  }
+
+  std::span<const float> logits_at(draft_tree::node n) const {
+    return std::span(logits_).subspan(n * vocabulary_, vocabulary_);
+  }
+  void emit(token_id id) { emitted_.push_back({id, cache_.length() + finals_ + emitted_.size()}); }
+
+  /// What may be guessed behind the waiting tokens.
+  draft_limits limits_now(std::size_t most_emitted) {
+    draft_limits now = limits_;
+    now.depth = static_cast<std::size_t>(
+        std::min<std::uint64_t>({now.depth, cache_.draft_room(finals_), cache_.room() - finals_}));
+    if (now.depth < limits_.depth) ++counters_.clipped;
+    now.depth = std::min(now.depth, std::max<std::size_t>(most_emitted, 1) - 1);
+    if (now.depth == 0) now.nodes = 0;
+    return now;
+  }
+
+  void count(double seconds, std::size_t pass_rows) {
+    speculation_counters& c = counters_;
+    const std::size_t accepted = verdict_.path.size();
+    const draft_tree::node end = accepted > 0 ? verdict_.path.back() : 0;
+    const bool at_leaf = tree_.child(end) == draft_tree::none;
+    ++c.rounds;
+    c.draft_seconds += draft_seconds_;
+    c.verify_seconds += seconds;
+    if (tree_.guesses() > 0) {
+      ++c.guessed;
+      ++(at_leaf ? c.fully : accepted > 0 ? c.partly : c.not_at_all);
+      ++(at_leaf ? c.bonus : c.corrections);
+      c.proposed += tree_.guesses();
+      c.accepted += accepted;
+    }
+    if constexpr (learns_from_rounds<draft_state>)
+      drafter_.learn(
+          {tree_.guesses(), tree_.deepest(), accepted, draft_seconds_, seconds, pass_rows});
+  }
+
+  // ---- policies that go by log-probabilities ---------------------------------------------------
+
+  void tell(std::uint64_t index, float log_probability) {
+    if constexpr (Cache::wants_log_probabilities)
+      cache_.tell_log_probability(index, log_probability);
+  }
+  /// How probable token number `i` of those emitted was.
+  float log_probability_after(std::size_t i) const {
+    if constexpr (Cache::wants_log_probabilities)
+      return static_cast<float>(log_probability(logits_of(i), emitted_[i].id));
+    return 0;
+  }
+  /// Tells of the tokens that the round fed; of the next one that waits, all is known then too.
+  void tell_finals(pass_type& pass) {
+    if constexpr (Cache::wants_log_probabilities) {
+      const std::uint64_t first = cache_.length();
+      tell(first, next_log_probability_);
+      const std::size_t last = std::min(finals_ + 1, waiting());
+      for (std::size_t i = 1; i < last; i += told_rows) {
+        const std::size_t n = std::min(told_rows, last - i);
+        pass.logits(first_row_ + i - 1, n, logits_.data());
+        for (std::size_t j = 0; j < n; ++j) {
+          const auto value =
+              static_cast<float>(log_probability(logits_at(j), waiting_[fed_ + i + j]));
+          if (i + j < finals_)
+            tell(first + i + j, value);
+          else
+            next_log_probability_ = value;
+        }
+      }
+    }
+  }
+
+  Speculation speculation_;
+  draft_limits limits_;
+  random_source random_;
+  Cache cache_;
+  sampler sampler_;
+  draft_tree tree_;
+  draft_state drafter_;
+  verify_state verifier_;
+  std::size_t vocabulary_;
+  std::vector<float> logits_;        // [node, vocabulary]
+  std::vector<token_id> waiting_;    // tokens of the stream that were not fed yet, from `fed_` on
+  std::size_t fed_ = 0, shown_ = 0;  // of them, shown to sampler and drafter
+
+  // The open round.
+  std::optional<step_type> step_;
+  std::vector<row> rows_;  // finals, then nodes 1, 2, …
+  std::size_t finals_ = 0, first_row_ = 0;
+  bool draws_ = false, has_drawn_ = false;
+  verdict verdict_;
+  std::vector<emitted_token> emitted_;
+  std::vector<std::size_t> path_rows_;
+  draft_tree::node drawn_from_ = 0;
+  pass_type* pass_ = nullptr;  // the last one
+
+  std::uint64_t round_ = 0;
+  double draft_seconds_ = 0;
+  float next_log_probability_ = 0;
+  speculation_counters counters_;
+};
+
+template <class Cache, class Speculation = no_speculation>
+using sequence = basic_sequence<keep_of<Cache>, Cache, Speculation>;
+
+}  // namespace weir

@@ -1,0 +1,45 @@
+// Run-time settings of a stream, whatever its policies.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <weir/cache/kv_cache.hpp>
+#include <weir/core/thread_pool.hpp>
+#include <weir/speculation/draft_tree.hpp>
+
+namespace weir {
+
+struct stream_options {
+  std::size_t chunk = 256;        ///< most tokens that go through the model at once
+  unsigned threads = 0;           ///< 0: one per hardware thread; ignored with `workers`
+  executor* workers = nullptr;    ///< threads of the user's own; must outlive the stream
+  std::size_t cadence = 32;       ///< see cache_options
+  std::uint64_t first_index = 0;  ///< see cache_options
+
+  /// What a cache is made with, for a stream that guesses within `drafts`.
+  cache_options for_cache(const draft_limits& drafts, executor* used) const {
+    return {.max_rows = chunk + drafts.nodes,
+            .max_draft_rows = drafts.nodes,
+            .max_draft_width = drafts.width,
+            .may_take_back = false,
+            .cadence = cadence,
+            .first_index = first_index,
+            .threads = used};
+  }
+};
+
+namespace detail {
+template <class Cache>
+struct cache_keep;
+template <class Codec, class Keep, class Positions, class Layout, class Arch>
+struct cache_keep<kv_cache<Codec, Keep, Positions, Layout, Arch>> {
+  using type = Keep;
+};
+}  // namespace detail
+
+/// The policy list that a cache type was made with.
+template <class Cache>
+using keep_of = typename detail::cache_keep<Cache>::type;
+
+}  // namespace weir
