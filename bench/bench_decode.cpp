@@ -14,19 +14,6 @@
 namespace weir_bench {
 namespace {
 
-/// Bytes of weights that one row takes: all but the embeddings of other tokens.
-double weight_bytes(const weir::llama_weights& w) {
-  std::size_t bytes =
-      w.output.bytes() + weir::row_bytes(w.token_embedding.type, w.token_embedding.cols);
-  bytes += w.output_norm.size_bytes();
-  for (const weir::llama_layer_weights& l : w.layers) {
-    bytes += l.attn_norm.size_bytes() + l.ffn_norm.size_bytes();
-    for (const weir::matrix_view& m : {l.q, l.k, l.v, l.o, l.gate, l.up, l.down})
-      bytes += m.bytes();
-  }
-  return static_cast<double>(bytes);
-}
-
 void decode(benchmark::State& state, weir::weight_type type, std::size_t tokens, unsigned width) {
   const weir::llama_model model = synthetic_model(type);
   weir::executor& threads = threads_of(width);

@@ -14,7 +14,7 @@ fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C
 load=$(cut -d ' ' -f 1 /proc/loadavg)
-benches=(bandwidth attention matvec prefill decode)
+benches=(bandwidth attention matvec prefill decode verify)
 cmake --preset release >&2
 cmake --build --preset release --target "${benches[@]/#/bench_}" report_results >&2
 
@@ -82,6 +82,15 @@ that holds so many tokens. Read are all weights, but of the embeddings one row, 
 values. 1 / time is tokens per second.
 
 $(table 'weights,cached tokens' decode)
+
+## Verification
+
+Several rows through all of that model at once, as speculative decoding verifies them: a final row
+and a chain of provisional ones, the logits of all of them included, behind a cache in f16 of 64
+tokens. Read are all weights, once. The last number is the cost over that of one row, measured in
+turns with it.
+
+$(table 'weights,rows' verify)
 
 ## Compiling
 

@@ -72,7 +72,7 @@ std::string duration(double seconds) {
   return number(seconds) + " s";
 }
 
-/// "1.02 ms, 37.1 GB/s, 0.94"
+/// "1.02 ms, 37.1 GB/s, 0.94", and "1.25×" where something was measured in turns
 std::string cell(const json& result) {
   std::string text = duration(seconds_of(result));
   const auto add = [&](const char* counter, const char* unit) {
@@ -82,6 +82,7 @@ std::string cell(const json& result) {
   add("GMAC_per_s", " GMAC/s");
   add("tokens_per_s", " tokens/s");
   add("fraction", "");
+  add("ratio", "×");
   if (result.contains("label")) text += ", " + result["label"].get<std::string>();
   return text;
 }

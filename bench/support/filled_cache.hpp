@@ -44,9 +44,10 @@ class filled_cache {
  public:
   using cache_type = weir::kv_cache<Codec, weir::keep_all>;
 
-  /// `tokens` random entries, a multiple of 32, and room for some more.
-  filled_cache(const weir::kv_shape& shape, std::size_t tokens)
-      : tokens_(tokens), cache_(shape, keep(tokens), options(&threads_)) {
+  /// `tokens` random entries, a multiple of 32, and room for 32 more. Steps may have `drafts`
+  /// provisional rows.
+  filled_cache(const weir::kv_shape& shape, std::size_t tokens, std::size_t drafts = 1)
+      : tokens_(tokens), cache_(shape, keep(tokens), options(&threads_, drafts)) {
     threads_.storing_only([&] { fill(); });
     require_filled();
   }
@@ -56,6 +57,19 @@ class filled_cache {
   typename cache_type::step begin() {
     static constexpr weir::row provisional{.provisional = true};
     return cache_.begin({&provisional, 1});
+  }
+  /// A step of `rows` rows, as verification has it: a final one, and provisional ones in a chain
+  /// behind it. `close` ends it.
+  typename cache_type::step begin_chain(std::size_t rows) {
+    std::vector<weir::row> chain(rows, weir::row{.provisional = true});
+    chain[0].provisional = false;
+    return cache_.begin(chain);
+  }
+  /// Ends such a step: no provisional row stays, and the final one is taken back, so that the cache
+  /// stays as it is.
+  void close(typename cache_type::step& step) {
+    step.commit();
+    cache_.take_back();
   }
   const weir::kv_shape& shape() const { return cache_.shape(); }
   /// From now on the cache works with this many threads.
@@ -70,7 +84,7 @@ class filled_cache {
   static std::size_t layer_bytes(weir::kv_shape shape, std::size_t tokens) {
     const auto bytes = [&](std::size_t layers) {
       shape.layers = layers;
-      return cache_type::required_bytes(shape, keep(tokens), options(nullptr));
+      return cache_type::required_bytes(shape, keep(tokens), options(nullptr, 1));
     };
     return bytes(2) - bytes(1);
   }
@@ -79,8 +93,8 @@ class filled_cache {
   static constexpr std::size_t chunk = 256;
 
   static weir::keep_all keep(std::size_t tokens) { return {tokens + weir::tile_lanes}; }
-  static weir::cache_options options(weir::executor* threads) {
-    return {.max_rows = chunk, .max_draft_rows = 1, .threads = threads};
+  static weir::cache_options options(weir::executor* threads, std::size_t drafts) {
+    return {.max_rows = chunk, .max_draft_rows = drafts, .threads = threads};
   }
 
   void fill() {

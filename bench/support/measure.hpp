@@ -114,9 +114,11 @@ double measure(benchmark::State& state, Sample&& sample) {
 }
 
 /// Measures `sample()`, which reads `bytes` bytes, beside plain reads. Counters: GB_per_s, and
-/// `fraction`, the share that this is of the bandwidth around it.
-template <class Sample>
-void measure_beside_reads(benchmark::State& state, unsigned width, double bytes, Sample&& sample) {
+/// `fraction`, the share that this is of the bandwidth around it. Each sample's seconds are told to
+/// `also`.
+template <class Sample, class Also>
+void measure_beside_reads(benchmark::State& state, unsigned width, double bytes, Sample&& sample,
+                          Also&& also) {
   plain_reads& reads = plain_reads::by(width);
   std::vector<double> fractions;
   const double seconds = detail::median_of_rounds(state, [&](std::size_t samples) {
@@ -124,10 +126,16 @@ void measure_beside_reads(benchmark::State& state, unsigned width, double bytes,
     sample();  // untimed: what is hot in this case is cold after the read
     const double t = detail::seconds_of_many(samples, sample);
     fractions.push_back(bytes * static_cast<double>(samples) / t / bandwidth);
+    also(t / static_cast<double>(samples));
     return t;
   });
   state.counters["GB_per_s"] = bytes / seconds / 1e9;
   state.counters["fraction"] = median(fractions);
+}
+
+template <class Sample>
+void measure_beside_reads(benchmark::State& state, unsigned width, double bytes, Sample&& sample) {
+  measure_beside_reads(state, width, bytes, sample, [](double) {});
 }
 
 }  // namespace weir_bench

@@ -108,4 +108,17 @@ inline weir::llama_model synthetic_model(weir::weight_type type) {
   return weir::load_model(path);
 }
 
+/// Bytes of weights that one row takes: all but the embeddings of other tokens.
+inline double weight_bytes(const weir::llama_weights& w) {
+  std::size_t bytes =
+      w.output.bytes() + weir::row_bytes(w.token_embedding.type, w.token_embedding.cols);
+  bytes += w.output_norm.size_bytes();
+  for (const weir::llama_layer_weights& l : w.layers) {
+    bytes += l.attn_norm.size_bytes() + l.ffn_norm.size_bytes();
+    for (const weir::matrix_view& m : {l.q, l.k, l.v, l.o, l.gate, l.up, l.down})
+      bytes += m.bytes();
+  }
+  return static_cast<double>(bytes);
+}
+
 }  // namespace weir_bench
