@@ -16,11 +16,21 @@ namespace weir {
 template <class Drafter, class Verifier>
 inline constexpr bool fit_together = Verifier::accepts(Drafter::siblings);
 
-template <drafter Drafter, verifier Verifier = sample_and_match>
-struct speculate {
+namespace detail {
+
+/// Apart, so that the sentence is all that compilers have to say.
+template <class Drafter, class Verifier>
+struct fitting {
   static_assert(fit_together<Drafter, Verifier>,
                 "weir: this verifier is not exact for guesses made the way this drafter makes them "
                 "(see Drafter::siblings, and Verifier::accepts)");
+};
+
+}  // namespace detail
+
+template <drafter Drafter, verifier Verifier = sample_and_match>
+struct speculate {
+  static_assert(sizeof(detail::fitting<Drafter, Verifier>) > 0);
 
   using drafter_type = Drafter;
   using verifier_type = Verifier;

@@ -226,7 +226,8 @@ class basic_sequence {
   const Cache& cache() const { return cache_; }
   const speculation_counters& counters() const { return counters_; }
   std::size_t bytes() const {
-    return cache_.bytes() + sampler_.bytes() + tree_.bytes() + logits_.size() * sizeof(float);
+    return cache_.bytes() + sampler_.bytes() + tree_.bytes() + logits_.size() * sizeof(float) +
+           verify_state::required_bytes(speculation_.verifier, {vocabulary_, limits_});
   }
 
  private:
