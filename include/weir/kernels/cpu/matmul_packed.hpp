@@ -56,18 +56,22 @@ void with_count(std::size_t rows, const F& f) {
     with_count<Most - 1>(rows, f);
 }
 
-/// A panel's outputs of all rows, of which the first `outputs` are wanted. The panel is unpacked in
-/// slices that stay in cache while the rows pass over them; sums wait in between.
+/// A panel's outputs of all rows; those from `first_wanted` on are written. The panel is unpacked
+/// in slices that stay in cache while the rows pass over them; sums wait in between. The panel
+/// behind it is asked for.
 template <class A, class Block>
 void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
-                  float* y, std::size_t outputs, std::size_t stride, bool add) {
+                  float* y, std::size_t first_wanted, std::size_t stride, bool add) {
   using part = panel_part<A>;
   using form = panel_form_of<A, Block>;
   constexpr std::size_t block_parts = Block::size / quantized_rows::block;
-  constexpr std::size_t slice = 16 / block_parts;  // blocks
+  constexpr std::size_t most_parts = 16;
   constexpr std::size_t most_rows = 288;
   constexpr std::size_t tile_rows = simd::lanes<A> == 16 && !form::has_steps ? 6 : 4;
-  part parts[16];
+  // Few rows wait for memory: with short slices it is never idle for long.
+  const std::size_t slice_parts = rows <= 16 ? 4 : most_parts;
+  const std::size_t slice = std::max<std::size_t>(slice_parts / block_parts, 1);  // blocks
+  part parts[most_parts];
   alignas(64) float sums[most_rows * part::outputs];
 
   const std::size_t chunks = (rows + most_rows - 1) / most_rows;
@@ -76,11 +80,8 @@ void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, s
     std::fill_n(sums, count * part::outputs, 0.0f);
     for (std::size_t b = 0; b < blocks; b += slice) {
       const std::size_t now = std::min(slice, blocks - b);
-      const Block* from[part::outputs];
-      for (std::size_t o = 0; o < part::outputs; ++o)
-        from[o] = w + std::min(o, outputs - 1) * blocks + b;
-      const std::size_t ahead = b + slice < blocks ? slice : part::outputs * blocks - b;
-      pack_panel<A>(from, now, ahead * sizeof(Block), parts);
+      const std::size_t ahead = part::outputs * blocks + (part::outputs - 1) * b;
+      pack_panel<A>(w + b, blocks, now, ahead * sizeof(Block), parts);
       const std::size_t tiles = (count + tile_rows - 1) / tile_rows;
       for (std::size_t tile = 0; tile < tiles; ++tile) {
         const std::size_t row = count * tile / tiles;
@@ -94,9 +95,34 @@ void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, s
     for (std::size_t row = 0; row < count; ++row) {
       float* const out = y + (first + row) * stride;
       const float* const sum = sums + row * part::outputs;
-      for (std::size_t o = 0; o < outputs; ++o) out[o] = add ? out[o] + sum[o] : sum[o];
+      for (std::size_t o = first_wanted; o < part::outputs; ++o)
+        out[o] = add ? out[o] + sum[o] : sum[o];
     }
   }
+}
+
+/// All outputs of all rows, of which there is at least one panel.
+template <class A, class Block>
+void packed_panels(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
+                   float* y, std::size_t outputs, std::size_t stride, bool add) {
+  constexpr std::size_t panel = panel_part<A>::outputs;
+  for (std::size_t o = 0; o < outputs; o += panel) {
+    const std::size_t from = std::min(o, outputs - panel);  // the last may overlap its neighbour
+    packed_panel<A>(w + from * blocks, blocks, x, rows, y + from, o - from, stride, add);
+  }
+}
+
+/// As many outputs of Rows rows or fewer as make whole streams. Returns their number.
+template <class A, std::size_t Rows, class Block>
+std::size_t packed_streams(const Block* w, std::size_t blocks, const quantized_rows& x,
+                           std::size_t rows, float* y, std::size_t outputs, std::size_t stride,
+                           bool add) {
+  const std::size_t spread = outputs / row_streams<Block>;
+  with_count<Rows>(rows, [&]<std::size_t Count>() {
+    for (std::size_t o = 0; o < spread; ++o)
+      packed_rows<A, Count>(w + o * blocks, blocks, spread, x, y + o, stride, add);
+  });
+  return spread * row_streams<Block>;
 }
 
 #endif
@@ -110,19 +136,10 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
-    constexpr std::size_t panel = panel_part<arch>::outputs;
-    if (rows <= 3) {  // packing a panel takes longer
-      const std::size_t spread = outputs / row_streams<Block>;
-      with_count<3>(rows, [&]<std::size_t Rows>() {
-        for (; o < spread; ++o)
-          packed_rows<arch, Rows>(w + o * blocks, blocks, spread, x, y + o, stride, add);
-      });
-      o = spread * row_streams<Block>;
-    } else {
-      for (; o < outputs; o += panel)
-        packed_panel<arch>(w + o * blocks, blocks, x, rows, y + o, std::min(panel, outputs - o),
-                           stride, add);
-    }
+    constexpr std::size_t few = few_rows<Block>;
+    if (rows > few && outputs >= panel_part<arch>::outputs)
+      return packed_panels<arch>(w, blocks, x, rows, y, outputs, stride, add);
+    if (rows <= few) o = packed_streams<arch, few>(w, blocks, x, rows, y, outputs, stride, add);
   }
 #endif
   for (; o < outputs; ++o) packed_output(w + o * blocks, cols, x, rows, y + o, stride, add);

@@ -75,14 +75,28 @@ inline __m256i load_codes(const q6_k_block& w, std::size_t part) {
   return _mm256_or_si256(low, _mm256_slli_epi16(two, 4));
 }
 
+/// The same, but for codes that are bytes: their signed values.
+template <class Block>
+__m256i load_raw_codes(const Block& w, std::size_t part) {
+  if constexpr (Block::bias == 128)
+    return load_256(w.quants);
+  else
+    return load_codes(w, part);
+}
+
 // ---- the scales of one block in each of eight weight rows, a row in each lane ------------------
 
 /// Eight f16 that `get(row)` returns, as f32.
 template <class Get>
 [[gnu::always_inline]] inline __m256 eight_halves(const Get& get) {
   const auto bits = [&](std::size_t row) { return static_cast<short>(get(row).bits); };
-  return _mm256_cvtph_ps(
-      _mm_setr_epi16(bits(0), bits(1), bits(2), bits(3), bits(4), bits(5), bits(6), bits(7)));
+  const auto four = [&](std::size_t row) {
+    __m128i x = _mm_cvtsi32_si128(bits(row));
+    x = _mm_insert_epi16(x, bits(row + 1), 1);
+    x = _mm_insert_epi16(x, bits(row + 2), 2);
+    return _mm_insert_epi16(x, bits(row + 3), 3);
+  };
+  return _mm256_cvtph_ps(_mm_unpacklo_epi64(four(0), four(4)));
 }
 
 /// Eight pairs of f16, one pair in each lane, as f32.

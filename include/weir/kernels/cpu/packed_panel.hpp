@@ -45,50 +45,100 @@ struct panel_part {
   std::int16_t bias[outputs][2];  ///< −bias · step, both of a lane side by side
 };
 
-/// Puts the parts of `blocks` blocks into `out`. `rows[o]` is the first of output o's.
-/// Asks for what lies `ahead` bytes behind each of them.
+/// Where a panel's rows of weights lie: `stride` bytes apart. A register holds the address of every
+/// fourth; those between are offsets that instructions add. One address each would not fit into
+/// registers.
+template <std::size_t Rows>
+class panel_rows {
+ public:
+  [[gnu::always_inline]] panel_rows(const void* first, std::size_t stride) : stride_(stride) {
+    const auto* p = static_cast<const std::byte*>(first);
+#pragma GCC unroll 8
+    for (auto& q : fourth_) {
+      asm("" : "+r"(p));  // else compilers keep all addresses, in memory
+      q = p;
+      p += 4 * stride;
+    }
+  }
+  [[gnu::always_inline]] const std::byte* operator[](std::size_t row) const {
+    return fourth_[row / 4] + row % 4 * stride_;
+  }
+
+ private:
+  const std::byte* fourth_[Rows / 4];
+  std::size_t stride_;
+};
+
+/// Asks for those cache lines of `Bytes` bytes, from `ahead` bytes after `p` on, that start in the
+/// `i`-th of `n` even pieces.
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline void prefetch_piece(const void* p, std::size_t ahead, std::size_t i,
+                                                  std::size_t n) {
+  constexpr std::size_t lines = Bytes / cache_line;
+#pragma GCC unroll 8
+  for (std::size_t line = (i * lines + n - 1) / n; line * n < (i + 1) * lines; ++line) {
+    simd::prefetch_lines<1>(p, ahead + line * cache_line);
+    asm volatile("" ::: "memory");  // one by one: processors drop what comes in bursts
+  }
+}
+
+/// The scales and offsets of eight blocks' parts, for outputs from `first` on.
 template <class A, class Block>
-void pack_panel(const Block* const* rows, std::size_t blocks, std::size_t ahead,
+[[gnu::always_inline]] inline void pack_scales(const eight_scales_of<Block>& scales,
+                                               std::size_t first, panel_part<A>* out) {
+  using form = panel_form_of<A, Block>;
+#pragma GCC unroll 8
+  for (std::size_t p = 0; p < Block::size / quantized_rows::block; ++p) {
+    _mm256_store_ps(out[p].scales + first, scales.scale(p));
+    if constexpr (form::has_offset) _mm256_store_ps(out[p].offsets + first, scales.offset(p));
+    if constexpr (form::has_steps) {
+      const __m256i low = scales.step(2 * p), high = scales.step(2 * p + 1);
+      store_256(out[p].steps[0] + first, low);
+      store_256(out[p].steps[1] + first, high);
+      const __m256i both = _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xAA);
+      store_256(out[p].bias + first, _mm256_mullo_epi16(both, _mm256_set1_epi16(-Block::bias)));
+    }
+  }
+}
+
+/// Puts the parts of `blocks` blocks into `out`. The first output's are at `w`, the next one's
+/// `stride` blocks behind. Meanwhile asks for as many bytes from `ahead` bytes after `w` on: one
+/// long stream, which memory likes better than many short ones.
+template <class A, class Block>
+void pack_panel(const Block* w, std::size_t stride, std::size_t blocks, std::size_t ahead,
                 panel_part<A>* out) {
   using part_type = panel_part<A>;
   using form = panel_form_of<A, Block>;
   constexpr std::size_t parts = Block::size / quantized_rows::block, lanes = part_type::lanes;
-  for (std::size_t b = 0; b < blocks; ++b, out += parts) {
-    for (std::size_t eight = 0; eight < part_type::outputs; eight += 8) {
-      const auto block = [&](std::size_t i) -> const Block& { return rows[eight + i][b]; };
-      const eight_scales_of<Block> scales(block);
-#pragma GCC unroll 8
-      for (std::size_t p = 0; p < parts; ++p) {
-        _mm256_store_ps(out[p].scales + eight, scales.scale(p));
-        if constexpr (form::has_offset) _mm256_store_ps(out[p].offsets + eight, scales.offset(p));
-        if constexpr (form::has_steps) {
-          const __m256i first = scales.step(2 * p), second = scales.step(2 * p + 1);
-          store_256(out[p].steps[0] + eight, first);
-          store_256(out[p].steps[1] + eight, second);
-          const __m256i both = _mm256_blend_epi16(first, _mm256_slli_epi32(second, 16), 0xAA);
-          store_256(out[p].bias + eight, _mm256_mullo_epi16(both, _mm256_set1_epi16(-Block::bias)));
-        }
-      }
-    }
+  constexpr std::size_t bytes = part_type::outputs * sizeof(Block);  // of a block of each output
+  constexpr std::size_t pieces = part_type::groups * parts * 8;
+  for (std::size_t b = 0; b < blocks; ++b, ++w, out += parts, ahead += bytes - sizeof(Block)) {
+#pragma GCC unroll 2
     for (std::size_t group = 0; group < part_type::groups; ++group) {
-      const Block* const* const in = rows + group * lanes;
+      const panel_rows<lanes> rows(w + group * lanes * stride, stride * sizeof(Block));
+      const auto block = [&](std::size_t o) -> const Block& {
+        return *reinterpret_cast<const Block*>(rows[o]);
+      };
+#pragma GCC unroll 2
+      for (std::size_t eight = 0; eight < lanes; eight += 8) {
+        const eight_scales_of<Block> scales(
+            [&](std::size_t i) -> const Block& { return block(eight + i); });
+        pack_scales(scales, group * lanes + eight, out);
+      }
 #pragma GCC unroll 8
       for (std::size_t p = 0; p < parts; ++p) {
         __m256i codes[lanes];
 #pragma GCC unroll 16
-        for (std::size_t r = 0; r < lanes; ++r) {
-          codes[r] = load_codes(in[r][b], p);
-          // One by one: many at once would hold up the loads.
-          if (p % 2 == 0 && p / 2 * cache_line < sizeof(Block))
-            simd::prefetch(in[r] + b, ahead + p / 2 * cache_line);
-          if constexpr (form::is_signed)
-            codes[r] = _mm256_xor_si256(codes[r], _mm256_set1_epi8(static_cast<char>(0x80)));
-        }
+        for (std::size_t r = 0; r < lanes; ++r) codes[r] = load_raw_codes(block(r), p);
         simd::ints<A> columns[8];
         simd::byte_dots<A>::transpose(codes, columns);
 #pragma GCC unroll 8
-        for (std::size_t k = 0; k < 8; ++k)
+        for (std::size_t k = 0; k < 8; ++k) {
+          if constexpr (Block::bias == 128 && !form::is_signed)
+            columns[k] = columns[k] ^ simd::ints<A>(static_cast<std::int32_t>(0x80808080));
           columns[k].store_aligned(reinterpret_cast<std::int32_t*>(out[p].codes[k][group]));
+          prefetch_piece<bytes>(w, ahead, (group * parts + p) * 8 + k, pieces);
+        }
       }
     }
   }
