@@ -23,7 +23,7 @@
 #include <weir/cache/eviction/per_head.hpp>
 #include <weir/cache/kv_cache.hpp>
 #include <weir/presets.hpp>
-#include <weir/testing/any_cache.hpp>
+#include <weir/testing/drive_cache.hpp>
 
 namespace {
 

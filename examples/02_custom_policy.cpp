@@ -41,7 +41,7 @@ int main(int argc, char** argv) try {
             << " boundaries; no row read more than " << decoder.cache().most_entries() << ".\n";
 
   std::cout << "What the first layer's first head kept from before its window:";
-  decoder.cache().for_each_entry(0, 0, [&](const cache::entry& e) {
+  decoder.cache().for_each_entry(0, 0, [&](const weir::cache_entry& e) {
     if (e.index.value + 128 < decoder.length()) std::cout << ' ' << e.index.value;
   });
   std::cout << '\n';

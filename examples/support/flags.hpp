@@ -75,11 +75,14 @@ class command_line {
         ->default_str(plain(value));
   }
   /// Runs once all flags were read; throws CLI::ValidationError for wrong usage.
-  void check(std::function<void()> callback) { app_.callback(std::move(callback)); }
+  void check(std::function<void()> callback) { checks_.push_back(std::move(callback)); }
 
   /// Reads the flags, runs `body` and returns the program's exit status.
   template <class Body>
   int run(int argc, char** argv, Body body) {
+    app_.callback([this] {
+      for (const auto& check : checks_) check();
+    });
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
@@ -123,6 +126,7 @@ class command_line {
   }
 
   CLI::App app_;
+  std::vector<std::function<void()>> checks_;
   std::string refusal_;  // the first value out of range
 };
 

@@ -55,6 +55,8 @@ constexpr auto makers = []<std::size_t... I>(std::index_sequence<I...>) {
       &preset_cache<std::tuple_element_t<I, listed>>...};
 }(std::make_index_sequence<preset_count>{});
 
+}  // namespace
+
 cache_maker maker_for(const cache_choice& c, const weir::llama_model& model) {
   require_offered(c);
   if (const preset_facts* preset = find_preset(c.policy))
@@ -65,8 +67,6 @@ cache_maker maker_for(const cache_choice& c, const weir::llama_model& model) {
   if (c.codec == "int4") return plain_cache<weir::int4>(c);
   return plain_cache<weir::f16>(c);
 }
-
-}  // namespace
 
 std::span<const preset_facts> presets() { return known; }
 
@@ -125,10 +125,10 @@ std::unique_ptr<generator> make_generator(const weir::llama_model& model, const 
   cache_maker maker = maker_for(c, model);
   options.stream.cadence = c.cadence;
   if (maker.wants_log_probabilities)
-    return std::make_unique<generator_of<chosen_cache<true>>>(model, std::move(maker),
-                                                              std::move(options));
-  return std::make_unique<generator_of<chosen_cache<false>>>(model, std::move(maker),
-                                                             std::move(options));
+    return std::make_unique<generator_of<weir::chosen_cache<true>>>(model, std::move(maker),
+                                                                    std::move(options));
+  return std::make_unique<generator_of<weir::chosen_cache<false>>>(model, std::move(maker),
+                                                                   std::move(options));
 }
 
 std::unique_ptr<scorer> make_scorer(const weir::llama_model& model, const cache_choice& c,
@@ -136,8 +136,8 @@ std::unique_ptr<scorer> make_scorer(const weir::llama_model& model, const cache_
   cache_maker maker = maker_for(c, model);
   options.cadence = c.cadence;
   if (maker.wants_log_probabilities)
-    return std::make_unique<scorer_of<chosen_cache<true>>>(model, std::move(maker), options);
-  return std::make_unique<scorer_of<chosen_cache<false>>>(model, std::move(maker), options);
+    return std::make_unique<scorer_of<weir::chosen_cache<true>>>(model, std::move(maker), options);
+  return std::make_unique<scorer_of<weir::chosen_cache<false>>>(model, std::move(maker), options);
 }
 
 }  // namespace tool

@@ -13,6 +13,7 @@
 #include <weir/core/function_ref.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/load_model.hpp>
+#include <weir/speculation/counters.hpp>
 #include <weir/stream/stream_decoder.hpp>
 #include <weir/stream/token_stream.hpp>
 
@@ -30,6 +31,22 @@ struct cache_choice {
   std::string codec = "f16";            ///< f32, f16, bf16, int8 or int4
   std::size_t rows = 0;                 ///< tokens to be fed in all; read by full
 };
+
+/// How a stream guesses, by the names of drafter and verifier.
+struct speculation_choice {
+  std::string drafter = "prompt-lookup";     ///< see drafter_names
+  std::string verifier = "match";            ///< match, rejection or typical-lossy
+  std::size_t guesses = 6;                   ///< in a round, at most
+  std::size_t depth = 6;                     ///< of them on a path, for trees
+  std::size_t width = 4;                     ///< of them beside each other, for trees
+  double threshold = 0;                      ///< see weir::dynamic_tree
+  std::size_t layers = 1;                    ///< of the target, for early-exit
+  const weir::llama_model* draft = nullptr;  ///< for drafters that ask a model
+  bool adaptive = false;                     ///< as many guesses as have paid lately
+};
+std::vector<std::string> drafter_names();
+/// True if the drafter asks a model of its own.
+bool asks_model(std::string_view drafter);
 
 /// What is known of a preset before a cache is made.
 struct preset_facts {
@@ -71,6 +88,10 @@ class generator : public session {
   using shown = weir::function_ref<bool(const weir::token_event&)>;
   virtual weir::finish_reason generate(std::string_view prompt, shown show,
                                        weir::generate_options options) = 0;
+  /// Forgets the stream.
+  virtual void reset() = 0;
+  /// What was guessed, and came of it.
+  virtual const weir::speculation_counters& counters() const = 0;
 };
 
 /// Rates given text.
@@ -96,6 +117,10 @@ void require_offered(const cache_choice& choice);
 std::unique_ptr<generator> make_generator(const weir::llama_model& model,
                                           const cache_choice& choice,
                                           weir::decoder_options options);
+std::unique_ptr<generator> make_speculator(const weir::llama_model& model,
+                                           const cache_choice& choice,
+                                           weir::decoder_options options,
+                                           const speculation_choice& speculation);
 std::unique_ptr<scorer> make_scorer(const weir::llama_model& model, const cache_choice& choice,
                                     weir::stream_options options);
 

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include <weir/sampling/log_probability.hpp>
+#include <weir/stream/chosen_cache.hpp>
 
-#include "chosen_cache.hpp"
 #include "session.hpp"
 
 namespace tool {
@@ -24,30 +24,38 @@ class session_over : public Base {
     return stream_.cache().told().stats().evicted_entries;
   }
   std::vector<std::uint64_t> live(std::size_t layer, std::size_t head) const override {
-    return stream_.cache().told().live(layer, head);
+    std::vector<std::uint64_t> all;
+    stream_.cache().told().for_each_index(layer, head,
+                                          [&](weir::stream_index i) { all.push_back(i.value); });
+    return all;
   }
 
  protected:
   Stream stream_;
 };
 
-template <class Cache>
-class generator_of final : public session_over<generator, weir::stream_decoder<Cache>> {
+template <class Cache, class Speculation = weir::no_speculation>
+class generator_of final
+    : public session_over<generator, weir::stream_decoder<Cache, Speculation>> {
  public:
-  generator_of(const weir::llama_model& model, cache_maker maker, weir::decoder_options options)
-      : session_over<generator, weir::stream_decoder<Cache>>(model, std::move(maker),
-                                                             std::move(options)) {}
+  generator_of(const weir::llama_model& model, weir::cache_maker maker,
+               weir::decoder_options options, const Speculation& speculation = {})
+      : session_over<generator, weir::stream_decoder<Cache, Speculation>>(
+            model, std::move(maker), std::move(options), speculation) {}
 
   weir::finish_reason generate(std::string_view prompt, generator::shown show,
                                weir::generate_options options) override {
     return this->stream_.generate(prompt, show, std::move(options));
   }
+  void reset() override { this->stream_.reset(); }
+  const weir::speculation_counters& counters() const override { return this->stream_.counters(); }
 };
 
 template <class Cache>
 class scorer_of final : public session_over<scorer, weir::token_stream<Cache>> {
  public:
-  scorer_of(const weir::llama_model& model, cache_maker maker, const weir::stream_options& options)
+  scorer_of(const weir::llama_model& model, weir::cache_maker maker,
+            const weir::stream_options& options)
       : session_over<scorer, weir::token_stream<Cache>>(model, std::move(maker), options),
         vocabulary_(model.config.vocab_size),
         logits_(group * vocabulary_) {}

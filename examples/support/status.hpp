@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -27,8 +29,10 @@ class status_line {
  public:
   enum class when : std::uint8_t { on_terminal, always, never };
 
-  status_line(const session& stream, const cache_choice& cache, when shown)
-      : stream_(stream), cache_(cache), quiet_(shown == when::never) {
+  /// `more`: what else there is to say, if anything.
+  status_line(const session& stream, const cache_choice& cache, when shown,
+              std::function<std::string()> more = {})
+      : stream_(stream), cache_(cache), more_(std::move(more)), quiet_(shown == when::never) {
     const char* term = std::getenv("TERM");
     const bool terminal = ::isatty(STDERR_FILENO) && term != nullptr && term != std::string("dumb");
     if (quiet_ || (!terminal && shown != when::always)) return;
@@ -49,7 +53,8 @@ class status_line {
       mark_tokens_ = tokens_;
     }
     shown_ = now;
-    show(std::to_string(tokens_) + " tokens, " + rounded(rate_) + " tokens/s, " + occupancy());
+    show(std::to_string(tokens_) + " tokens, " + rounded(rate_) + " tokens/s, " +
+         (more_ ? more_() + ", " : "") + occupancy());
   }
 
   /// The last word: what was done in all. `mid_line`: the text did not end its last line.
@@ -135,6 +140,7 @@ class status_line {
 
   const session& stream_;
   const cache_choice& cache_;
+  std::function<std::string()> more_;
   bool quiet_;
   mode live_ = off;
   clock::duration period_{};

@@ -13,7 +13,7 @@
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
 #include <weir/cache/kv_cache.hpp>
-#include <weir/testing/any_cache.hpp>
+#include <weir/testing/drive_cache.hpp>
 
 namespace weir_test {
 

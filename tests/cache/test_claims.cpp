@@ -231,7 +231,7 @@ namespace {
 
 list kept(const weir_test::any_cache& cache, std::size_t layer = 0, std::size_t head = 0) {
   list indices;
-  for (const auto& e : cache.entries(layer, head)) indices.push_back(e.index);
+  for (const auto& e : weir_test::entries_of(cache, layer, head)) indices.push_back(e.index);
   return indices;
 }
 

@@ -103,7 +103,7 @@ TEST_CASE("where a stream starts does not show, but in the rounding of its angle
         if (same_angles) REQUIRE(first_difference(out, expected) == 700);
         if (!same_angles && s.keeps == policy::scored) continue;
         for (std::size_t head = 0; head < s.shape.kv_heads; ++head) {
-          const auto a = cache->entries(1, head), b = zero->entries(1, head);
+          const auto a = entries_of(*cache, 1, head), b = entries_of(*zero, 1, head);
           REQUIRE(a.size() == b.size());
           for (std::size_t i = 0; i < a.size(); ++i) {
             REQUIRE(a[i].index == first + b[i].index);

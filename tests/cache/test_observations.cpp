@@ -8,7 +8,7 @@
 
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
-#include <weir/testing/any_cache.hpp>
+#include <weir/testing/drive_cache.hpp>
 
 #include "support/catch.hpp"
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include <weir/presets.hpp>
-#include <weir/testing/any_cache.hpp>
+#include <weir/testing/drive_cache.hpp>
 
 #include "support/catch.hpp"
 #include "support/refusal.hpp"
@@ -106,7 +106,7 @@ TEST_CASE("unequal budgets hold what they need, not what the largest might") {
     for (std::size_t layer = 0; layer < shape.layers; ++layer) {
       std::size_t in_layer = 0;
       for (std::size_t head = 0; head < shape.kv_heads; ++head) {
-        const std::size_t n = c.entries(layer, head).size();
+        const std::size_t n = entries_of(c, layer, head).size();
         in_layer += n;
         least = std::min(least, n);
         most = std::max(most, n);

@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include <weir/presets.hpp>
-#include <weir/testing/any_cache.hpp>
+#include <weir/testing/drive_cache.hpp>
 
 #include "support/catch.hpp"
 #include "support/count_allocations.hpp"

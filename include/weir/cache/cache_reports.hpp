@@ -3,6 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+
+#include <weir/core/index.hpp>
 
 namespace weir {
 
@@ -13,6 +16,14 @@ struct cache_stats {
   std::uint64_t boundaries = 0;       ///< times a layer decided
   std::uint64_t provisional = 0;      ///< provisional rows attended
   std::uint64_t accepted = 0;         ///< of which were committed
+};
+
+/// A live entry of a (layer, KV head): one that the next token could read.
+struct cache_entry {
+  stream_index index;
+  std::uint32_t tile, lane;      ///< where it lies
+  std::span<const float> key;    ///< [head_dim] as stored, decoded
+  std::span<const float> value;  ///< [head_dim] decoded
 };
 
 /// What one commit did.

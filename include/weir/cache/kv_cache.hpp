@@ -223,14 +223,6 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   const cache_options& options() const { return options_; }
   const cache_stats& stats() const { return stats_; }
 
-  /// A live entry: one that the next token could read.
-  struct entry {
-    stream_index index;
-    std::uint32_t tile, lane;      ///< where it lies
-    std::span<const float> key;    ///< [head_dim] as stored, decoded
-    std::span<const float> value;  ///< [head_dim] decoded
-  };
-
   /// Calls `visit(stream_index)` for the live entries of a (layer, KV head), in stream order.
   /// O(entries).
   template <class Visit>
@@ -239,7 +231,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                            [&](std::uint64_t index, tile_place) { visit(stream_index{index}); });
   }
 
-  /// Calls `visit(const entry&)` for the live entries of a (layer, KV head), in stream order.
+  /// Calls `visit(const cache_entry&)` for the live entries of a (layer, KV head), in stream order.
   /// For looking, not for decoding: O(entries · head_dim).
   template <class Visit>
   void for_each_entry(std::size_t layer, std::size_t head, Visit visit) const {
@@ -247,7 +239,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     keeper().for_each_live(layer * shape_.kv_heads + head, [&](std::uint64_t index, tile_place p) {
       parts_.store.read_key(layer, head, p, key.data());
       parts_.store.read_value(layer, head, p, value.data());
-      visit(entry{{index}, p.tile, p.lane, key, value});
+      visit(cache_entry{{index}, p.tile, p.lane, key, value});
     });
   }
 

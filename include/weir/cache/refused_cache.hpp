@@ -26,12 +26,6 @@ class refused_cache {
     commit_report commit(std::initializer_list<std::size_t> = {});
     void rollback();
   };
-  struct entry {
-    stream_index index;
-    std::uint32_t tile, lane;
-    std::span<const float> key, value;
-  };
-
   step begin(std::span<const row>);
   void take_back();
   void reset();

@@ -23,7 +23,7 @@
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
 #include <weir/cache/kv_cache.hpp>
-#include <weir/testing/any_cache.hpp>
+#include <weir/testing/drive_cache.hpp>
 
 namespace weir::testing {
 
@@ -122,7 +122,7 @@ class conformance_run {
       append(*c, o_.shape, std::span(names_).subspan(t, 1), 1);
       for (std::size_t layer = 0; layer < o_.shape.layers; ++layer)
         for (std::size_t head = 0; head < o_.shape.kv_heads; ++head) {
-          const auto now = c->entries(layer, head);
+          const auto now = entries_of(*c, layer, head);
           log_.check(now.size() <= c->most_entries(), "token ", t, ": ", now.size(),
                      " entries (expected at most ", c->most_entries(), ")");
           for (std::size_t i = 1; i < now.size(); ++i)
@@ -249,7 +249,7 @@ class conformance_run {
     const auto full = policy_.make_full(n, o_.shape, cache_options_);
     const auto out = append(*c, o_.shape, names_, 20);
     const auto expected = append(*full, o_.shape, names_, 20);
-    log_.check(c->entries(0, 0).size() == n, "a budget of ", plenty, " loses entries of ", n);
+    log_.check(entries_of(*c, 0, 0).size() == n, "a budget of ", plenty, " loses entries of ", n);
     if (o_.full_is_exact)
       log_.check(first_difference(out, expected) == n,
                  "a budget beyond the stream's length is not full attention from token ",
@@ -283,7 +283,8 @@ class conformance_run {
     }
     for (std::size_t layer = 0; layer < s.layers; ++layer)
       for (std::size_t head = 0; head < s.kv_heads; ++head) {
-        const auto a = plain.entries(layer, (head + 1) % s.kv_heads), b = c->entries(layer, head);
+        const auto a = entries_of(plain, layer, (head + 1) % s.kv_heads),
+                   b = entries_of(*c, layer, head);
         const bool alike = std::equal(a.begin(), a.end(), b.begin(), b.end(),
                                       [](const entry_copy& l, const entry_copy& r) {
                                         return l.index == r.index && same_bits(l.key, r.key);

@@ -1,25 +1,22 @@
-// A cache of any type behind one interface, fed with tokens that are nothing but names: what tests
-// of caches drive.
+// Caches fed with tokens that are nothing but names: what tests of caches drive.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <iterator>
 #include <limits>
-#include <memory>
-#include <optional>
 #include <span>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include <weir/cache/kv_cache.hpp>
+#include <weir/cache/any_cache.hpp>
 #include <weir/testing/probe_tokens.hpp>
 
 namespace weir::testing {
+
+using weir::any_cache, weir::one_cache;
 
 /// A live entry, copied.
 struct entry_copy {
@@ -28,78 +25,19 @@ struct entry_copy {
   std::vector<float> key, value;
 };
 
-/// kv_cache with its open step inside.
-class any_cache {
- public:
-  virtual ~any_cache() = default;
-  virtual void begin(std::span<const row> rows) = 0;
-  virtual void extend(std::span<const row> rows) = 0;
-  virtual void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
-                      std::span<const float> v, std::span<float> out) = 0;
-  virtual commit_report commit(std::span<const std::size_t> path) = 0;
-  virtual void rollback() = 0;
-  virtual void take_back() = 0;
-  virtual void reset() = 0;
-  /// Does nothing where nobody asks.
-  virtual void tell_log_probability(std::uint64_t index, float value) = 0;
-  virtual std::uint64_t length() const = 0;
-  virtual std::uint64_t room() const = 0;
-  virtual std::uint64_t finals_room() const = 0;
-  virtual std::size_t draft_room(std::size_t finals) const = 0;
-  virtual std::size_t most_entries() const = 0;
-  virtual std::size_t bytes() const = 0;
-  virtual std::size_t pages_held() const = 0;
-  virtual cache_stats stats() const = 0;
-  virtual std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const = 0;
-};
-
-template <class Cache>
-class one_cache final : public any_cache {
- public:
-  template <class Keep>
-  one_cache(const kv_shape& shape, const Keep& keep, const cache_options& options)
-      : cache_(shape, keep, options) {}
-  /// A fork, where the cache's layout allows it.
-  one_cache(const one_cache& other)
-    requires std::is_copy_constructible_v<Cache>
-      : cache_(other.cache_) {}
-  void begin(std::span<const row> rows) override { step_.emplace(cache_.begin(rows)); }
-  void extend(std::span<const row> rows) override { step_->extend(rows); }
-  void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
-              std::span<const float> v, std::span<float> out) override {
-    step_->attend(layer, q, k, v, out);
-  }
-  commit_report commit(std::span<const std::size_t> path) override { return step_->commit(path); }
-  void rollback() override { step_.reset(); }
-  void take_back() override { cache_.take_back(); }
-  void reset() override { cache_.reset(); }
-  void tell_log_probability(std::uint64_t index, float value) override {
-    if constexpr (Cache::wants_log_probabilities) cache_.tell_log_probability(index, value);
-  }
-  std::uint64_t length() const override { return cache_.length(); }
-  std::uint64_t room() const override { return cache_.room(); }
-  std::uint64_t finals_room() const override { return cache_.finals_room(); }
-  std::size_t draft_room(std::size_t finals) const override { return cache_.draft_room(finals); }
-  std::size_t most_entries() const override { return cache_.most_entries(); }
-  std::size_t bytes() const override { return cache_.bytes(); }
-  std::size_t pages_held() const override { return cache_.pages_held(); }
-  cache_stats stats() const override { return cache_.stats(); }
-  std::vector<entry_copy> entries(std::size_t layer, std::size_t head) const override {
-    std::vector<entry_copy> all;
-    cache_.for_each_entry(layer, head, [&](const typename Cache::entry& e) {
-      all.push_back({e.index.value,
-                     e.tile,
-                     e.lane,
-                     {e.key.begin(), e.key.end()},
-                     {e.value.begin(), e.value.end()}});
-    });
-    return all;
-  }
-
- private:
-  Cache cache_;
-  std::optional<typename Cache::step> step_;
-};
+/// The live entries of a (layer, KV head), in stream order.
+inline std::vector<entry_copy> entries_of(const any_cache& cache, std::size_t layer,
+                                          std::size_t head) {
+  std::vector<entry_copy> all;
+  cache.for_each_entry(layer, head, [&](const cache_entry& e) {
+    all.push_back({e.index.value,
+                   e.tile,
+                   e.lane,
+                   {e.key.begin(), e.key.end()},
+                   {e.value.begin(), e.value.end()}});
+  });
+  return all;
+}
 
 /// One token's attention outputs, `[layer, q_head, head_dim]`.
 using token_output = std::vector<float>;
@@ -187,7 +125,7 @@ inline std::size_t first_difference(const std::vector<token_output>& a,
 inline bool same_entries(const any_cache& a, const any_cache& b, const kv_shape& shape) {
   for (std::size_t layer = 0; layer < shape.layers; ++layer)
     for (std::size_t head = 0; head < shape.kv_heads; ++head) {
-      const auto x = a.entries(layer, head), y = b.entries(layer, head);
+      const auto x = entries_of(a, layer, head), y = entries_of(b, layer, head);
       if (x.size() != y.size()) return false;
       for (std::size_t i = 0; i < x.size(); ++i)
         if (x[i].index != y[i].index || x[i].tile != y[i].tile || x[i].lane != y[i].lane ||
