@@ -61,6 +61,7 @@ class basic_sequence {
         tree_(limits_, law_size(model)),
         drafter_(speculation.drafter, setup_of(model, sample, random, threads)),
         verifier_(speculation.verifier, {model.config.vocab_size, limits_}),
+        speculation_bytes_(bytes_of(speculation, setup_of(model, sample, random, threads))),
         vocabulary_(model.config.vocab_size),
         logits_(logit_rows(limits_) * vocabulary_) {
     rows_.reserve(options.max_rows);
@@ -78,8 +79,7 @@ class basic_sequence {
     return Cache::required_bytes(shape_of(model.config), keep, options) +
            sampler::required_bytes(model.config.vocab_size, sample, limits.depth) +
            draft_tree::required_bytes(limits, law_size(model)) +
-           draft_state::required_bytes(speculation.drafter, setup_of(model, sample, {}, none)) +
-           verify_state::required_bytes(speculation.verifier, {model.config.vocab_size, limits}) +
+           bytes_of(speculation, setup_of(model, sample, {}, none)) +
            logit_rows(limits) * model.config.vocab_size * sizeof(float);
   }
 
@@ -226,8 +226,8 @@ class basic_sequence {
   const Cache& cache() const { return cache_; }
   const speculation_counters& counters() const { return counters_; }
   std::size_t bytes() const {
-    return cache_.bytes() + sampler_.bytes() + tree_.bytes() + logits_.size() * sizeof(float) +
-           verify_state::required_bytes(speculation_.verifier, {vocabulary_, limits_});
+    return cache_.bytes() + sampler_.bytes() + tree_.bytes() + speculation_bytes_ +
+           logits_.size() * sizeof(float);
   }
 
  private:
@@ -297,6 +297,12 @@ class basic_sequence {
             sample,
             random,
             &threads};
+  }
+  /// What drafter and verifier hold.
+  static std::size_t bytes_of(const Speculation& speculation, const draft_setup& setup) {
+    return draft_state::required_bytes(speculation.drafter, setup) +
+           verify_state::required_bytes(speculation.verifier,
+                                        {setup.vocabulary, speculation.drafter.limits()});
   }
   static double seconds_since(clock::time_point start) {
     return std::chrono::duration<double>(clock::now() - start).count();
@@ -379,7 +385,7 @@ class basic_sequence {
   draft_tree tree_;
   draft_state drafter_;
   verify_state verifier_;
-  std::size_t vocabulary_;
+  std::size_t speculation_bytes_, vocabulary_;
   std::vector<float> logits_;        // [node, vocabulary]
   std::vector<token_id> waiting_;    // tokens of the stream that were not fed yet, from `fed_` on
   std::size_t fed_ = 0, shown_ = 0;  // of them, shown to sampler and drafter
