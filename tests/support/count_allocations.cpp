@@ -9,10 +9,11 @@
 
 namespace {
 
-std::atomic<std::size_t> count{0}, aligned_bytes{0};
+std::atomic<std::size_t> count{0}, bytes{0}, aligned_bytes{0};
 
 void* allocate(std::size_t size, std::size_t alignment) {
   ++count;
+  bytes += size;
   const std::size_t whole = (size + alignment) / alignment * alignment;  // never 0
   if (void* const p = std::aligned_alloc(alignment, whole)) return p;
   throw std::bad_alloc();
@@ -21,6 +22,7 @@ void* allocate(std::size_t size, std::size_t alignment) {
 }  // namespace
 
 std::size_t weir_test::allocation_count() { return count; }
+std::size_t weir_test::bytes_asked() { return bytes; }
 std::size_t weir_test::aligned_bytes_asked() { return aligned_bytes; }
 
 void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
@@ -30,6 +32,7 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
 }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++count;
+  bytes += size;
   return std::malloc(size > 0 ? size : 1);
 }
 void operator delete(void* p) noexcept { std::free(p); }

@@ -9,6 +9,9 @@ namespace weir_test {
 /// started, by all threads. Only the differences mean anything: one request may count twice.
 std::size_t allocation_count();
 
+/// Bytes asked of any operator new so far.
+std::size_t bytes_asked();
+
 /// Bytes asked of the aligned operator new so far.
 std::size_t aligned_bytes_asked();
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <weir/core/error.hpp>
@@ -24,8 +25,8 @@ struct prompt_lookup {
   static constexpr sibling_kind siblings = sibling_kind::point_mass;
   draft_limits limits() const { return {.nodes = tokens, .depth = tokens}; }
 
-  /// An n-gram's latest place is found through a table of hashes, one for each length; hits are
-  /// compared, so that a collision costs a guess at most.
+  /// An n-gram's latest place is found through a table of hashes, one for each length, and a chain
+  /// of earlier places with the same hash.
   class state {
    public:
     state(const prompt_lookup& settings, const draft_setup&)
@@ -42,9 +43,11 @@ struct prompt_lookup {
                           "prompt_lookup.history: ", settings.history,
                           " (expected more than longest = ", settings.longest, ")");
       latest_.resize(lengths(settings) * slots_);
+      earlier_.resize(lengths(settings) * history_.size());
     }
     static std::size_t required_bytes(const prompt_lookup& s, const draft_setup&) {
-      return s.history * sizeof(token_id) + lengths(s) * slots(s) * sizeof(std::uint64_t);
+      return s.history * sizeof(token_id) +
+             lengths(s) * (slots(s) + s.history) * sizeof(std::uint64_t);
     }
 
     /// O(longest) a token.
@@ -52,18 +55,20 @@ struct prompt_lookup {
       for (const token_id token : tokens) {
         // What ends one token ago is found from now on: never the newest n-gram itself.
         for (std::size_t n = shortest_; n <= std::min<std::uint64_t>(longest_, end_); ++n)
-          latest_[slot(n)] = end_;
+          earlier_[link(n, end_)] = std::exchange(latest_[slot(n)], end_);
         history_[end_ % history_.size()] = token;
         ++end_;
       }
     }
 
-    /// O(longest² + tokens).
+    /// O(longest² + tokens), if hashes are good: where all n-grams of the history share one,
+    /// O(history).
     void propose(const draft_request&, draft_tree& tree) {
       for (std::size_t n = longest_; n >= shortest_; --n) {
         if (n > end_) continue;
-        const std::uint64_t behind = latest_[slot(n)];
-        if (behind < n || !same(behind, n)) continue;
+        std::uint64_t behind = latest_[slot(n)];
+        while (remembered(behind, n) && !same(behind, n)) behind = earlier_[link(n, behind)];
+        if (!remembered(behind, n)) continue;
         draft_tree::node at = 0;
         for (std::uint64_t i = behind; i < end_ && at != draft_tree::none; ++i)
           at = tree.add(history_[i % history_.size()], at);
@@ -80,7 +85,7 @@ struct prompt_lookup {
     static std::size_t lengths(const prompt_lookup& s) { return s.longest - s.shortest + 1; }
     static std::size_t slots(const prompt_lookup& s) {
       std::size_t n = 2;
-      while (n < 2 * s.history && n < std::size_t{1} << 40) n *= 2;
+      while (n < s.history && n < std::size_t{1} << 40) n *= 2;
       return n;
     }
     /// The place in the table of the n-gram that ends the history.
@@ -90,9 +95,16 @@ struct prompt_lookup {
         h = (h ^ static_cast<std::uint32_t>(history_[i % history_.size()])) * 0x9E3779B97F4A7C15;
       return (n - shortest_) * slots_ + ((h ^ h >> 29) & (slots_ - 1));
     }
-    /// True if the n tokens before `behind` are the last n, and not forgotten.
+    /// Where the place before `behind` with the same hash stands.
+    std::size_t link(std::size_t n, std::uint64_t behind) const {
+      return (n - shortest_) * history_.size() + behind % history_.size();
+    }
+    /// True if there are n tokens before `behind`, and none of them is forgotten.
+    bool remembered(std::uint64_t behind, std::size_t n) const {
+      return behind >= n && end_ - (behind - n) <= history_.size();
+    }
+    /// True if the n tokens before `behind` are the last n.
     bool same(std::uint64_t behind, std::size_t n) const {
-      if (end_ - (behind - n) > history_.size()) return false;
       for (std::size_t i = 1; i <= n; ++i)
         if (history_[(behind - i) % history_.size()] != history_[(end_ - i) % history_.size()])
           return false;
@@ -101,7 +113,8 @@ struct prompt_lookup {
 
     std::size_t shortest_, longest_, slots_;  // of each length's table, a power of 2
     std::vector<token_id> history_;           // [index mod history]
-    std::vector<std::uint64_t> latest_;       // [length, slot] index behind the n-gram
+    std::vector<std::uint64_t> latest_;       // [length, slot] index behind the n-gram; 0: none
+    std::vector<std::uint64_t> earlier_;      // [length, index mod history] the one before it
     std::uint64_t end_ = 0;
   };
 };
