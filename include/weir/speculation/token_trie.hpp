@@ -1,0 +1,171 @@
+// What was said, as a trie of short runs of tokens, in bounded memory.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <weir/core/error.hpp>
+#include <weir/core/token.hpp>
+
+namespace weir {
+
+/// Runs of tokens and how often each was seen. Node 0 is where all of them start; a node stands for
+/// the tokens on the way to it, and is never less frequent than its children.
+///
+/// When a node is needed and there is none left, the trie is squeezed until half of them are free:
+/// what was seen often survives. All memory is taken at construction.
+class token_trie {
+ public:
+  using node = std::uint32_t;
+  static constexpr node root = 0, none = 0xFFFFFFFF;
+
+  /// Room for `nodes` nodes below the root.
+  explicit token_trie(std::size_t nodes) : node_(checked(nodes) + 1), slot_(slots(nodes)) {
+    clear();
+  }
+  static std::size_t required_bytes(std::size_t nodes) {
+    return (nodes + 1) * sizeof(entry) + slots(nodes) * sizeof(node);
+  }
+  std::size_t bytes() const { return required_bytes(node_.size() - 1); }
+
+  token_id token(node n) const { return node_[n].token; }
+  float frequency(node n) const { return node_[n].frequency; }
+  /// Children, the newest first; `none` behind the last.
+  node first_child(node n) const { return node_[n].child; }
+  node next_sibling(node n) const { return node_[n].sibling; }
+  /// The child of `parent` with this token, or `none`. O(1).
+  node child(node parent, token_id token) const {
+    const node n = slot_[place(parent, token)];
+    return n == root ? none : n;
+  }
+  /// Nodes below the root.
+  std::size_t size() const { return used_ - 1; }
+  /// Changes when nodes cease to mean what they meant.
+  std::uint64_t generation() const { return generation_; }
+
+  /// Counts that the tokens on the way to `parent` were followed by `token`. Returns that child, or
+  /// `none` if the trie had to be squeezed instead. O(1), O(nodes) when squeezed.
+  node visit(node parent, token_id token) {
+    const std::size_t at = place(parent, token);
+    node n = slot_[at];
+    if (n == root) {
+      if (used_ == node_.size()) {
+        while (size() > (node_.size() - 1) / 2) squeeze();
+        return none;
+      }
+      n = static_cast<node>(used_++);
+      node_[n] = {token, parent, none, node_[parent].child, 0};
+      node_[parent].child = n;
+      slot_[at] = n;
+    }
+    node_[n].frequency += 1;
+    return n;
+  }
+
+  /// Halves frequencies, and drops what was seen once. O(nodes).
+  void squeeze() {
+    // Parents come before children. Until links are made anew, `child` is where a node went.
+    std::size_t kept = 1;
+    node_[root].child = root;
+    for (std::size_t n = 1; n < used_; ++n) {
+      entry& e = node_[n];
+      const bool stays = e.frequency > 1;
+      if (stays) {
+        const node to = static_cast<node>(kept);
+        entry& moved = node_[kept++];
+        const node parent = node_[e.parent].child;
+        moved.token = e.token;
+        moved.frequency = e.frequency / 2;
+        moved.parent = parent;
+        e.child = to;
+      }
+    }
+    used_ = kept;
+    link();
+    ++generation_;
+  }
+
+  void clear() {
+    used_ = 1;
+    link();
+    ++generation_;
+  }
+
+ private:
+  struct entry {
+    token_id token;
+    node parent, child, sibling;
+    float frequency;
+  };
+
+  static std::size_t checked(std::size_t nodes) {
+    error::require<error::bad_config>(nodes > 0 && nodes < std::size_t{1} << 31,
+                                      "token_trie: ", nodes, " nodes (expected 1 to 2147483647)");
+    return nodes;
+  }
+  static std::size_t slots(std::size_t nodes) {
+    std::size_t n = 2;
+    while (n < 2 * nodes && n < std::size_t{1} << 40) n *= 2;
+    return n;
+  }
+  /// Where the child is in the table, or would be.
+  std::size_t place(node parent, token_id token) const {
+    std::uint64_t h =
+        (std::uint64_t{parent} << 32 | static_cast<std::uint32_t>(token)) * 0x9E3779B97F4A7C15;
+    h = (h ^ h >> 32) * 0xD6E8FEB86659FD93;
+    std::size_t at = (h ^ h >> 32) & (slot_.size() - 1);
+    for (; slot_[at] != root; at = (at + 1) & (slot_.size() - 1))
+      if (node_[slot_[at]].parent == parent && node_[slot_[at]].token == token) break;
+    return at;
+  }
+  /// Makes children, siblings and the table from parents and tokens.
+  void link() {
+    std::fill(slot_.begin(), slot_.end(), root);
+    node_[root] = {0, none, none, none, 0};
+    for (node n = 1; n < used_; ++n) {
+      entry& e = node_[n];
+      e.child = none;
+      e.sibling = node_[e.parent].child;
+      node_[e.parent].child = n;
+      slot_[place(e.parent, e.token)] = n;
+    }
+  }
+
+  std::vector<entry> node_;  // [node] the first `used_`
+  std::vector<node> slot_;   // hash table of nodes, open addressing; root: free
+  std::size_t used_ = 1;
+  std::uint64_t generation_ = 0;
+};
+
+/// Enters all runs of `length` tokens of one stream into a trie, token by token: each token extends
+/// the runs that are open, and starts one. When a trie is squeezed, runs start anew.
+class trie_writer {
+ public:
+  explicit trie_writer(std::size_t length) : open_(length) {}
+  static std::size_t required_bytes(std::size_t length) {
+    return length * sizeof(token_trie::node);
+  }
+
+  /// O(length).
+  void write(token_trie& trie, token_id token) {
+    if (generation_ != trie.generation()) cut();
+    generation_ = trie.generation();
+    for (std::size_t i = std::min(count_ + 1, open_.size()); i-- > 0;) {
+      open_[i] = trie.visit(i == 0 ? token_trie::root : open_[i - 1], token);
+      if (open_[i] == token_trie::none) return;
+    }
+    count_ = std::min(count_ + 1, open_.size());
+  }
+  /// No run goes on from here.
+  void cut() { count_ = 0; }
+
+ private:
+  std::vector<token_trie::node> open_;  // [i] the run that started i tokens before the newest
+  std::size_t count_ = 0;
+  std::uint64_t generation_ = 0;
+};
+
+}  // namespace weir
