@@ -21,10 +21,10 @@
 // Optional members of `state`:
 //   propose(request, tree, target)       drafts with the target's own layers: see early_exit.hpp.
 //                                        The drafter says so: `drafts_in_target = true`
-//   see(std::span<const float> hidden)   the target's last hidden row `[embedding_length]` behind
-//   the
-//                                        last token that stays
+//   see(std::span<const float> hidden)   the target's last hidden row `[embedding_length]`, behind
+//                                        the last token that stays
 //   learn(const round_outcome&)          what a round took and brought
+//   guess(request, path)                 a guess behind others' guesses: see guess.hpp
 #pragma once
 
 #include <concepts>

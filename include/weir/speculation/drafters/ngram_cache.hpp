@@ -1,0 +1,165 @@
+// Guesses what mostly followed the last few tokens: the three caches of llama.cpp's lookup decoding
+// (common/ngram-cache.cpp). Of the stream's own n-grams the longest is taken that was seen often
+// enough and is followed by one token mostly; else of those that streams share, with stricter
+// limits; else what follows the last two tokens in a corpus. What follows in the corpus also weighs
+// in with the other two. Guesses are made one behind the other until there is none.
+//
+// Deviations. Tables are of a fixed size and forget (see ../ngram_table.hpp). What a stream says
+// enters the shared table at once rather than at its end. Ties: the follower that was there first.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <weir/core/error.hpp>
+#include <weir/speculation/concept.hpp>
+#include <weir/speculation/guess.hpp>
+#include <weir/speculation/ngram_table.hpp>
+
+namespace weir {
+
+/// When followers of an n-gram are trusted, for n = 1, 2, 3, 4.
+struct ngram_limits {
+  std::array<std::uint32_t, 4> seen;     ///< the n-gram, at least so often
+  std::array<std::uint32_t, 4> percent;  ///< of these, followed by the one token
+};
+
+struct ngram_cache {
+  std::size_t tokens = 10;  ///< guesses at most
+  std::size_t longest = 4;  ///< n-grams looked for, longest first; at most 4
+  std::size_t shortest = 1;
+  std::size_t ngrams = 32768;             ///< of the stream that are remembered, 48 bytes each
+  std::shared_ptr<ngram_table> shared{};  ///< with other streams of the same thread, or null
+  bool teaches = true;                    ///< the stream's tokens enter the shared table
+  std::shared_ptr<const ngram_corpus> corpus{};         ///< or null
+  ngram_limits lax{{2, 2, 1, 1}, {66, 50, 50, 50}};     ///< for the stream's own, and the corpus
+  ngram_limits strict{{4, 3, 2, 2}, {75, 66, 66, 66}};  ///< for the shared
+
+  static constexpr sibling_kind siblings = sibling_kind::point_mass;
+  draft_limits limits() const { return {.nodes = tokens, .depth = tokens}; }
+
+  class state;
+};
+
+class ngram_cache::state {
+ public:
+  state(const ngram_cache& settings, const draft_setup&)
+      : how_(checked(settings)), own_(settings.ngrams) {
+    recent_.reserve(kept);
+    path_.reserve(settings.tokens);
+  }
+  static std::size_t required_bytes(const ngram_cache& s, const draft_setup&) {
+    return ngram_table::required_bytes(s.ngrams) + (kept + s.tokens) * sizeof(token_id);
+  }
+
+  /// O(longest²) a token.
+  void append(std::span<const token_id> tokens) {
+    for (const token_id token : tokens) {
+      for (std::size_t n = how_.shortest; n <= std::min(how_.longest, recent_.size()); ++n) {
+        const auto last = std::span<const token_id>(recent_).last(n);
+        own_.count(last, token);
+        if (how_.shared && how_.teaches) how_.shared->count(last, token);
+      }
+      if (recent_.size() == kept) recent_.erase(recent_.begin());
+      recent_.push_back(token);
+    }
+  }
+
+  /// O(longest² + followers in the corpus) a guess.
+  void propose(const draft_request& request, draft_tree& tree) {
+    path_.clear();
+    draft_tree::node at = 0;
+    while (tree.has_room(at)) {
+      const auto next = guess(request, path_);
+      if (!next) return;
+      at = tree.add(next->token, at);
+      path_.push_back(next->token);
+    }
+  }
+
+  /// See ../guess.hpp. Confidence is the share of times that the token followed.
+  std::optional<token_guess> guess(const draft_request&, std::span<const token_id> path) const {
+    std::array<token_id, kept> line;  // the last tokens of stream and path
+    const std::size_t n = std::min(kept, recent_.size() + path.size());
+    const std::size_t of_path = std::min(n, path.size());
+    std::copy(recent_.end() - static_cast<std::ptrdiff_t>(n - of_path), recent_.end(),
+              line.begin());
+    std::copy(path.end() - static_cast<std::ptrdiff_t>(of_path), path.end(),
+              line.begin() + static_cast<std::ptrdiff_t>(n - of_path));
+    const auto last = std::span<const token_id>(line).first(n);
+    std::span<const follower> in_corpus;
+    if (how_.corpus && n >= 2) in_corpus = how_.corpus->find(last[n - 2], last[n - 1]);
+    auto found = among(own_, how_.lax, last, in_corpus);
+    if (!found && how_.shared) found = among(*how_.shared, how_.strict, last, in_corpus);
+    if (!found) found = corpus_alone(in_corpus);
+    return found;
+  }
+
+  /// Ends the stream; the shared table stays.
+  void reset() {
+    own_.clear();
+    recent_.clear();
+  }
+
+ private:
+  static constexpr std::size_t kept = 4;
+
+  static const ngram_cache& checked(const ngram_cache& s) {
+    error::require<error::bad_config>(
+        s.shortest > 0 && s.shortest <= s.longest && s.longest <= kept, "ngram_cache: n-grams of ",
+        s.shortest, " to ", s.longest, " tokens (expected 1 <= shortest <= longest <= 4)");
+    return s;
+  }
+
+  std::optional<token_guess> among(const ngram_table& table, const ngram_limits& limits,
+                                   std::span<const token_id> last,
+                                   std::span<const follower> in_corpus) const {
+    for (std::size_t n = std::min(how_.longest, last.size()); n >= how_.shortest; --n) {
+      const auto* known = table.find(last.last(n));
+      if (known == nullptr || known->seen < limits.seen[n - 1]) continue;
+      follower best;
+      std::uint64_t most = 0;
+      for (const follower& f : known->next) {
+        if (f.count == 0) break;
+        const std::uint64_t weight = f.count * corpus_weight(f.token, in_corpus);
+        if (weight > most) most = weight, best = f;
+      }
+      if (trusted(best.count, known->seen, limits.percent[n - 1]))
+        return token_guess{best.token, share(best.count, known->seen)};
+    }
+    return std::nullopt;
+  }
+  static std::uint64_t corpus_weight(token_id token, std::span<const follower> in_corpus) {
+    for (const follower& f : in_corpus)
+      if (f.token == token) return std::uint64_t{100} * f.count;
+    return 1;
+  }
+  /// The most frequent comes first.
+  std::optional<token_guess> corpus_alone(std::span<const follower> in_corpus) const {
+    std::uint64_t seen = 0;
+    for (const follower& f : in_corpus) seen += f.count;
+    if (seen == 0 || seen < how_.lax.seen[1]) return std::nullopt;
+    const follower& best = in_corpus.front();
+    if (!trusted(best.count, seen, how_.lax.percent[1])) return std::nullopt;
+    return token_guess{best.token, share(best.count, seen)};
+  }
+  static bool trusted(std::uint64_t count, std::uint64_t seen, std::uint32_t percent) {
+    return count > 0 && 100 * count >= percent * seen;
+  }
+  static float share(std::uint64_t count, std::uint64_t seen) {
+    return static_cast<float>(static_cast<double>(count) / static_cast<double>(seen));
+  }
+
+  ngram_cache how_;
+  ngram_table own_;
+  std::vector<token_id> recent_;  // the last tokens of the stream, 4 at most
+  std::vector<token_id> path_;
+};
+
+}  // namespace weir

@@ -1,0 +1,26 @@
+// One guess at a time, for drafters that decide together: see drafters/combined.hpp.
+#pragma once
+
+#include <concepts>
+#include <optional>
+#include <span>
+
+#include <weir/core/token.hpp>
+#include <weir/speculation/concept.hpp>
+
+namespace weir {
+
+struct token_guess {
+  token_id token = 0;
+  float confidence = 0;  ///< that it is right, from 0 to 1: compared between drafters
+};
+
+/// Drafters' states that also say what they would guess behind `path`, guesses below the root that
+/// need not be their own; nothing, if they do not know.
+template <class S>
+concept guesses_singly =
+    requires(S& s, const draft_request& request, std::span<const token_id> path) {
+      { s.guess(request, path) } -> std::same_as<std::optional<token_guess>>;
+    };
+
+}  // namespace weir
