@@ -58,6 +58,12 @@ class draft_tree {
     std::fill(width_.begin(), width_.end(), 0);
   }
 
+  /// Leaves room for no more than `limits`, until the next start. Before any guess.
+  void tighten(const draft_limits& limits) {
+    limits_ = {std::min(limits.nodes, limits_.nodes), std::min(limits.depth, limits_.depth),
+               std::min(limits.width, limits_.width)};
+  }
+
   /// What there is room for now.
   const draft_limits& limits() const { return limits_; }
   /// True if `parent` may have a(nother) child.
