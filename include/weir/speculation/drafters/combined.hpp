@@ -99,8 +99,8 @@ struct combined {
       path_.clear();
       bool fused = false;
       for (std::size_t k = 0; k < speakers; ++k)
-        with(chosen_[k], [&](auto& m) {
-          if constexpr (m.singly) {
+        with(chosen_[k], [&]<class M>(M& m) {
+          if constexpr (M::singly) {
             if (!std::exchange(fused, true)) fuse(request, speakers, tree);
           } else {
             m.merge_into(tree);
@@ -113,9 +113,8 @@ struct combined {
     void see(std::span<const float> hidden)
       requires(sees_hidden_rows<typename Drafters::state> || ...)
     {
-      each([&](auto& m) {
-        if constexpr (sees_hidden_rows<std::remove_cvref_t<decltype(m.drafts)>>)
-          m.drafts.see(hidden);
+      each([&]<class M>(M& m) {
+        if constexpr (sees_hidden_rows<typename M::drafts_type>) m.drafts.see(hidden);
       });
     }
 
@@ -305,8 +304,8 @@ struct combined {
       while (path_.size() < path_.capacity() && path_.size() < tree.limits().depth) {
         token_guess best{no_token, -1};
         for (std::size_t k = 0; k < speakers; ++k)
-          with(chosen_[k], [&](auto& m) {
-            if constexpr (m.singly) {
+          with(chosen_[k], [&]<class M>(M& m) {
+            if constexpr (M::singly) {
               const auto g = path_.size() < m.most.depth ? m.drafts.guess(request, path_)
                                                          : std::optional<token_guess>{};
               m.guessed.push_back(g ? g->token : no_token);
@@ -319,8 +318,8 @@ struct combined {
         if (next == draft_tree::none) next = tree.add(best.token, at);
         if (next == draft_tree::none) return;
         for (std::size_t k = 0; k < speakers; ++k)
-          with(chosen_[k], [&](auto& m) {
-            if constexpr (m.singly)
+          with(chosen_[k], [&]<class M>(M& m) {
+            if constexpr (M::singly)
               if (const token_id t = m.guessed.back();
                   t != no_token && tree.child_with(at, t) == draft_tree::none)
                 tree.add(t, at);
