@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include <weir/cache/step_rows.hpp>
 #include <weir/core/error.hpp>
 #include <weir/speculation/concept.hpp>
 
