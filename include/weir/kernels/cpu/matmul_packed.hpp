@@ -112,13 +112,13 @@ void packed_panels(const Block* w, std::size_t blocks, const quantized_rows& x, 
   }
 }
 
-/// As many outputs of Rows rows or fewer as make whole streams. Returns their number.
-template <class A, std::size_t Rows, class Block>
+/// As many outputs of few rows as make whole streams. Returns their number.
+template <class A, class Block>
 std::size_t packed_streams(const Block* w, std::size_t blocks, const quantized_rows& x,
                            std::size_t rows, float* y, std::size_t outputs, std::size_t stride,
                            bool add) {
   const std::size_t spread = outputs / row_streams<Block>;
-  with_count<Rows>(rows, [&]<std::size_t Count>() {
+  with_count<few_rows>(rows, [&]<std::size_t Count>() {
     for (std::size_t o = 0; o < spread; ++o)
       packed_rows<A, Count>(w + o * blocks, blocks, spread, x, y + o, stride, add);
   });
@@ -136,10 +136,9 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
-    constexpr std::size_t few = few_rows<Block>;
-    if (rows > few && outputs >= panel_part<arch>::outputs)
+    if (rows > few_rows && outputs >= panel_part<arch>::outputs)
       return packed_panels<arch>(w, blocks, x, rows, y, outputs, stride, add);
-    if (rows <= few) o = packed_streams<arch, few>(w, blocks, x, rows, y, outputs, stride, add);
+    if (rows <= few_rows) o = packed_streams<arch>(w, blocks, x, rows, y, outputs, stride, add);
   }
 #endif
   for (; o < outputs; ++o) packed_output(w + o * blocks, cols, x, rows, y + o, stride, add);

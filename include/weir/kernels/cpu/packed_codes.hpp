@@ -46,9 +46,6 @@ inline __m256i fifth_bits(const std::uint8_t* p) {
   return _mm256_and_si256(set, _mm256_set1_epi8(16));
 }
 
-inline __m256i load_codes(const q8_0_block& w, std::size_t) {
-  return _mm256_xor_si256(load_256(w.quants), _mm256_set1_epi8(static_cast<char>(0x80)));
-}
 inline __m256i load_codes(const q4_0_block& w, std::size_t) { return nibbles_of_16(w.low); }
 inline __m256i load_codes(const q4_1_block& w, std::size_t) { return nibbles_of_16(w.low); }
 inline __m256i load_codes(const q5_0_block& w, std::size_t) {
@@ -73,15 +70,6 @@ inline __m256i load_codes(const q6_k_block& w, std::size_t part) {
       _mm256_srli_epi16(load_256(w.high + 32 * half), 2 * static_cast<int>(quarter));
   const __m256i two = _mm256_and_si256(shifted, _mm256_set1_epi8(3));
   return _mm256_or_si256(low, _mm256_slli_epi16(two, 4));
-}
-
-/// The same, but for codes that are bytes: their signed values.
-template <class Block>
-__m256i load_raw_codes(const Block& w, std::size_t part) {
-  if constexpr (Block::bias == 128)
-    return load_256(w.quants);
-  else
-    return load_codes(w, part);
 }
 
 // ---- the scales of one block in each of eight weight rows, a row in each lane ------------------
@@ -110,7 +98,7 @@ inline void split_halves(__m256i pairs, __m256& first, __m256& second) {
 
 /// 16 bytes at each of eight addresses: out[j] has the j-th four bytes of row r in lane r.
 template <class Address>
-void eight_columns(const Address& address, __m256i (&out)[4]) {
+[[gnu::always_inline]] inline void eight_columns(const Address& address, __m256i (&out)[4]) {
   __m256i both[4];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < 4; ++i)

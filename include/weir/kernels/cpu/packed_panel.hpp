@@ -8,6 +8,7 @@
 
 #include <weir/core/arena.hpp>
 #include <weir/kernels/cpu/packed_codes.hpp>
+#include <weir/kernels/cpu/packed_columns.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/simd/integer.hpp>
 #include <weir/simd/simd.hpp>
@@ -108,7 +109,6 @@ template <class A, class Block>
 void pack_panel(const Block* w, std::size_t stride, std::size_t blocks, std::size_t ahead,
                 panel_part<A>* out) {
   using part_type = panel_part<A>;
-  using form = panel_form_of<A, Block>;
   constexpr std::size_t parts = Block::size / quantized_rows::block, lanes = part_type::lanes;
   constexpr std::size_t bytes = part_type::outputs * sizeof(Block);  // of a block of each output
   constexpr std::size_t pieces = part_type::groups * parts * 8;
@@ -125,17 +125,13 @@ void pack_panel(const Block* w, std::size_t stride, std::size_t blocks, std::siz
             [&](std::size_t i) -> const Block& { return block(eight + i); });
         pack_scales(scales, group * lanes + eight, out);
       }
+      packed_columns<A, Block> codes;
 #pragma GCC unroll 8
       for (std::size_t p = 0; p < parts; ++p) {
-        __m256i codes[lanes];
-#pragma GCC unroll 16
-        for (std::size_t r = 0; r < lanes; ++r) codes[r] = load_raw_codes(block(r), p);
         simd::ints<A> columns[8];
-        simd::byte_dots<A>::transpose(codes, columns);
+        codes.take(block, p, columns);
 #pragma GCC unroll 8
         for (std::size_t k = 0; k < 8; ++k) {
-          if constexpr (Block::bias == 128 && !form::is_signed)
-            columns[k] = columns[k] ^ simd::ints<A>(static_cast<std::int32_t>(0x80808080));
           columns[k].store_aligned(reinterpret_cast<std::int32_t*>(out[p].codes[k][group]));
           prefetch_piece<bytes>(w, ahead, (group * parts + p) * 8 + k, pieces);
         }

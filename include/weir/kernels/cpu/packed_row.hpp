@@ -228,8 +228,7 @@ template <class Block>
 inline constexpr std::size_t row_streams = Block::bias == 128 ? 4 : 8;
 
 /// For so many rows at most this is faster than packing panels.
-template <class Block>
-inline constexpr std::size_t few_rows = Block::bias == 128 ? 2 : 3;
+inline constexpr std::size_t few_rows = 2;
 
 /// How far ahead in its stream a row asks for weights, in bytes.
 inline constexpr std::size_t row_ahead = 2048;
