@@ -69,7 +69,7 @@ void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, s
   constexpr std::size_t most_rows = 288;
   constexpr std::size_t tile_rows = simd::lanes<A> == 16 && !form::has_steps ? 6 : 4;
   // Few rows wait for memory: with short slices it is never idle for long.
-  const std::size_t slice_parts = rows <= 16 ? 4 : most_parts;
+  const std::size_t slice_parts = rows <= 32 ? 4 : most_parts;
   const std::size_t slice = std::max<std::size_t>(slice_parts / block_parts, 1);  // blocks
   part parts[most_parts];
   alignas(64) float sums[most_rows * part::outputs];
