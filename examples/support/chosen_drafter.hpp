@@ -56,7 +56,10 @@ struct chosen_drafter {
         bytes([settings](const weir::draft_setup& setup) {
           return Drafter::state::required_bytes(settings, setup);
         }) {
-    static_assert(Drafter::siblings == Kind);
+    // What is right without the target's randomness is right with it.
+    static_assert(Drafter::siblings == Kind ||
+                  (Kind == weir::sibling_kind::coupled &&
+                   Drafter::siblings == weir::sibling_kind::point_mass));
   }
 
   static constexpr weir::sibling_kind siblings = Kind;

@@ -40,23 +40,24 @@ weir::draft_source<weir::token_stream<draft_cache>> source_of(const speculation_
           .keep = {weir::sinks{4}, weir::window{std::min<std::size_t>(context, 512) - 4}}};
 }
 
-/// Drafters whose guesses are tokens.
-chosen_drafter<sibling_kind::point_mass> tokens_drafter(const speculation_choice& c) {
-  constexpr auto kind = sibling_kind::point_mass;
+/// Drafters whose guesses are tokens, chosen with or without the target's randomness.
+template <sibling_kind kind>
+chosen_drafter<kind> tokens_drafter(const speculation_choice& c) {
   if (c.drafter == "lookahead")
     return chosen<kind>(weir::lookahead{.guesses = c.guesses, .depth = c.depth, .width = c.width},
                         c.adaptive);
   if (c.drafter == "ngram-cache")
     return chosen<kind>(weir::ngram_cache{.tokens = c.guesses}, c.adaptive);
   if (c.drafter == "draft-model")
-    return chosen<kind>(weir::draft_model<draft_cache>{.source = source_of(c), .tokens = c.guesses},
-                        c.adaptive);
+    return chosen<kind>(
+        weir::draft_model<draft_cache, kind>{.source = source_of(c), .tokens = c.guesses},
+        c.adaptive);
   if (c.drafter == "dynamic-tree")
-    return chosen<kind>(weir::dynamic_tree<draft_cache>{.source = source_of(c),
-                                                        .nodes = c.guesses,
-                                                        .depth = c.depth,
-                                                        .width = c.width,
-                                                        .threshold = c.threshold},
+    return chosen<kind>(weir::dynamic_tree<draft_cache, kind>{.source = source_of(c),
+                                                              .nodes = c.guesses,
+                                                              .depth = c.depth,
+                                                              .width = c.width,
+                                                              .threshold = c.threshold},
                         c.adaptive);
   if (c.drafter == "static-tree") {
     // How often a draft model's choices were accepted, by rank: what weir-nano does for weir-tiny.
@@ -126,10 +127,12 @@ std::unique_ptr<generator> make_speculator(const weir::llama_model& model, const
   if (s.verifier == "rejection" && drawn)
     return make(std::move(parts), drawn_drafter(s), weir::rejection_sampling{});
   if (s.verifier == "rejection")
-    return make(std::move(parts), tokens_drafter(s), weir::rejection_sampling{});
+    return make(std::move(parts), tokens_drafter<sibling_kind::point_mass>(s),
+                weir::rejection_sampling{});
   if (s.verifier == "typical-lossy")
-    return make(std::move(parts), tokens_drafter(s), weir::typical_acceptance_lossy{});
-  return make(std::move(parts), tokens_drafter(s), weir::sample_and_match{});
+    return make(std::move(parts), tokens_drafter<sibling_kind::coupled>(s),
+                weir::typical_acceptance_lossy{});
+  return make(std::move(parts), tokens_drafter<sibling_kind::coupled>(s), weir::sample_and_match{});
 }
 
 }  // namespace tool

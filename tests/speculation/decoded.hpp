@@ -10,7 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include <weir/speculation/drafters/adaptive_length.hpp>
+#include <weir/speculation/drafters/combined.hpp>
 #include <weir/speculation/drafters/early_exit.hpp>
+#include <weir/speculation/drafters/lookahead.hpp>
+#include <weir/speculation/drafters/ngram_cache.hpp>
 #include <weir/stream/chosen_cache.hpp>
 #include <weir/stream/model_drafters.hpp>
 #include <weir/stream/stream_batch.hpp>
@@ -104,13 +108,22 @@ void for_each_drafter(const weir::llama_model& draft, std::size_t target_layers,
       .model = &draft, .keep = {sinks{4}, window{124}}, .stream = {.chunk = 64, .threads = 1}};
   const std::vector<std::vector<double>> accepted{{.55, .15, .07}, {.5, .15, .07}, {.5, .1}, {.5}};
   use("prompt lookup", speculate<prompt_lookup>{{.tokens = 6, .shortest = 1}});
+  use("lookahead", speculate<lookahead>{{.guesses = 8, .depth = 6}});
+  use("n-gram cache", speculate<ngram_cache>{{.tokens = 6}});
   use("draft model", speculate<draft_model<draft_cache>>{{.source = source, .tokens = 4}});
   use("early exit", speculate<early_exit>{{.layers = (target_layers + 1) / 2, .tokens = 3}});
   use("static tree",
       speculate<static_tree<draft_cache>>{{.source = source, .shape = best_tree(accepted, 8)}});
   use("dynamic tree", speculate<dynamic_tree<draft_cache>>{{.source = source, .nodes = 8}});
   use("dynamic tree, by depths",
-      speculate<dynamic_tree<draft_cache>>{{.source = source, .nodes = 8, .threshold = 0.08}});
+      speculate<dynamic_tree<draft_cache>>{{.source = source, .nodes = 8, .threshold = 0.12}});
+  constexpr auto sure = sibling_kind::point_mass;
+  using best_guess = draft_model<draft_cache, sure>;
+  use("combined",
+      speculate<combined<ngram_cache, best_guess>>{
+          {.drafters = {ngram_cache{.tokens = 4}, best_guess{.source = source, .tokens = 4}},
+           .guesses = 8}});
+  use("adaptive length", speculate<adaptive_length<prompt_lookup>>{{.drafter = {.tokens = 6}}});
 }
 
 /// Parts of a text as prompts of 8 to 71 tokens, BOS first; number `i` is always the same.

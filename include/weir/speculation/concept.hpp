@@ -42,9 +42,10 @@ namespace weir {
 
 /// How the children of one node were made. Each kind is exact under its own rule alone.
 enum class sibling_kind : std::uint8_t {
-  point_mass,          ///< different tokens, chosen without the target's randomness
-  independent,         ///< each drawn from the law that the drafter left; may repeat
-  without_replacement  ///< drawn in turn from that law, earlier siblings taken out
+  point_mass,           ///< different tokens, chosen without the target's randomness
+  independent,          ///< each drawn from the law that the drafter left; may repeat
+  without_replacement,  ///< drawn in turn from that law, earlier siblings taken out
+  coupled               ///< different tokens, chosen by the randomness that the target draws by
 };
 
 /// What decoding promises, relative to decoding without guesses.

@@ -39,7 +39,8 @@ struct speculate {
   static constexpr guarantee level = Verifier::level;
   /// True if drafters have to leave the laws that siblings were drawn from.
   static constexpr bool wants_laws =
-      Verifier::needs_laws && Drafter::siblings != sibling_kind::point_mass;
+      Verifier::needs_laws && (Drafter::siblings == sibling_kind::independent ||
+                               Drafter::siblings == sibling_kind::without_replacement);
 
   Drafter drafter = {};
   Verifier verifier = {};

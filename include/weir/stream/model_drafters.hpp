@@ -8,11 +8,11 @@
 
 namespace weir {
 
-template <class Cache, sibling_kind Kind = sibling_kind::point_mass>
+template <class Cache, sibling_kind Kind = sibling_kind::coupled>
 using draft_model = basic_draft_model<token_stream<Cache>, Kind>;
 template <class Cache>
 using static_tree = basic_static_tree<token_stream<Cache>>;
-template <class Cache, sibling_kind Kind = sibling_kind::point_mass>
+template <class Cache, sibling_kind Kind = sibling_kind::coupled>
 using dynamic_tree = basic_dynamic_tree<token_stream<Cache>, Kind>;
 
 }  // namespace weir

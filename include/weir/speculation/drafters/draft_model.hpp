@@ -2,6 +2,7 @@
 // 2302.01318.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,10 +16,10 @@ namespace weir {
 
 /// `draft_model<Cache>` (stream/model_drafters.hpp) for a draft model's stream with that cache.
 ///
-/// `point_mass`: guesses are what the draft model would say with the target's settings and the
-/// target's own randomness, so that equal laws give equal tokens; at temperature 0, its best. For
-/// sample_and_match. Another kind: drawn by randomness of its own, for rejection sampling.
-template <class Stream, sibling_kind Kind = sibling_kind::point_mass>
+/// `coupled`: guesses are what the draft model would say with the target's settings and the
+/// target's own randomness, so that equal laws give equal tokens. `point_mass`: what it holds most
+/// probable. Another kind: drawn by randomness of its own.
+template <class Stream, sibling_kind Kind = sibling_kind::coupled>
 struct basic_draft_model {
   draft_source<Stream> source;
   std::size_t tokens = 4;       ///< guesses at most
@@ -48,13 +49,8 @@ struct basic_draft_model {
       if (!drafts_.begin()) return;
       for (draft_tree::node at = 0; tree.has_room(at);) {
         const auto law = sampler_.distribution(drafts_.logits());
-        if (Kind != sibling_kind::point_mass && tree.wants_laws())
-          spread_law(law, tree.set_law(at));
-        const token_id token =
-            Kind == sibling_kind::point_mass
-                ? sampler_.draw(law, request.random, request.index + 1 + tree.depth(at))
-                : sampler::draw(law, request.random.uniform(purpose::drafting, request.round,
-                                                            static_cast<std::uint32_t>(at)));
+        if (tree.wants_laws()) spread_law(law, tree.set_law(at));
+        const token_id token = choose(law, request, tree, at);
         const bool sure = least_ <= 0 || probability(law, token) >= least_;
         at = tree.add(token, at);
         sampler_.push(token);
@@ -70,6 +66,19 @@ struct basic_draft_model {
     }
 
    private:
+    token_id choose(std::span<const token_probability> law, const draft_request& request,
+                    const draft_tree& tree, draft_tree::node at) const {
+      if constexpr (Kind == sibling_kind::coupled)
+        return sampler_.draw(law, request.random, request.index + 1 + tree.depth(at));
+      if constexpr (Kind == sibling_kind::point_mass)
+        return std::max_element(law.begin(), law.end(),
+                                [](const token_probability& a, const token_probability& b) {
+                                  return a.probability < b.probability;
+                                })
+            ->token;
+      return sampler::draw(law, request.random.uniform(purpose::drafting, request.round,
+                                                       static_cast<std::uint32_t>(at)));
+    }
     static float probability(std::span<const token_probability> law, token_id token) {
       for (const token_probability& t : law)
         if (t.token == token) return t.probability;

@@ -1,19 +1,26 @@
 // A small model guesses a tree that grows where it is sure: DySpec, Xiong et al., arXiv 2410.11744.
 //
-// The chance that a guess is accepted is taken to be what the draft model gives it, so a guess is
-// worth the product of these along its path, times the chance that its elder siblings were refused.
-// The most valuable guess is always made next. No code of the authors was found; the sheet's
-// restatement is followed, and the threshold's default is our own choice.
+// A guess is worth the chance that it is accepted, times those along its path, times the chance
+// that its elder siblings are refused. The most valuable guess is always made next. DySpec takes
+// the draft model's probability for the chance; that holds near temperature 0 only (a token drawn
+// from a flat law that the target shares is accepted all the same), so here the chance is learned
+// from what became of guesses like it, and starts from the paper's. No code of the authors was
+// found.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/sampling/gumbel.hpp>
 #include <weir/sampling/sampler.hpp>
+#include <weir/speculation/acceptance_table.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/drafters/draft_stream.hpp>
 
@@ -21,13 +28,15 @@ namespace weir {
 
 /// `dynamic_tree<Cache>` (stream/model_drafters.hpp) for a draft model's stream with that cache.
 ///
-/// `point_mass`: behind each node, the draft model's most probable tokens, for sample_and_match.
-/// `without_replacement`: tokens drawn from its law, as the paper has it, for rejection sampling.
-template <class Stream, sibling_kind Kind = sibling_kind::point_mass>
+/// `point_mass`: behind each node, the draft model's most probable tokens. `without_replacement`:
+/// tokens drawn from its law, as the paper has it. `coupled`: the same, by the noise that the
+/// target draws by, so that what the target draws comes early; most probable ones where the target
+/// draws by no such noise (see draw_rule).
+template <class Stream, sibling_kind Kind = sibling_kind::coupled>
 struct basic_dynamic_tree {
   static_assert(Kind != sibling_kind::independent,
-                "weir: dynamic_tree makes different siblings (expected sibling_kind::point_mass or "
-                "sibling_kind::without_replacement)");
+                "weir: dynamic_tree makes different siblings (expected another sibling_kind than "
+                "independent)");
 
   draft_source<Stream> source;
   std::size_t nodes = 8;  ///< guesses at most
@@ -37,8 +46,14 @@ struct basic_dynamic_tree {
   /// guessed behind. Above: depth after depth, a pass for each, and no guess behind one that is
   /// worth less; about 1 / nodes.
   double threshold = 0;
-  /// Of the draft model's law. The target's own settings may be better or worse: any is exact.
-  sampling law = {.temperature = 1};
+  /// False: chances are the draft model's probabilities, as in the paper.
+  bool learns = true;
+  /// What is learned, together with other streams of the same thread and beyond `reset`. Null: each
+  /// stream learns for itself.
+  std::shared_ptr<acceptance_table> chances = {};
+  /// Settings of the draft model's law: any is exact. None: the target's own, or temperature 1
+  /// where that always takes its best.
+  std::optional<sampling> law = {};
 
   static constexpr sibling_kind siblings = Kind;
   draft_limits limits() const { return {.nodes = nodes, .depth = depth, .width = width}; }
@@ -48,17 +63,23 @@ struct basic_dynamic_tree {
     state(const basic_dynamic_tree& settings, const draft_setup& setup)
         : vocabulary_(setup.vocabulary),
           threshold_(settings.threshold),
+          learns_(settings.learns),
+          shared_(settings.chances),
           drafts_(settings.source, setup, settings.limits(), batch(settings)),
-          sampler_(settings.law.without_penalties(), setup.vocabulary),
+          sampler_(law_of(settings, setup), setup.vocabulary),
+          by_noise_(Kind == sibling_kind::coupled && setup.sample.temperature > 0 &&
+                    setup.sample.draw == draw_rule::gumbel),
+          list_(Kind == sibling_kind::coupled ? setup.vocabulary : 0),
           left_((settings.nodes + 1) * setup.vocabulary),
           mass_(settings.nodes + 1) {
       error::require<error::bad_config>(settings.threshold >= 0 && settings.threshold < 1,
                                         "dynamic_tree.threshold: ", settings.threshold,
                                         " (expected at least 0, below 1)");
-      error::require<error::bad_config>(settings.law.temperature > 0,
+      error::require<error::bad_config>(sampler_.options().temperature > 0,
                                         "dynamic_tree.law: temperature 0 (expected above 0: what "
                                         "guesses are worth is read from it)");
       open_.reserve(2 * settings.nodes + 1);
+      made_.reserve(settings.nodes + 1);
       next_.reserve(settings.nodes + 1);
       batch_.reserve(settings.width);
     }
@@ -67,21 +88,53 @@ struct basic_dynamic_tree {
       return draft_stream<Stream>::required_bytes(settings.source, setup, settings.limits(),
                                                   batch(settings)) +
              sampler::required_bytes(setup.vocabulary) +
-             (settings.nodes + 1) * (setup.vocabulary * sizeof(float) + sizeof(double));
+             (Kind == sibling_kind::coupled ? setup.vocabulary * sizeof(token_probability) : 0) +
+             (settings.nodes + 1) *
+                 (sizeof(made_guess) + setup.vocabulary * sizeof(float) + sizeof(double));
     }
 
-    void append(std::span<const token_id> tokens) { drafts_.append(tokens); }
+    void append(std::span<const token_id> tokens) {
+      for (const token_id token : tokens) look_back(token);
+      drafts_.append(tokens);
+    }
 
     void propose(const draft_request& request, draft_tree& tree) {
+      made_.assign(1, {});
+      at_ = 0;
       if (!drafts_.begin()) return;
       take_law(0, 0, tree);
       open_.assign(1, {1, 0});
       threshold_ > 0 ? grow_by_depths(request, tree) : grow_by_value(request, tree);
     }
 
-    void reset() { drafts_.reset(); }
+    void reset() {
+      drafts_.reset();
+      made_.clear();
+      own_.reset();
+    }
 
    private:
+    acceptance_table& chances() { return shared_ ? *shared_ : own_; }
+
+    /// A guess of the last tree.
+    struct made_guess {
+      draft_tree::node parent = 0;
+      token_id token = 0;
+      std::size_t children = 0;
+      acceptance_table::cell kind = {};
+    };
+
+    /// The stream went on with `token`: so much for those that were guessed.
+    void look_back(token_id token) {
+      if (at_ == draft_tree::none) return;
+      const draft_tree::node parent = std::exchange(at_, draft_tree::none);
+      for (draft_tree::node n = parent + 1; n < made_.size() && at_ == draft_tree::none; ++n) {
+        if (made_[n].parent != parent) continue;
+        chances().learn(made_[n].kind, made_[n].token == token);
+        if (made_[n].token == token) at_ = n;
+      }
+    }
+
     /// The next child of a node, not made yet: worth at most `value`.
     struct entry {
       double value;
@@ -92,6 +145,11 @@ struct basic_dynamic_tree {
       }
     };
 
+    static sampling law_of(const basic_dynamic_tree& settings, const draft_setup& setup) {
+      if (settings.law) return settings.law->without_penalties();
+      if (setup.sample.temperature == 0) return {.temperature = 1};
+      return setup.sample.without_penalties();
+    }
     static std::size_t batch(const basic_dynamic_tree& s) { return s.threshold > 0 ? s.width : 1; }
 
     void grow_by_value(const draft_request& request, draft_tree& tree) {
@@ -133,23 +191,36 @@ struct basic_dynamic_tree {
     entry guess(const entry& next, const draft_request& request, draft_tree& tree) {
       const std::span<float> left = left_of(next.parent);
       double& mass = mass_[next.parent];
-      const std::size_t token = choose(left, mass, request, tree.size());
+      const std::size_t token = choose(left, mass, request, tree, next.parent);
       const double share = std::min(1.0, double{left[token]} / mass);
       mass -= double{left[token]};
       left[token] = 0;
       const draft_tree::node child = tree.add(static_cast<token_id>(token), next.parent);
       mass_[child] = -1;
-      const double rest = next.value * (1 - share);
+      const auto kind = acceptance_table::cell_of(made_[next.parent].children++, share);
+      made_.push_back({next.parent, static_cast<token_id>(token), 0, kind});
+      const double chance = learns_ ? chances().estimate(kind, share) : share;
+      const double rest = next.value * (1 - chance);
       if (mass > 0 && rest > 0) push({rest, next.parent});
-      return {next.value * share, child};
+      return {next.value * chance, child};
     }
 
     std::size_t choose(std::span<const float> left, double mass, const draft_request& request,
-                       std::size_t number) const {
-      if constexpr (Kind == sibling_kind::point_mass)
-        return static_cast<std::size_t>(std::max_element(left.begin(), left.end()) - left.begin());
-      const double target = mass * request.random.uniform(purpose::drafting, request.round,
-                                                          static_cast<std::uint32_t>(number));
+                       const draft_tree& tree, draft_tree::node parent) {
+      if constexpr (Kind == sibling_kind::without_replacement)
+        return drawn(left, mass * request.random.uniform(purpose::drafting, request.round,
+                                                         static_cast<std::uint32_t>(tree.size())));
+      if (by_noise_) {
+        std::size_t n = 0;
+        for (std::size_t i = 0; i < left.size(); ++i)
+          if (left[i] > 0) list_[n++] = {static_cast<token_id>(i), left[i]};
+        return static_cast<std::size_t>(draw_gumbel(std::span(list_).first(n), request.random,
+                                                    request.index + 1 + tree.depth(parent)));
+      }
+      return static_cast<std::size_t>(std::max_element(left.begin(), left.end()) - left.begin());
+    }
+    /// The token at which the running sum passes `target`.
+    static std::size_t drawn(std::span<const float> left, double target) {
       double passed = 0;
       std::size_t last = 0;
       for (std::size_t i = 0; i < left.size(); ++i) {
@@ -185,8 +256,15 @@ struct basic_dynamic_tree {
 
     std::size_t vocabulary_;
     double threshold_;
+    bool learns_;
+    acceptance_table own_;
+    std::shared_ptr<acceptance_table> shared_;
+    std::vector<made_guess> made_;            // [node of the last tree]
+    draft_tree::node at_ = draft_tree::none;  // how far the stream followed it; none: it left
     draft_stream<Stream> drafts_;
     sampler sampler_;
+    bool by_noise_;
+    std::vector<token_probability> list_;  // [vocabulary] to draw from, by noise
     std::vector<float> left_;  // [node, vocabulary] probabilities of what was not guessed there yet
     std::vector<double> mass_;  // [node] their sum; negative: the node was not read
     std::vector<entry> open_, next_;

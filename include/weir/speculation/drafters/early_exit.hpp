@@ -18,7 +18,7 @@ struct early_exit {
   std::size_t layers = 1;  ///< the target's, from the first on
   std::size_t tokens = 4;  ///< guesses at most
 
-  static constexpr sibling_kind siblings = sibling_kind::point_mass;
+  static constexpr sibling_kind siblings = sibling_kind::coupled;
   static constexpr bool drafts_in_target = true;
   std::size_t exit_layer() const { return layers; }
   draft_limits limits() const { return {.nodes = tokens, .depth = tokens}; }

@@ -25,7 +25,7 @@ namespace weir {
 struct rejection_sampling {
   static constexpr guarantee level = guarantee::exact_distribution;
   static constexpr bool needs_laws = true;
-  static constexpr bool accepts(sibling_kind) { return true; }
+  static constexpr bool accepts(sibling_kind kind) { return kind != sibling_kind::coupled; }
 
   template <sibling_kind Kind>
   class state {
