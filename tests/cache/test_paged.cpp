@@ -4,10 +4,12 @@
 #include <span>
 #include <vector>
 
+#include <weir/cache/eviction/token_surprisal.hpp>
 #include <weir/presets.hpp>
 #include <weir/testing/drive_cache.hpp>
 
 #include "support/catch.hpp"
+#include "support/count_allocations.hpp"
 #include "support/refusal.hpp"
 
 namespace {
@@ -52,6 +54,43 @@ void forks_are_apart(const Keep& keep) {
     REQUIRE(first_difference(append(first, shape, more, 5), append(alone, shape, more, 9)) == 60);
   }
 }
+
+/// Becomes a fork of one stream again and again, and is each time what a new fork is.
+template <class Keep>
+void is_forked_again(const Keep& keep, bool may_take_back) {
+  using cache = one_cache<paged_cache<Keep>>;
+  dice random{5};
+  cache_options options{.max_rows = 40, .may_take_back = may_take_back, .cadence = 8};
+  options.extra_pages = paged_cache<Keep>::pages_for_forks(shape, keep, options, 2, 40);
+  cache first(shape, keep, options);
+  append(first, shape, names_of(random.within(1, 50), 1), 17);
+  cache again(first);
+  for (int turn = 0; turn < 30; ++turn) {
+    append(first, shape, names_of(random.within(1, 12), 100u + turn), 5);
+    append(again, shape, names_of(random.within(1, 40), 200u + turn), 7);
+    if (turn % 4 == 1) again.reset();
+    if (turn % 4 == 2 && may_take_back) first.take_back();
+    const std::size_t before = weir_test::allocation_count();
+    again.fork_from(first);
+    CHECK(weir_test::allocation_count() - before == 0);
+    CHECK(again.pages_held() == first.pages_held());
+    const auto names = names_of(random.within(1, 40), 300u + turn);
+    {
+      cache fork(first);
+      REQUIRE(same_entries(again, fork, shape));
+      const auto expected = append(fork, shape, names, 9);
+      REQUIRE(first_difference(append(again, shape, names, 3), expected) == names.size());
+      REQUIRE(same_entries(again, fork, shape));
+      CHECK(again.stats().boundaries == fork.stats().boundaries);
+      CHECK(again.stats().evicted_entries == fork.stats().evicted_entries);
+    }
+  }
+}
+
+struct longest_keys {
+  std::size_t budget;
+  float score(const slots_view& c, slot s) const { return c.key_norm(s); }
+};
 
 }  // namespace
 
@@ -117,4 +156,67 @@ TEST_CASE("unequal budgets hold what they need, not what the largest might") {
     CHECK(c.pages_held() <= held / 32 + 2 * shape.units());
     if (t > 400) CHECK(most > least);  // heads differ, or this would show nothing
   }
+}
+
+TEST_CASE("a cache that becomes a fork is what a new fork is, and allocates nothing") {
+  for (const bool may_take_back : {false, true}) {
+    is_forked_again(keep_all{600}, may_take_back);
+    is_forked_again(keep<sinks, window>{sinks{3}, window{50}}, may_take_back);
+    is_forked_again(keep<sinks, window, longest_keys>{sinks{3}, window{20}, longest_keys{40}},
+                    may_take_back);
+    is_forked_again(presets::recipes::h2o::of({.entries = 50}), may_take_back);
+    is_forked_again(presets::recipes::ada_kv::of({.entries = 50, .cadence = 8}), may_take_back);
+    is_forked_again(presets::recipes::d2o::of({.entries = 50}), may_take_back);
+    is_forked_again(keep<sinks, window, token_surprisal>{sinks{3}, window{20}, token_surprisal{30}},
+                    may_take_back);
+  }
+}
+
+TEST_CASE("becoming a fork gives back what was held: no page is ever lost") {
+  using cache = one_cache<paged_cache<keep_all>>;
+  const cache_options plain{.max_rows = 64};
+  cache_options options = plain;
+  // Exactly what two forks need that append 33 tokens each.
+  options.extra_pages = paged_cache<keep_all>::pages_for_forks(shape, keep_all{128}, plain, 2, 33);
+  CHECK(options.extra_pages == 3 * 2 * shape.units() + 0u);
+  cache first(shape, keep_all{128}, options), alone(shape, keep_all{128}, options);
+  append(first, shape, names_of(95, 1), 50);
+  append(alone, shape, names_of(95, 1), 50);
+  cache a(first), b(first);
+  for (unsigned turn = 0; turn < 200; ++turn) {
+    a.fork_from(first);
+    b.fork_from(first);
+    append(a, shape, names_of(33, 2 * turn), 33);
+    append(b, shape, names_of(33, 2 * turn + 1), 33);
+  }
+  CHECK(a.pages_held() == 4 * shape.units());
+  a.fork_from(b);  // any of the family
+  CHECK(same_entries(a, b, shape));
+  a.reset();
+  b.reset();
+  CHECK(a.pages_held() == 0);
+  CHECK(first_difference(append(first, shape, names_of(33, 9), 33),
+                         append(alone, shape, names_of(33, 9), 9)) == 33);
+}
+
+TEST_CASE("becoming a fork is refused of strangers and while a step is open") {
+  using cache = paged_cache<keep_all>;
+  const cache_options options{.max_rows = 4, .extra_pages = 80};
+  cache first(shape, keep_all{64}, options), stranger(shape, keep_all{64}, options);
+  cache fork(first);
+  weir_test::require_refused<error::bad_input>([&] { fork.fork_from(stranger); },
+                                               {"a cache with pages of its own"});
+  const row rows[1] = {};
+  {
+    const auto step = first.begin(rows);
+    weir_test::require_refused<error::bad_call>([&] { fork.fork_from(first); },
+                                                {"fork_from: a step is open"});
+  }
+  {
+    const auto step = fork.begin(rows);
+    weir_test::require_refused<error::bad_call>([&] { fork.fork_from(first); },
+                                                {"fork_from: a step is open"});
+  }
+  fork.fork_from(first);
+  CHECK(fork.length() == 0);
 }

@@ -61,6 +61,11 @@ class one_cache final : public any_cache {
   one_cache(const one_cache& other)
     requires std::is_copy_constructible_v<Cache>
       : cache_(other.cache_) {}
+  void fork_from(const one_cache& other)
+    requires std::is_copy_constructible_v<Cache>
+  {
+    cache_.fork_from(other.cache_);
+  }
 
   void begin(std::span<const row> rows) override { step_.emplace(cache_.begin(rows)); }
   void extend(std::span<const row> rows) override { step_->extend(rows); }

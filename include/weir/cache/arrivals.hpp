@@ -23,6 +23,9 @@ class arrivals {
     told_ = first;
   }
 
+  /// What does not lie in the memory becomes another's.
+  void copy_from(const arrivals& other) { told_ = other.told_; }
+
   const arrival& operator[](std::uint64_t index) const { return ring_[index % ring_.size()]; }
   void set_kind(std::uint64_t index, std::uint8_t kind) {
     arrival& a = ring_[index % ring_.size()];

@@ -80,6 +80,18 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     }
 
     std::size_t bytes() const { return plan.bytes() + store.pool_bytes(); }
+    /// Pages that one step of `rows` rows may take; that rows may which come to an open one; and
+    /// that `rows` rows may whatever steps they come in.
+    std::size_t pages_for_step(std::size_t rows) const {
+      return rewrites ? store.pages_for(keeper.most_entries()) : pages_for_more(rows);
+    }
+    std::size_t pages_for_more(std::size_t rows) const {
+      return store.pages_for(std::min(rows, keeper.tiles_written(rows)));
+    }
+    std::size_t pages_for_rows(std::size_t rows) const {
+      const std::size_t most = keeper.most_tiles();
+      return rewrites ? most : std::min(most, store.pages_for(keeper.tiles_written(rows)));
+    }
     std::size_t ranks() const {
       if constexpr (keeper_type::stores_rotated_keys)
         return 0;
@@ -94,6 +106,28 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   static std::size_t required_bytes(const kv_shape& shape, const Keep& keep,
                                     const cache_options& options = {}) {
     return parts(shape, keep, options).bytes();
+  }
+
+  /// The same of a fork: the pages are the first one's.
+  static std::size_t required_bytes_of_fork(const kv_shape& shape, const Keep& keep,
+                                            const cache_options& options = {})
+    requires Layout::pages_taken
+  {
+    return parts(shape, keep, options).plan.bytes();
+  }
+  /// What cache_options.extra_pages has to be so that `forks` forks of a stream, while it waits for
+  /// them, can each append `tokens` tokens that no other shares. Throws what the constructor
+  /// throws.
+  static std::size_t pages_for_forks(const kv_shape& shape, const Keep& keep,
+                                     const cache_options& options, std::size_t forks,
+                                     std::size_t tokens)
+    requires Layout::pages_taken
+  {
+    const parts p(shape, keep, options);
+    const std::size_t rows = tokens + options.max_draft_rows;
+    return std::max(
+        forks * p.pages_for_rows(rows) + p.pages_for_step(std::min(rows, options.max_rows)),
+        p.pages_for_step(options.max_rows));  // of the stream, behind them
   }
 
   /// Allocates everything the cache will ever hold. Throws error::bad_config on settings that do
@@ -128,6 +162,27 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     bind();
     store().share();
   }
+  /// Becomes what a fork of `other` is, and forgets its own stream: one of the two was forked from
+  /// the other, or both from a third. Throws error::bad_call while a step of either is open,
+  /// error::bad_input for caches that do not share their pages; then nothing has changed. No
+  /// allocation.
+  void fork_from(const kv_cache& other)
+    requires Layout::pages_taken
+  {
+    error::require<error::bad_call>(!open_, "fork_from: a step is open");
+    other.require_usable("fork_from");
+    error::require<error::bad_input>(
+        store().shares_pool_with(other.parts_.store),
+        "fork_from: a cache with pages of its own (expected one that was forked from the other)");
+    if (this == &other) return;
+    store().clear();
+    memory_.copy_from(other.memory_, store().table_end());
+    keeper().copy_from(other.keeper());
+    store().share();
+    stats_ = other.stats_;
+    broken_ = false;
+    may_take_back_ = other.may_take_back_;
+  }
   ~kv_cache() {
     if constexpr (Layout::pages_taken) store().clear();
   }
@@ -152,7 +207,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     require<bad_input>(rows_.finals() + rows_.deepest() <= room(),
                        "step: ", rows_.finals() + rows_.deepest(),
                        " more tokens than fit (room for ", room(), "; keep_all evicts nothing)");
-    require_pages(rewrites ? most_entries() : rows_.size());
+    require_pages(parts_.pages_for_step(rows_.size()));
     if constexpr (keeper_type::wants_log_probabilities)
       require<bad_call>(!keeper().lacks_log_probabilities(),
                         "begin: the policy decides by log-probabilities that were not told "
@@ -216,6 +271,8 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   std::size_t most_entries() const { return keeper().most_entries(); }
   /// Bytes held: those of required_bytes.
   std::size_t bytes() const { return memory_.bytes() + parts_.store.pool_bytes(); }
+  /// Of them, those that forks do not share.
+  std::size_t bytes_beside_pages() const { return memory_.bytes(); }
   /// Tiles of 32 entries that hold keys and values now; all of them where the layout is contiguous.
   std::size_t pages_held() const { return parts_.store.pages_held(); }
 
@@ -275,16 +332,15 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     error::require<error::bad_input>(rows.size() <= options_.max_rows - rows_.size(),
                                      "step: ", rows_.size() + rows.size(),
                                      " rows (expected at most max_rows = ", options_.max_rows, ")");
-    require_pages(rows.size());
+    require_pages(parts_.pages_for_more(rows.size()));
     const std::size_t old = rows_.size(), finals = rows_.finals();
     rows_.extend(rows, options_.max_draft_rows, options_.max_draft_width,
                  std::min<std::uint64_t>(draft_room(finals), room() - finals));
     turn_rows(old);
   }
-  /// Throws unless the pool has the pages that `entries` entries of each unit may take.
-  void require_pages(std::size_t entries) {
+  /// Throws unless the pool has `pages` pages for the step.
+  void require_pages(std::size_t pages) {
     if constexpr (Layout::pages_taken) {
-      const std::size_t pages = store().pages_for(entries);
       error::require<error::bad_input>(pages <= store().pages_left(), "step: may take ", pages,
                                        " pages of a pool that forks share (", store().pages_left(),
                                        " are left; expected more cache_options.extra_pages)");

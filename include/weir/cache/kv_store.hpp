@@ -89,7 +89,8 @@ class kv_store {
         tile_counts_(std::move(tile_counts)),
         most_splits_(most_splits),
         padded_(padded_head_dim(shape.head_dim)),
-        map_(plan, tile_counts_) {
+        map_(plan, tile_counts_),
+        table_end_(plan.bytes()) {
     if constexpr (Layout::pages_taken) {
       pool_ = std::make_shared<pool>(shape, pages);
     } else {
@@ -104,6 +105,8 @@ class kv_store {
     if constexpr (Layout::pages_taken) return pool_->plan.bytes();
     return 0;
   }
+  /// Bytes of the plan that lie before or in the table of pages: what follows is room to work in.
+  std::size_t table_end() const { return table_end_; }
   /// Finds its memory; `start` or `share` follows.
   void bind(const arena& memory) {
     map_.bind(memory);
@@ -167,12 +170,14 @@ class kv_store {
       if (pool_.use_count() > 1) return pool_->pages.left();
     return std::numeric_limits<std::size_t>::max();
   }
-  /// Pages that writing `rows` rows, or rewriting all there is, may take at most.
-  std::size_t pages_for(std::size_t rows) const {
+  /// Pages that writing to `tiles` tiles of each unit may take at most.
+  std::size_t pages_for(std::size_t tiles) const {
     std::size_t n = 0;
-    for (const std::size_t tiles : tile_counts_) n += std::min(rows, tiles);
+    for (const std::size_t most : tile_counts_) n += std::min(tiles, most);
     return n;
   }
+  /// True if both take their pages from one pool.
+  bool shares_pool_with(const kv_store& other) const { return pool_ == other.pool_; }
   /// Pages that hold this stream's tiles.
   std::size_t pages_held() const {
     if constexpr (Layout::pages_taken) {
@@ -435,6 +440,7 @@ class kv_store {
   std::vector<std::size_t> tile_counts_;  // [unit]
   std::size_t most_splits_, padded_;
   page_map<Layout> map_;
+  std::size_t table_end_;
   std::shared_ptr<pool> pool_;  // where pages are taken
   arena_plan::block<storage> keys_block_, values_block_;
   arena_plan::block<float> partials_block_;

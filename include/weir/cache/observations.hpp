@@ -56,6 +56,9 @@ class observations {
     staged_ = memory[staged_block_];
   }
 
+  /// What does not lie in the memory becomes another's.
+  void copy_from(const observations& other) { side_ = other.side_; }
+
   /// Where the kernel leaves what the rows of a job hand out.
   handout_memory handout() const {
     if constexpr (!probabilities && !logits) return {};

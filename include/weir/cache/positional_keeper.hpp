@@ -59,6 +59,8 @@ class positional_keeper {
   }
 
   void bind(const arena& memory) { draft_place_ = memory[draft_block_]; }
+  /// The memory has become a copy of that of another keeper of the same settings: so does the rest.
+  void copy_from(const positional_keeper& other) { length_ = other.length_; }
 
   // ---- sizes -----------------------------------------------------------------------------------
 
@@ -73,6 +75,10 @@ class positional_keeper {
     std::size_t n = 0;
     for (const extent& e : extents_) n += e.units * (e.ring.tiles() + draft_tiles_);
     return n;
+  }
+  /// Tiles of a unit that `rows` rows of one stream may be written to, at most, one step or many.
+  std::size_t tiles_written(std::size_t rows) const {
+    return rows == 0 ? 0 : tiles_of(rows - 1) + 1 + std::min(draft_tiles_, rows);
   }
   /// Most entries a row reads.
   std::size_t most_entries() const {

@@ -57,7 +57,6 @@ class scored_keeper {
                           shape.trained_context, ")");
     boundary_block_ = plan.reserve<std::uint64_t>(shape.layers);
     draft_block_ = plan.reserve<tile_place>(shape.units() * options.max_draft_rows);
-    pending_.reserve(1 + options.max_draft_rows);
   }
 
   /// Finds its memory; `reset` follows, or the memory is a copy of another keeper's.
@@ -68,6 +67,15 @@ class scored_keeper {
     arrivals_.bind(memory);
     boundary_ = memory[boundary_block_];
     draft_place_ = memory[draft_block_];
+    pending_.reserve(1 + max_drafts_);
+  }
+  /// The memory has become a copy of that of another keeper of the same settings: so does the rest.
+  /// No allocation.
+  void copy_from(const scored_keeper& other) {
+    length_ = other.length_;
+    rows_seen_.copy_from(other.rows_seen_);
+    arrivals_.copy_from(other.arrivals_);
+    pending_.assign(other.pending_.begin(), other.pending_.end());
   }
 
   // ---- sizes -----------------------------------------------------------------------------------
@@ -81,6 +89,10 @@ class scored_keeper {
   /// Most tiles that all units together hold at once.
   std::size_t most_tiles() const {
     return lists_.budgets().most_tiles(cadence_) + shape_.units() * draft_tiles_;
+  }
+  /// Tiles of a unit that `rows` rows of one stream may be written to, at most, one step or many.
+  std::size_t tiles_written(std::size_t rows) const {
+    return rows + std::min(draft_tiles_, rows);  // a token may come to any slot that is free
   }
   std::size_t most_entries() const { return lists_.slots(); }
   std::size_t most_splits() const { return (map_.tiles() + split_tiles - 1) / split_tiles; }

@@ -59,6 +59,11 @@ class arena {
     return other;
   }
 
+  /// Takes over the first `bytes` bytes of another arena of the same plan.
+  void copy_from(const arena& other, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(memory_.get(), other.memory_.get(), bytes);
+  }
+
   /// The elements that `plan.reserve` set aside.
   template <class T>
   std::span<T> operator[](arena_plan::block<T> b) const {
