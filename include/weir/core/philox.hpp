@@ -29,7 +29,8 @@ enum class purpose : std::uint32_t {
   drafting = 2,
   acceptance = 3,
   scoring = 4,
-  residual = 5
+  residual = 5,
+  trials = 6
 };
 
 /// The randomness of one stream. Two streams with the same seed and different keys, or two
