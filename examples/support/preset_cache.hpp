@@ -8,7 +8,6 @@
 #include <weir/presets.hpp>
 
 #include "cache_makers.hpp"
-#include "stores.hpp"
 
 namespace tool {
 

@@ -248,7 +248,7 @@ TEST_CASE("the worked example of sinks and a window") {
     const auto cache = make_cache(s);
     const list live[] = {{0}, {0, 1}, {0, 1, 2}, {0, 2, 3}, {0, 3, 4}, {0, 4, 5}};
     for (std::size_t t = 0; t < 6; ++t) {
-      append(*cache, s.shape, weir_test::names_of(1, t), 1);
+      weir_test::append(*cache, s.shape, weir_test::names_of(1, t), 1);
       CHECK(kept(*cache) == live[t]);  // what row t + 1 reads beside itself
     }
     CHECK(cache->most_entries() == 4);

@@ -35,3 +35,12 @@ TEST_CASE("03_bring_your_own_model gives the same tokens with and without guesse
   REQUIRE(text.find(" 0 accepted", 22) == std::string::npos);
   REQUIRE(text.find("The same tokens") != std::string::npos);
 }
+
+TEST_CASE("04_guess_ahead says what 01_stream says") {
+  if (!examples_built()) return;
+  const std::string arguments = tiny + " 'It was a dark night' 200";
+  const std::string guessed = output_of("$d/04_guess_ahead " + arguments);
+  const std::string plain = output_of("$d/01_stream " + arguments);
+  REQUIRE(guessed.substr(0, plain.size()) == plain);
+  REQUIRE(guessed.find(" right\n", plain.size()) != std::string::npos);
+}

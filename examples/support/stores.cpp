@@ -1,6 +1,0 @@
-#include "stores.hpp"
-
-template class weir::kv_store<weir::f16, weir::layouts::contiguous>;
-template class weir::kv_store<weir::f32, weir::layouts::contiguous>;
-template class weir::kv_store<weir::f16, weir::layouts::paged>;
-template class weir::kv_store<weir::f32, weir::layouts::paged>;
