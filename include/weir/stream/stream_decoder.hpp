@@ -92,7 +92,12 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
   /// One pass, over waiting tokens and guesses at up to `wanted` that follow.
   void go_on(std::size_t wanted) {
     pass_.begin();
-    stream_.open(pass_, base::options().stream.chunk, wanted);
+    try {
+      stream_.open(pass_, base::options().stream.chunk, wanted);
+    } catch (...) {
+      stream_.abandon();
+      throw;
+    }
     const auto start = std::chrono::steady_clock::now();
     pass_.run(stream_.layers_done(), pass_.layers(), 0, pass_.rows());
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
