@@ -109,7 +109,7 @@ void leaves_no_trace(const keep_of<Cache>& keep, const sampling& sample, std::si
     const cautious_trial* best = &decoder.trials()[0];
     for (const cautious_trial& t : decoder.trials())
       if (t.score.mean() < best->score.mean()) best = &t;
-    if (since < best->said.size() || compared == 6) return true;
+    if (since < best->said.size() || compared == 3) return true;
 
     // All but the last token of the stream are in the cache once a trial was adopted.
     REQUIRE(decoder.cache().length() + 1 == all.size());
