@@ -267,7 +267,7 @@ TEST_CASE("what is cached before each token, two sinks and a window of four") {
     if (t == 5) CHECK(kept(*cache) == list{0, 1, 2, 3, 4});
     if (t == 6) CHECK(kept(*cache) == list{0, 1, 3, 4, 5});
     if (t == 13) CHECK(kept(*cache) == list{0, 1, 10, 11, 12});
-    append(*cache, s.shape, weir_test::names_of(1, t), 1);
+    weir_test::append(*cache, s.shape, weir_test::names_of(1, t), 1);
   }
 }
 
@@ -288,7 +288,7 @@ TEST_CASE("boundaries run lazily, at multiples of the cadence, and hold the budg
       const auto names = names_of(300, cadence);
       std::uint64_t evicted = 0;
       for (std::size_t t = 0; t < 300; ++t) {
-        append(*cache, s.shape, std::span(names).subspan(t, 1), 1);
+        weir_test::append(*cache, s.shape, std::span(names).subspan(t, 1), 1);
         // Token t was stored; the boundary at t, if there is one, ran just before.
         CHECK(cache->stats().boundaries == t / cadence * s.shape.layers);
         std::uint64_t entries = 0;
@@ -316,7 +316,7 @@ TEST_CASE("a full cache that keeps everything has lost nothing") {
   setup s;
   s.capacity = 40;
   const auto cache = make_cache(s);
-  append(*cache, s.shape, names_of(40, 1), 16);
+  weir_test::append(*cache, s.shape, names_of(40, 1), 16);
   CHECK(cache->room() == 0);
   CHECK(cache->stats().evicted_entries == 0);
   CHECK(kept(*cache) == up_to(40));
