@@ -19,6 +19,7 @@
 #include <weir/speculation/speculate.hpp>
 #include <weir/speculation/verifiers/rejection_sampling.hpp>
 #include <weir/speculation/verifiers/typical_acceptance_lossy.hpp>
+#include <weir/stream/cautious_decoder.hpp>
 #include <weir/stream/chosen_cache.hpp>
 #include <weir/stream/model_drafters.hpp>
 #include <weir/stream/stream_batch.hpp>
