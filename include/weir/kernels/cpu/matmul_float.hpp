@@ -138,7 +138,6 @@ void float_product(const Weight* w, std::size_t cols, const float* x, std::size_
                               stride, add, row == 0);
     };
     take.template operator()<8>();
-    take.template operator()<6>();
     take.template operator()<4>();
     take.template operator()<3>();
     take.template operator()<2>();
