@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <weir/cache/cache_reports.hpp>
+#include <weir/cache/step_rows.hpp>
 #include <weir/core/error.hpp>
 
 namespace weir {
