@@ -41,7 +41,7 @@ part() {
 # Passages that are quoted again, as a summary with quotations would.
 quote() {
   local passage
-  passage=$(tail -c +20000 "$work/text" | head -c 700 | tr '\n' ' ')
+  passage=$(head -c 20700 "$work/text" | tail -c 700 | tr '\n' ' ')
   for drafter in prompt-lookup lookahead ngram-cache; do
     for adaptive in "" --adaptive; do
       "$build/examples/speculative" --model "$models/weir-tiny-f16.gguf" --policy window \
@@ -56,7 +56,7 @@ quote() {
   done
 }
 verify() {
-  "$build/bench/bench_verify" --benchmark_filter='^verify/' --benchmark_format=json 2> /dev/null |
+  "$build/bench/bench_verify" --benchmark_filter='^verify/(q8_0|q4_k)/[0-9]+/2' --benchmark_format=json 2> /dev/null |
     python3 -c '
 import json, sys
 rows = {}
@@ -65,7 +65,7 @@ for b in json.load(sys.stdin)["benchmarks"]:
     if threads == "2" and "ratio" in b:
         rows.setdefault(type, {})[int(n)] = b["ratio"]
 ns = sorted({n for r in rows.values() for n in r})
-print("| weights | " + " | ".join(f"{n} rows" for n in ns) + " |")
+print("| weights | " + " | ".join(f"{n} row" + "s" * (n > 1) for n in ns) + " |")
 print("|---" * (len(ns) + 1) + "|")
 for type, r in rows.items():
     print(f"| {type} | " + " | ".join(f"{r[n]:.2f}×" if n in r else "" for n in ns) + " |")'
