@@ -158,9 +158,9 @@ class basic_token_stream {
     }
   }
 
-  std::optional<typename Cache::step> step_;
   pass_type pass_;
   Cache cache_;
+  std::optional<typename Cache::step> step_;  // behind the cache: it is closed first
   std::size_t chunk_;
   std::vector<row> rows_;           // [row] a chain of final rows
   std::vector<float> logits_;       // [vocabulary]
