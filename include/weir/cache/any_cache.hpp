@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -32,9 +31,6 @@ class any_cache {
   /// Does nothing where the policy does not ask.
   virtual void tell_log_probability(std::uint64_t index, float value) = 0;
   virtual bool wants_log_probabilities() const = 0;
-  /// A cache that goes on from where this one is. Throws error::bad_call unless the layout is
-  /// paged.
-  virtual std::unique_ptr<any_cache> fork() const = 0;
 
   virtual std::uint64_t length() const = 0;
   virtual std::uint64_t room() const = 0;
@@ -82,10 +78,6 @@ class one_cache final : public any_cache {
     if constexpr (Cache::wants_log_probabilities) cache_.tell_log_probability(index, value);
   }
   bool wants_log_probabilities() const override { return Cache::wants_log_probabilities; }
-  std::unique_ptr<any_cache> fork() const override {
-    if constexpr (std::is_copy_constructible_v<Cache>) return std::make_unique<one_cache>(*this);
-    throw error::bad_call("fork: the cache's layout is contiguous (expected layouts::paged)");
-  }
 
   std::uint64_t length() const override { return cache_.length(); }
   std::uint64_t room() const override { return cache_.room(); }

@@ -61,7 +61,6 @@ struct draft_setup {
   std::size_t layers = 0;            ///< of the target
   std::size_t embedding_length = 0;  ///< of the target
   sampling sample = {};              ///< how the target's tokens are chosen
-  random_source random = {};         ///< the stream's
   executor* threads = nullptr;       ///< may be used while a call lasts; never null
 };
 

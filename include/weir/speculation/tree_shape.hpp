@@ -53,6 +53,12 @@ struct tree_shape {
                           "tree_shape: node ", n, " repeats a sibling's rank ", nodes[n].rank);
     }
   }
+  /// How many ranks there are: one more than the highest.
+  std::size_t ranks() const {
+    std::size_t most = 0;
+    for (const guess& g : nodes) most = std::max(most, g.rank + 1);
+    return most;
+  }
   draft_limits limits() const {
     draft_limits most{.nodes = nodes.size()};
     std::vector<std::size_t> width(nodes.size() + 1);

@@ -28,6 +28,7 @@
 #include <weir/stream/sequence.hpp>
 #include <weir/stream/shared_pass.hpp>
 #include <weir/stream/stream_options.hpp>
+#include <weir/stream/tell_fed.hpp>
 #include <weir/stream/text_decoder.hpp>
 
 namespace weir {
@@ -240,12 +241,15 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
     run_pass();
     step.commit();
     fed_ += n;
-    if constexpr (Cache::wants_log_probabilities) tell_rest(tokens);
+    if constexpr (Cache::wants_log_probabilities)
+      next_log_probability_ = tell_fed(
+          *stream_, pass_, {std::span(waiting_).subspan(fed_ - n), n, 0, stream_->length() - n},
+          vocabulary(), std::span(logits_).subspan(vocabulary()));
     for (const token_id id : tokens) sampler_.push(id);
     if (fed_ == waiting_.size()) pass_.logits(n - 1, 1, logits(0).data());
   }
   void run_pass() {
-    pass_.run(0, pass_.layers(), 0, pass_.rows());
+    pass_.run_all();
     ++counters_.passes;
   }
 
@@ -380,23 +384,6 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
                                   : static_cast<float>(log_probability(logits(0), id));
     stream_->tell_log_probability(stream_->length(), *next_log_probability_);
     next_log_probability_.reset();
-  }
-  /// The same of those fed behind it; and works it out for the one that waits behind them.
-  void tell_rest(std::span<const token_id> fed) {
-    const std::size_t first = fed_ - fed.size();
-    const std::size_t last = std::min(fed.size() + 1, waiting_.size() - first);
-    for (std::size_t i = 1; i < last; i += how_.most) {
-      const std::size_t n = std::min(how_.most, last - i);
-      pass_.logits(i - 1, n, logits(1).data());
-      for (std::size_t j = 0; j < n; ++j) {
-        const auto value =
-            static_cast<float>(log_probability(logits(1 + j), waiting_[first + i + j]));
-        if (i + j < fed.size())
-          stream_->tell_log_probability(stream_->length() - fed.size() + i + j, value);
-        else
-          next_log_probability_ = value;
-      }
-    }
   }
 
   cautious how_;

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <span>
 #include <utility>
@@ -27,6 +26,7 @@
 #include <weir/speculation/speculate.hpp>
 #include <weir/stream/shared_pass.hpp>
 #include <weir/stream/stream_options.hpp>
+#include <weir/stream/tell_fed.hpp>
 
 namespace weir {
 
@@ -49,7 +49,6 @@ class basic_sequence {
  public:
   using pass_type = shared_pass<step_type>;
 
-  /// `limits` are the drafter's.
   basic_sequence(const llama_model& model, Keep keep, const cache_options& options,
                  const sampling& sample, random_source random, const Speculation& speculation,
                  executor& threads)
@@ -59,9 +58,9 @@ class basic_sequence {
         cache_(shape_of(model.config), std::move(keep), options),
         sampler_(sample, model.config.vocab_size, limits_.depth),
         tree_(limits_, law_size(model)),
-        drafter_(speculation.drafter, setup_of(model, sample, random, threads)),
+        drafter_(speculation.drafter, setup_of(model, sample, threads)),
         verifier_(speculation.verifier, {model.config.vocab_size, limits_}),
-        speculation_bytes_(bytes_of(speculation, setup_of(model, sample, random, threads))),
+        speculation_bytes_(bytes_of(speculation, setup_of(model, sample, threads))),
         vocabulary_(model.config.vocab_size),
         logits_(logit_rows(limits_) * vocabulary_) {
     rows_.reserve(options.max_rows);
@@ -79,7 +78,7 @@ class basic_sequence {
     return Cache::required_bytes(shape_of(model.config), keep, options) +
            sampler::required_bytes(model.config.vocab_size, sample, limits.depth) +
            draft_tree::required_bytes(limits, law_size(model)) +
-           bytes_of(speculation, setup_of(model, sample, {}, none)) +
+           bytes_of(speculation, setup_of(model, sample, none)) +
            logit_rows(limits) * model.config.vocab_size * sizeof(float);
   }
 
@@ -105,7 +104,8 @@ class basic_sequence {
 
   /// Opens a step of at most `most_tokens` waiting tokens (at least one) and, if none is left
   /// behind them, of guesses: as many as may be of use where `most_emitted` tokens are wanted. Adds
-  /// its rows to the pass. Throws what kv_cache::begin throws; then nothing has changed.
+  /// its rows to the pass. Throws what kv_cache::begin throws, and error::bad_input for a guess
+  /// outside the vocabulary; then the round is given up.
   void open(pass_type& pass, std::size_t most_tokens, std::size_t most_emitted) {
     const auto start = clock::now();
     finals_ = static_cast<std::size_t>(
@@ -115,22 +115,11 @@ class basic_sequence {
     has_drawn_ = false;
     rows_.assign(finals_, row{});
     step_.emplace(cache_.begin(rows_));
-    first_row_ = pass.add(*step_, tokens);
-
-    const std::span seen = std::span(waiting_).subspan(shown_, fed_ + finals_ - shown_);
-    for (const token_id id : seen) sampler_.push(id);
-    drafter_.append(seen);
-    shown_ = fed_ + finals_;
-    tree_.start(tokens.back(), draws_ ? limits_now(most_emitted) : draft_limits{});
-    const draft_request request{cache_.length() + finals_ - 1, round_++, random_};
-    rows_of_tree target{*this, pass};
-    if constexpr (drafts_in_target<drafter_type>) {
-      target.read();
-      if (tree_.limits().nodes > 0) drafter_.propose(request, tree_, target);
-      target.read();
-    } else {
-      if (tree_.limits().nodes > 0) drafter_.propose(request, tree_);
-      target.add();
+    try {
+      add_rows(pass, tokens, most_emitted);
+    } catch (...) {
+      abandon();
+      throw;
     }
     draft_seconds_ = seconds_since(start);
   }
@@ -289,14 +278,9 @@ class basic_sequence {
   static std::size_t law_size(const llama_model& model) {
     return Speculation::wants_laws ? model.config.vocab_size : 0;
   }
-  static draft_setup setup_of(const llama_model& model, const sampling& sample,
-                              random_source random, executor& threads) {
-    return {model.config.vocab_size,
-            model.config.block_count,
-            model.config.embedding_length,
-            sample,
-            random,
-            &threads};
+  static draft_setup setup_of(const llama_model& model, const sampling& sample, executor& threads) {
+    return {model.config.vocab_size, model.config.block_count, model.config.embedding_length,
+            sample, &threads};
   }
   /// What drafter and verifier hold.
   static std::size_t bytes_of(const Speculation& speculation, const draft_setup& setup) {
@@ -312,6 +296,26 @@ class basic_sequence {
     return std::span(logits_).subspan(n * vocabulary_, vocabulary_);
   }
   void emit(token_id id) { emitted_.push_back({id, cache_.length() + finals_ + emitted_.size()}); }
+
+  /// Adds the open step's tokens to the pass, and guesses behind them.
+  void add_rows(pass_type& pass, std::span<const token_id> tokens, std::size_t most_emitted) {
+    first_row_ = pass.add(*step_, tokens);
+    const std::span seen = std::span(waiting_).subspan(shown_, fed_ + finals_ - shown_);
+    for (const token_id id : seen) sampler_.push(id);
+    drafter_.append(seen);
+    shown_ = fed_ + finals_;
+    tree_.start(tokens.back(), draws_ ? limits_now(most_emitted) : draft_limits{});
+    const draft_request request{cache_.length() + finals_ - 1, round_++, random_};
+    rows_of_tree target{*this, pass};
+    if constexpr (drafts_in_target<drafter_type>) {
+      target.read();
+      if (tree_.limits().nodes > 0) drafter_.propose(request, tree_, target);
+      target.read();
+    } else {
+      if (tree_.limits().nodes > 0) drafter_.propose(request, tree_);
+      target.add();
+    }
+  }
 
   /// What may be guessed behind the waiting tokens.
   draft_limits limits_now(std::size_t most_emitted) {
@@ -361,19 +365,10 @@ class basic_sequence {
     if constexpr (Cache::wants_log_probabilities) {
       const std::uint64_t first = cache_.length();
       tell(first, next_log_probability_);
-      const std::size_t last = std::min(finals_ + 1, waiting());
-      for (std::size_t i = 1; i < last; i += told_rows) {
-        const std::size_t n = std::min(told_rows, last - i);
-        pass.logits(first_row_ + i - 1, n, logits_.data());
-        for (std::size_t j = 0; j < n; ++j) {
-          const auto value =
-              static_cast<float>(log_probability(logits_at(j), waiting_[fed_ + i + j]));
-          if (i + j < finals_)
-            tell(first + i + j, value);
-          else
-            next_log_probability_ = value;
-        }
-      }
+      if (const auto next = tell_fed(
+              cache_, pass, {std::span(waiting_).subspan(fed_), finals_, first_row_, first},
+              vocabulary_, logits_))
+        next_log_probability_ = *next;
     }
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -82,6 +83,13 @@ class shared_pass {
           }
         },
         *threads_);
+  }
+
+  /// Takes all rows through the layers from `first_layer` on. Returns the seconds that took.
+  double run_all(std::size_t first_layer = 0) {
+    const auto start = std::chrono::steady_clock::now();
+    run(first_layer, layers(), 0, rows());
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
   std::size_t rows() const { return pass_.rows(); }

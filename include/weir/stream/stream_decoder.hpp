@@ -3,7 +3,6 @@
 //   for (std::string_view piece : decoder.generate("Once upon a time")) std::cout << piece;
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -92,16 +91,9 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
   /// One pass, over waiting tokens and guesses at up to `wanted` that follow.
   void go_on(std::size_t wanted) {
     pass_.begin();
-    try {
-      stream_.open(pass_, base::options().stream.chunk, wanted);
-    } catch (...) {
-      stream_.abandon();
-      throw;
-    }
-    const auto start = std::chrono::steady_clock::now();
-    pass_.run(stream_.layers_done(), pass_.layers(), 0, pass_.rows());
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    stream_.close(pass_, took.count(), pass_.rows());
+    stream_.open(pass_, base::options().stream.chunk, wanted);
+    const double seconds = pass_.run_all(stream_.layers_done());
+    stream_.close(pass_, seconds, pass_.rows());
   }
   void leave() { settle(); }
   void cut() {}

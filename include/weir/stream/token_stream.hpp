@@ -16,6 +16,7 @@
 #include <weir/sampling/log_probability.hpp>
 #include <weir/stream/shared_pass.hpp>
 #include <weir/stream/stream_options.hpp>
+#include <weir/stream/tell_fed.hpp>
 
 namespace weir {
 
@@ -79,7 +80,9 @@ class basic_token_stream {
       if constexpr (Cache::wants_log_probabilities) tell_first(tokens[fed]);
       open(tokens.subspan(fed, n));
       commit();
-      if constexpr (Cache::wants_log_probabilities) tell_rest(tokens.subspan(fed, n));
+      if constexpr (Cache::wants_log_probabilities)
+        tell_fed(cache_, pass_, {tokens.subspan(fed, n), n, 0, length() - n}, logits_.size(),
+                 told_logits_);
       done(fed, n);
       fed += n;
     }
@@ -93,7 +96,7 @@ class basic_token_stream {
     step_.emplace(cache_.begin(std::span(rows_).first(tokens.size())));
     pass_.begin();
     pass_.add(*step_, tokens);
-    pass_.run(0, pass_.layers(), 0, pass_.rows());
+    pass_.run_all();
     has_logits_ = false;
   }
   /// Takes provisional rows through the model: `tokens`, one for each of `rows`, which see the rows
@@ -143,19 +146,6 @@ class basic_token_stream {
     const bool is_first = length() == cache_.options().first_index;
     cache_.tell_log_probability(
         length(), is_first ? 0.0f : static_cast<float>(log_probability(logits(), id)));
-  }
-  /// The same of those behind the first, which went through the model as its last rows.
-  void tell_rest(std::span<const token_id> fed) {
-    const std::size_t words = logits_.size();
-    for (std::size_t first = 0; first + 1 < fed.size(); first += told_rows) {
-      const std::size_t n = std::min(told_rows, fed.size() - 1 - first);
-      row_logits(first, n, told_logits_.data());
-      for (std::size_t i = 0; i < n; ++i)
-        cache_.tell_log_probability(
-            length() - fed.size() + first + i + 1,
-            static_cast<float>(log_probability(std::span(told_logits_).subspan(i * words, words),
-                                               fed[first + i + 1])));
-    }
   }
 
   pass_type pass_;

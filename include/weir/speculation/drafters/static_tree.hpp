@@ -30,7 +30,7 @@ struct basic_static_tree {
         : drafts_(settings.source, setup, settings.limits(), settings.limits().width),
           shape_(settings.shape),
           node_of_(shape_.nodes.size()),
-          best_(ranks(shape_)) {
+          best_(shape_.ranks()) {
       shape_.validate();
       for (std::size_t n = 0; n < shape_.nodes.size(); ++n) depth_.push_back(shape_.depth(n));
       error::require<error::bad_config>(
@@ -68,11 +68,6 @@ struct basic_static_tree {
     void reset() { drafts_.reset(); }
 
    private:
-    static std::size_t ranks(const tree_shape& shape) {
-      std::size_t most = 0;
-      for (const tree_shape::guess& g : shape.nodes) most = std::max(most, g.rank + 1);
-      return most;
-    }
     bool has_children(std::size_t n) const {
       return std::any_of(shape_.nodes.begin(), shape_.nodes.end(),
                          [&](const tree_shape::guess& g) { return g.parent == n; });

@@ -51,11 +51,8 @@ struct token_heads {
       const std::size_t deepest = shape_.limits().depth;
       require<bad_config>(deepest <= heads_->heads(), "token_heads.shape: ", deepest,
                           " deep (expected at most ", heads_->heads(), ", a head for each)");
-      std::size_t ranks = 0;
-      for (std::size_t n = 0; n < shape_.nodes.size(); ++n) {
-        depth_[n] = shape_.depth(n);
-        ranks = std::max(ranks, shape_.nodes[n].rank + 1);
-      }
+      for (std::size_t n = 0; n < shape_.nodes.size(); ++n) depth_[n] = shape_.depth(n);
+      const std::size_t ranks = shape_.ranks();
       require<bad_config>(ranks <= setup.vocabulary, "token_heads.shape: rank ", ranks - 1,
                           " (expected below the vocabulary of ", setup.vocabulary, ")");
       best_.resize(ranks);
