@@ -188,23 +188,6 @@ void check_exact_everywhere() {
         check_exact<Verifier>(weir_test::same_everywhere(p, q), widths);
 }
 
-// ---- verifiers that are wrong ------------------------------------------------------------------
-
-/// Draws from p, not from what is left of it, when guesses are rejected.
-struct resamples {
-  template <class Target>
-  void verify(const draft_tree& tree, Target& target, verdict& out) {
-    const node guess = tree.child(0);
-    const auto x = static_cast<std::size_t>(tree.token(guess));
-    const double p = weir_test::normalized(p4)[x], q = weir_test::normalized(q4)[x];
-    if (target.chance(0, 0, std::min(p / q, 1.0))) {
-      target.go(guess);
-      out.path.push_back(guess);
-    }
-    out.extra = target.sample(out.path.empty() ? 0 : guess);
-  }
-};
-
 }  // namespace
 
 TEST_CASE("rejection sampling keeps the target's law, whatever the draft's") {
@@ -354,7 +337,7 @@ TEST_CASE("the check finds verifiers that are wrong") {
     CHECK(error_of(o, w, 1) > 1e-3);
     CHECK(error_of(o, w, 2) > 1e-3);
   };
-  check(outcome_of(resamples{}, w, {1}, sibling_kind::independent),
+  check(outcome_of(weir_test::resamples{p4, q4}, w, {1}, sibling_kind::independent),
         {13 / 50., 21 / 50., 9 / 50., 7 / 50.}, .16);
   // The rule of one kind, siblings of another.
   check(outcome_of(state_for<rejection_sampling, sibling_kind::independent>(w, {}), w, {2},

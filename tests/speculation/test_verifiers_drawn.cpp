@@ -197,22 +197,6 @@ struct reads_the_wrong_row {
   }
 };
 
-/// Draws from p, not from what is left of it, when the guess is rejected.
-struct resamples {
-  const world& w;
-  template <class Target>
-  void verify(const draft_tree& tree, Target& target, verdict& out) {
-    const node guess = tree.child(0);
-    const auto x = static_cast<std::size_t>(tree.token(guess));
-    const double p = weir_test::normalized(p4)[x], q = weir_test::normalized(q4)[x];
-    if (target.chance(0, 0, std::min(p / q, 1.0))) {
-      target.go(guess);
-      out.path.push_back(guess);
-    }
-    out.extra = target.sample(out.path.empty() ? 0 : guess);
-  }
-};
-
 }  // namespace
 
 TEST_CASE("streams of many rounds follow the target's law") {
@@ -240,7 +224,8 @@ TEST_CASE("the statistics find verifiers that are wrong") {
   constexpr std::size_t streams = 20'000;
   const world w = weir_test::same_everywhere(p4, q4), chained = chained_world();
   {
-    const found f = statistics(resamples{w}, w, {1}, sibling_kind::independent, streams);
+    const found f =
+        statistics(weir_test::resamples{p4, q4}, w, {1}, sibling_kind::independent, streams);
     CHECK(f.first.rejects());
     CHECK(f.pair.rejects());
     CHECK(f.behind[0].rejects());

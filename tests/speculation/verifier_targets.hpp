@@ -322,4 +322,20 @@ struct chi_square {
   }
 };
 
+/// Wrong: of one guess drawn from `q`, draws from `p`, not from what is left of it, when the guess
+/// is rejected.
+struct resamples {
+  law p, q;
+  template <class Target>
+  void verify(const weir::draft_tree& tree, Target& target, weir::verdict& out) {
+    const node guess = tree.child(0);
+    const auto x = static_cast<std::size_t>(tree.token(guess));
+    if (target.chance(0, 0, std::min(normalized(p)[x] / normalized(q)[x], 1.0))) {
+      target.go(guess);
+      out.path.push_back(guess);
+    }
+    out.extra = target.sample(out.path.empty() ? 0 : guess);
+  }
+};
+
 }  // namespace weir_test

@@ -3,7 +3,6 @@
 #include <weir/stream/cautious_decoder.hpp>
 
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -13,7 +12,9 @@
 #include <weir/presets.hpp>
 #include <weir/stream/stream_decoder.hpp>
 #include <weir/stream/token_stream.hpp>
+#include <weir/testing/drive_cache.hpp>
 
+#include "stream/decoding.hpp"
 #include "support/catch.hpp"
 #include "support/count_allocations.hpp"
 #include "support/refusal.hpp"
@@ -21,6 +22,7 @@
 namespace {
 
 using namespace weir;
+using weir_test::bundled, weir_test::ids, weir_test::prompt, weir_test::small, weir_test::taking;
 
 struct longest_keys {
   std::size_t budget;
@@ -32,64 +34,15 @@ using paged = kv_cache<f16, Keep, Positions, layouts::paged>;
 using streaming = paged<keep<sinks, window>, positions::within_cache>;
 using scored = paged<keep<sinks, window, longest_keys>, positions::within_cache>;
 
-const keep<sinks, window> small{sinks{4}, window{60}};
 const keep<sinks, window, longest_keys> by_key{sinks{4}, window{32}, longest_keys{28}};
-const std::string prompt = "It was a dark night, and the wind";
-
-const llama_model& bundled() {
-  static const llama_model model =
-      load_model(WEIR_SOURCE_DIR "/examples/models/weir-tiny-f16.gguf");
-  return model;
-}
 
 decoder_options with(unsigned threads, std::size_t chunk = 256, sampling sample = {}) {
   return {.sample = sample, .seed = 7, .stream = {.chunk = chunk, .threads = threads}};
 }
 
-template <class Decoder>
-std::vector<token_id> ids(Decoder& decoder, std::string_view text, std::size_t tokens) {
-  std::vector<token_id> out;
-  decoder.generate(text,
-                   [&](const token_event& e) {
-                     out.push_back(e.id);
-                     return true;
-                   },
-                   {.max_tokens = tokens});
-  return out;
-}
-
 template <class Cache>
-bool same_entries(const Cache& a, const Cache& b) {
-  struct entry {
-    std::uint64_t index;
-    std::uint32_t tile, lane;
-    std::vector<float> key, value;
-    bool operator==(const entry& o) const {
-      const auto same = [](const std::vector<float>& x, const std::vector<float>& y) {
-        return x.size() == y.size() &&
-               std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
-      };
-      return index == o.index && tile == o.tile && lane == o.lane && same(key, o.key) &&
-             same(value, o.value);
-    }
-  };
-  for (std::size_t layer = 0; layer < a.shape().layers; ++layer)
-    for (std::size_t head = 0; head < a.shape().kv_heads; ++head) {
-      std::vector<entry> x, y;
-      const auto copy_to = [](std::vector<entry>& all) {
-        return [&all](const cache_entry& e) {
-          all.push_back({e.index.value,
-                         e.tile,
-                         e.lane,
-                         {e.key.begin(), e.key.end()},
-                         {e.value.begin(), e.value.end()}});
-        };
-      };
-      a.for_each_entry(layer, head, copy_to(x));
-      b.for_each_entry(layer, head, copy_to(y));
-      if (!(x == y)) return false;
-    }
-  return a.length() == b.length();
+bool same_caches(const Cache& a, const Cache& b) {
+  return a.length() == b.length() && testing::same_entries(a, b, a.shape());
 }
 
 /// The decoder's cache is that of a stream that was fed the same tokens plainly, whenever all
@@ -115,7 +68,7 @@ void leaves_no_trace(const keep_of<Cache>& keep, const sampling& sample, std::si
     REQUIRE(decoder.cache().length() + 1 == all.size());
     token_stream<Cache> plain(bundled(), keep, {.chunk = 256, .threads = 1});
     plain.feed(std::span(all).first(all.size() - 1));
-    REQUIRE(same_entries(decoder.cache(), plain.cache()));
+    REQUIRE(same_caches(decoder.cache(), plain.cache()));
     ++compared;
 
     const std::size_t point = all.size() - best->said.size();
@@ -175,7 +128,7 @@ TEST_CASE("without trials it is the plain decoder, bit for bit") {
     REQUIRE(ids(careful, prompt, 200) == ids(plain, prompt, 200));
     REQUIRE(ids(careful, "And then", 20) == ids(plain, "And then", 20));
     REQUIRE(careful.length() == plain.length());
-    REQUIRE(same_entries(careful.cache(), plain.cache()));
+    REQUIRE(same_caches(careful.cache(), plain.cache()));
     REQUIRE(careful.counters().tried == 0);
   }
 }
@@ -272,12 +225,7 @@ TEST_CASE("a generation that was left and resumed is the one that was not") {
   cautious_decoder<streaming> whole(bundled(), small, with(1)), cut(bundled(), small, with(1));
   const auto expected = ids(whole, prompt, 200);
   std::vector<token_id> got;
-  const auto until = [&](std::size_t n) {
-    return [&got, n](const token_event& e) {
-      got.push_back(e.id);
-      return got.size() < n;
-    };
-  };
+  const auto until = [&](std::size_t n) { return taking(got, n); };
   REQUIRE(cut.generate(prompt, until(7)) == finish_reason::callback);
   for (std::size_t n = 17; n < 200; n += 17) {
     const std::uint64_t length = cut.length();
@@ -307,7 +255,7 @@ TEST_CASE("a prompt in the middle of a trial goes behind what was handed out") {
   REQUIRE(known <= all.size());
   token_stream<scored> plain(bundled(), by_key, {.threads = 1});
   plain.feed(std::span(all).first(known));
-  REQUIRE(same_entries(cut.cache(), plain.cache()));
+  REQUIRE(same_caches(cut.cache(), plain.cache()));
 }
 
 TEST_CASE("cancelling amid trials loses nothing, and a prompt instead leaves no trace of them") {
@@ -345,7 +293,7 @@ TEST_CASE("cancelling amid trials loses nothing, and a prompt instead leaves no 
       token_stream<scored> plain(bundled(), by_key, {.threads = 1});
       plain.feed(all);
       REQUIRE(cut.length() == all.size());
-      REQUIRE(same_entries(cut.cache(), plain.cache()));
+      REQUIRE(same_caches(cut.cache(), plain.cache()));
       continue;
     }
     REQUIRE(cut.resume(collect, {.max_tokens = 60 - got.size()}) == finish_reason::max_tokens);

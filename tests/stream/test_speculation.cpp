@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "stream/decoding.hpp"
 #include "support/catch.hpp"
 #include "support/count_allocations.hpp"
 #include "support/refusal.hpp"
@@ -17,49 +18,17 @@
 namespace {
 
 using namespace weir;
+using weir_test::bundled, weir_test::small;
 using window_cache = kv_cache<f16, keep<sinks, window>, positions::within_cache>;
 constexpr std::string_view prompt =
     "It was a dark night, and the rain fell. It was a dark night, and the";
 
-const llama_model& tiny() {
-  static const llama_model model =
-      load_model(WEIR_SOURCE_DIR "/examples/models/weir-tiny-f16.gguf");
-  return model;
-}
-
-const keep<sinks, window> some{sinks{4}, window{60}};
 using self_drafted = speculate<draft_model<window_cache>>;
-self_drafted by_itself() { return {{.source = {.model = &tiny(), .keep = some}, .tokens = 5}}; }
+self_drafted by_itself() { return {{.source = {.model = &bundled(), .keep = small}, .tokens = 5}}; }
 
-using entries = std::vector<std::vector<testing::entry_copy>>;
-
-/// Every entry of a cache.
 template <class Cache>
-entries entries_in(const Cache& cache) {
-  entries all;
-  for (std::size_t layer = 0; layer < cache.shape().layers; ++layer)
-    for (std::size_t head = 0; head < cache.shape().kv_heads; ++head) {
-      all.emplace_back();
-      cache.for_each_entry(layer, head, [&](const cache_entry& e) {
-        all.back().push_back({e.index.value,
-                              e.tile,
-                              e.lane,
-                              {e.key.begin(), e.key.end()},
-                              {e.value.begin(), e.value.end()}});
-      });
-    }
-  return all;
-}
-bool same(const entries& a, const entries& b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t u = 0; u < a.size(); ++u) {
-    if (a[u].size() != b[u].size()) return false;
-    for (std::size_t i = 0; i < a[u].size(); ++i)
-      if (a[u][i].index != b[u][i].index || !testing::same_bits(a[u][i].key, b[u][i].key) ||
-          !testing::same_bits(a[u][i].value, b[u][i].value))
-        return false;
-  }
-  return true;
+bool same_caches(const Cache& a, const Cache& b) {  // rings of guessing caches are longer
+  return testing::same_entries(a, b, a.shape(), true);
 }
 
 /// Takes tokens from both decoders in the same portions, and compares what can be seen of them.
@@ -93,7 +62,7 @@ void compare(Plain& plain, Guessing& guessing, std::span<const std::size_t> port
     REQUIRE(plain.length() == guessing.length());
     REQUIRE(plain.finished() == guessing.finished());
     REQUIRE(plain.cache().length() == guessing.cache().length());
-    REQUIRE(same(entries_in(plain.cache()), entries_in(guessing.cache())));
+    REQUIRE(same_caches(plain.cache(), guessing.cache()));
   }
 }
 
@@ -118,12 +87,12 @@ TEST_CASE("a loop may be left behind any token") {
   for (const float temperature : {0.0f, 0.8f}) {
     decoder_options options;
     options.sample = {.temperature = temperature, .repetition_penalty = 1.2f};
-    stream_decoder<window_cache> plain(tiny(), some, options);
-    stream_decoder<window_cache, self_drafted> guessing(tiny(), some, options, by_itself());
+    stream_decoder<window_cache> plain(bundled(), small, options);
+    stream_decoder<window_cache, self_drafted> guessing(bundled(), small, options, by_itself());
     compare(plain, guessing, portions);
     REQUIRE(guessing.counters().accepted > 20);
-    stream_decoder<window_cache> again(tiny(), some, options);
-    stream_decoder<window_cache, speculate<early_exit>> early(tiny(), some, options,
+    stream_decoder<window_cache> again(bundled(), small, options);
+    stream_decoder<window_cache, speculate<early_exit>> early(bundled(), small, options,
                                                               {{.layers = 3, .tokens = 5}});
     compare(again, early, portions);
     REQUIRE(early.counters().accepted > 5);
@@ -136,8 +105,8 @@ TEST_CASE("policies that decide at boundaries, and are told of every token, go o
     decoder_options options;
     options.sample = {.temperature = 0};
     options.stream.cadence = cadence;
-    stream_decoder<cache> plain(tiny(), keep, options);
-    stream_decoder<cache, self_drafted> guessing(tiny(), keep, options, by_itself());
+    stream_decoder<cache> plain(bundled(), keep, options);
+    stream_decoder<cache, self_drafted> guessing(bundled(), keep, options, by_itself());
     compare(plain, guessing, portions);
     REQUIRE(guessing.counters().accepted > 10);
     REQUIRE(guessing.counters().clipped > 0);
@@ -152,8 +121,8 @@ TEST_CASE("policies that decide at boundaries, and are told of every token, go o
 TEST_CASE("a range that is left early, a new prompt, and a stop inside what was guessed") {
   decoder_options options;
   options.sample = {.temperature = 0};
-  stream_decoder<window_cache> plain(tiny(), some, options);
-  stream_decoder<window_cache, self_drafted> guessing(tiny(), some, options, by_itself());
+  stream_decoder<window_cache> plain(bundled(), small, options);
+  stream_decoder<window_cache, self_drafted> guessing(bundled(), small, options, by_itself());
   const auto some_pieces = [](auto& decoder, std::string_view text, std::size_t n) {
     std::string all;
     for (std::string_view piece : decoder.generate(text, {.max_tokens = 50})) {
@@ -167,24 +136,24 @@ TEST_CASE("a range that is left early, a new prompt, and a stop inside what was 
          {prompt, std::string_view(" and he said"), std::string_view()}) {
       REQUIRE(some_pieces(plain, text, n) == some_pieces(guessing, text, n));
       REQUIRE(plain.length() == guessing.length());
-      REQUIRE(same(entries_in(plain.cache()), entries_in(guessing.cache())));
+      REQUIRE(same_caches(plain.cache(), guessing.cache()));
     }
 
   // Stop strings at every place of what is said.
   std::string said;
-  stream_decoder<window_cache> talker(tiny(), some, options);
+  stream_decoder<window_cache> talker(bundled(), small, options);
   for (std::string_view piece : talker.generate(prompt, {.max_tokens = 30})) said += piece;
   for (std::size_t at = 0; at + 3 < said.size(); at += 5) {
     options.stop = {said.substr(at, 3)};
-    stream_decoder<window_cache> a(tiny(), some, options);
-    stream_decoder<window_cache, self_drafted> b(tiny(), some, options, by_itself());
+    stream_decoder<window_cache> a(bundled(), small, options);
+    stream_decoder<window_cache, self_drafted> b(bundled(), small, options, by_itself());
     std::string x, y;
     for (std::string_view piece : a.generate(prompt, {.max_tokens = 30})) x += piece;
     for (std::string_view piece : b.generate(prompt, {.max_tokens = 30})) y += piece;
     REQUIRE(x == y);
     REQUIRE(a.finished() == b.finished());
     REQUIRE(a.length() == b.length());
-    REQUIRE(same(entries_in(a.cache()), entries_in(b.cache())));
+    REQUIRE(same_caches(a.cache(), b.cache()));
   }
 }
 
@@ -194,9 +163,9 @@ TEST_CASE("rounds allocate nothing, and hold what was announced") {
     using speculation_type = std::decay_t<decltype(speculation)>;
     decoder_options options;
     options.sample = {.temperature = 0.8f, .top_p = 0.95f};
-    stream_decoder<cache, speculation_type> decoder(tiny(), keep, options, speculation);
+    stream_decoder<cache, speculation_type> decoder(bundled(), keep, options, speculation);
     REQUIRE(decoder.bytes() == (stream_decoder<cache, speculation_type>::required_bytes(
-                                   tiny(), keep, options, speculation)));
+                                   bundled(), keep, options, speculation)));
     std::size_t made = 0, before = 0;
     decoder.generate(prompt, [&](const token_event&) {
       if (++made == 50) before = weir_test::allocation_count();
@@ -207,16 +176,16 @@ TEST_CASE("rounds allocate nothing, and hold what was announced") {
   };
   using scored_cache = kv_cache<f16, presets::h2o, positions::original>;
   const presets::h2o h2o{window{24}, heavy_hitters{24}};
-  const draft_source<token_stream<window_cache>> source{.model = &tiny(), .keep = some};
-  check(std::type_identity<window_cache>{}, some, by_itself());
+  const draft_source<token_stream<window_cache>> source{.model = &bundled(), .keep = small};
+  check(std::type_identity<window_cache>{}, small, by_itself());
   check(std::type_identity<scored_cache>{}, h2o, speculate<prompt_lookup>{});
   check(std::type_identity<scored_cache>{}, h2o,
         speculate<dynamic_tree<window_cache>>{{.source = source, .nodes = 8}});
-  check(std::type_identity<window_cache>{}, some, speculate<early_exit>{{.layers = 2}});
+  check(std::type_identity<window_cache>{}, small, speculate<early_exit>{{.layers = 2}});
 }
 
 TEST_CASE("guesses outside the vocabulary are refused") {
-  stream_decoder<window_cache, speculate<wild>> decoder(tiny(), some);
+  stream_decoder<window_cache, speculate<wild>> decoder(bundled(), small);
   weir_test::require_refused<error::bad_input>(
       [&] { decoder.generate(prompt, [](const token_event&) { return true; }); },
       {"token 4096", "expected 0 to 4095"});

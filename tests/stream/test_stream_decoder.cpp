@@ -4,38 +4,19 @@
 #include <string>
 #include <vector>
 
+#include "stream/decoding.hpp"
 #include "support/catch.hpp"
 #include "support/gguf_builder.hpp"
 
 namespace {
 
 using namespace weir;
+using weir_test::bundled, weir_test::ids, weir_test::prompt, weir_test::small, weir_test::taking;
 using streaming = kv_cache<f16, keep<sinks, window>, positions::within_cache>;
 using everything = kv_cache<f16, keep_all>;
 
-const llama_model& bundled() {
-  static const llama_model model =
-      load_model(WEIR_SOURCE_DIR "/examples/models/weir-tiny-f16.gguf");
-  return model;
-}
-
-const keep<sinks, window> small{sinks{4}, window{60}};
-const std::string prompt = "It was a dark night, and the wind";
-
 decoder_options threads(unsigned n, std::size_t chunk = 256) {
   return {.seed = 7, .stream = {.chunk = chunk, .threads = n}};
-}
-
-std::vector<token_id> ids(stream_decoder<streaming>& decoder, std::string_view text,
-                          std::size_t tokens) {
-  std::vector<token_id> out;
-  decoder.generate(text,
-                   [&](const token_event& e) {
-                     out.push_back(e.id);
-                     return true;
-                   },
-                   {.max_tokens = tokens});
-  return out;
 }
 
 std::string text_of(stream_decoder<streaming>& decoder, std::string_view text, std::size_t tokens) {
@@ -93,12 +74,7 @@ TEST_CASE("a callback that returns false stops behind its token, and resuming go
   stream_decoder<streaming> whole(bundled(), small, threads(1)), cut(bundled(), small, threads(1));
   const auto expected = ids(whole, prompt, 60);
   std::vector<token_id> got;
-  const auto until = [&](std::size_t n) {
-    return [&got, n](const token_event& e) {
-      got.push_back(e.id);
-      return got.size() < n;
-    };
-  };
+  const auto until = [&](std::size_t n) { return taking(got, n); };
   REQUIRE(cut.generate(prompt, until(20)) == finish_reason::callback);
   REQUIRE(got.size() == 20);
   REQUIRE(cut.resume(until(60)) == finish_reason::callback);
