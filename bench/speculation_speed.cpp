@@ -17,10 +17,12 @@
 
 #include <weir/weir.hpp>
 #include "support/synthetic_model.hpp"
+#include "support/timing.hpp"
 
 namespace {
 
 using namespace weir;
+using weir_bench::median;
 using cache = kv_cache<f16, keep<sinks, window>, positions::within_cache>;
 using ids = std::vector<token_id>;
 
@@ -82,11 +84,6 @@ timed run(Batch& batch, std::span<const token_id> prompt, std::size_t tokens) {
   t.seconds = std::chrono::duration<double>(clock::now() - first).count();
   t.counters = batch.stream(0).counters();
   return t;
-}
-
-double median(std::vector<double> x) {
-  std::sort(x.begin(), x.end());
-  return x[x.size() / 2];
 }
 
 }  // namespace

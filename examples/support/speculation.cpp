@@ -40,39 +40,9 @@ weir::draft_source<weir::token_stream<draft_cache>> source_of(const speculation_
           .keep = {weir::sinks{4}, weir::window{std::min<std::size_t>(context, 512) - 4}}};
 }
 
-/// Drafters whose guesses are tokens, chosen with or without the target's randomness.
+/// draft-model and dynamic-tree, whose guesses are made in any way.
 template <sibling_kind kind>
-chosen_drafter<kind> tokens_drafter(const speculation_choice& c) {
-  if (c.drafter == "lookahead")
-    return chosen<kind>(weir::lookahead{.guesses = c.guesses, .depth = c.depth, .width = c.width},
-                        c.adaptive);
-  if (c.drafter == "ngram-cache")
-    return chosen<kind>(weir::ngram_cache{.tokens = c.guesses}, c.adaptive);
-  if (c.drafter == "draft-model")
-    return chosen<kind>(
-        weir::draft_model<draft_cache, kind>{.source = source_of(c), .tokens = c.guesses},
-        c.adaptive);
-  if (c.drafter == "dynamic-tree")
-    return chosen<kind>(weir::dynamic_tree<draft_cache, kind>{.source = source_of(c),
-                                                              .nodes = c.guesses,
-                                                              .depth = c.depth,
-                                                              .width = c.width,
-                                                              .threshold = c.threshold},
-                        c.adaptive);
-  if (c.drafter == "static-tree") {
-    // How often a draft model's choices were accepted, by rank: what weir-nano does for weir-tiny.
-    const std::vector<std::vector<double>> accepted(c.depth,
-                                                    {.55, .15, .07, .05, .03, .02, .02, .01});
-    return chosen<kind>(
-        weir::static_tree<draft_cache>{.source = source_of(c),
-                                       .shape = weir::best_tree(accepted, c.guesses)},
-        c.adaptive);
-  }
-  return chosen<kind>(weir::prompt_lookup{.tokens = c.guesses}, c.adaptive);
-}
-/// Drafters that draw from a law of their own.
-chosen_drafter<sibling_kind::without_replacement> drawn_drafter(const speculation_choice& c) {
-  constexpr auto kind = sibling_kind::without_replacement;
+chosen_drafter<kind> model_drafter(const speculation_choice& c) {
   if (c.drafter == "dynamic-tree")
     return chosen<kind>(weir::dynamic_tree<draft_cache, kind>{.source = source_of(c),
                                                               .nodes = c.guesses,
@@ -83,6 +53,26 @@ chosen_drafter<sibling_kind::without_replacement> drawn_drafter(const speculatio
   return chosen<kind>(
       weir::draft_model<draft_cache, kind>{.source = source_of(c), .tokens = c.guesses},
       c.adaptive);
+}
+/// Drafters whose guesses are tokens, chosen with or without the target's randomness.
+template <sibling_kind kind>
+chosen_drafter<kind> tokens_drafter(const speculation_choice& c) {
+  if (c.drafter == "lookahead")
+    return chosen<kind>(weir::lookahead{.guesses = c.guesses, .depth = c.depth, .width = c.width},
+                        c.adaptive);
+  if (c.drafter == "ngram-cache")
+    return chosen<kind>(weir::ngram_cache{.tokens = c.guesses}, c.adaptive);
+  if (c.drafter == "static-tree") {
+    // How often a draft model's choices were accepted, by rank: what weir-nano does for weir-tiny.
+    const std::vector<std::vector<double>> accepted(c.depth,
+                                                    {.55, .15, .07, .05, .03, .02, .02, .01});
+    return chosen<kind>(
+        weir::static_tree<draft_cache>{.source = source_of(c),
+                                       .shape = weir::best_tree(accepted, c.guesses)},
+        c.adaptive);
+  }
+  if (asks_model(c.drafter)) return model_drafter<kind>(c);
+  return chosen<kind>(weir::prompt_lookup{.tokens = c.guesses}, c.adaptive);
 }
 
 struct decoder_parts {
@@ -123,9 +113,9 @@ std::unique_ptr<generator> make_speculator(const weir::llama_model& model, const
     return make(std::move(parts), weir::early_exit{.layers = s.layers, .tokens = s.guesses},
                 weir::sample_and_match{});
   }
-  const bool drawn = s.drafter == "draft-model" || s.drafter == "dynamic-tree";
-  if (s.verifier == "rejection" && drawn)
-    return make(std::move(parts), drawn_drafter(s), weir::rejection_sampling{});
+  if (s.verifier == "rejection" && asks_model(s.drafter) && s.drafter != "static-tree")
+    return make(std::move(parts), model_drafter<sibling_kind::without_replacement>(s),
+                weir::rejection_sampling{});
   if (s.verifier == "rejection")
     return make(std::move(parts), tokens_drafter<sibling_kind::point_mass>(s),
                 weir::rejection_sampling{});
