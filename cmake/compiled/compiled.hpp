@@ -1,5 +1,5 @@
 // Matrix products and stores, which most of this project's own programs use: compiled once, in the
-// library weir_compiled, whose users have this header included before all others.
+// library weir_compiled, whose users include this header before all others.
 #pragma once
 
 #include <weir/cache/codec/concept.hpp>

@@ -1,5 +1,7 @@
 // Every preset has the properties that every policy must have: with this codec and these positions,
-// at three cadences, in both layouts, under speculation and chunks of any size.
+// at three cadences, in both layouts, under speculation and chunks of any size. Generated
+// translation units include this, one for each codec and position policy.
+#pragma once
 #include <string>
 #include <string_view>
 #include <tuple>
