@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include <weir/core/arena.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/kernels/reference/matmul.hpp>
+#include <weir/kernels/weight_panels.hpp>
 #include "support/random_weights.hpp"
 
 namespace weir_test {
@@ -38,11 +40,31 @@ template <class Arch>
 void product(const weir::matrix_view& w, const float* x, std::size_t rows, float* y,
              const weir::quantized_rows& rooms, weir::executor& threads, bool add = false);
 
+/// A copy in panels.
+struct repacked_matrix {
+  explicit repacked_matrix(const owned_matrix& w) {
+    weir::arena_plan plan;
+    const auto bytes = plan.reserve<std::byte>(w.view().bytes());
+    memory = weir::arena(plan);
+    weir::executor one;
+    view = weir::repack(w.view(), memory[bytes].data(), one);
+  }
+  weir::arena memory;
+  weir::matrix_view view;
+};
+
+/// Throws if the same weights in panels give other bits.
 template <class Arch>
 std::vector<float> fast(const owned_matrix& w, const std::vector<float>& x, std::size_t rows,
                         weir::executor& threads) {
-  std::vector<float> y(rows * w.rows, std::numeric_limits<float>::quiet_NaN());
-  product<Arch>(w.view(), x.data(), rows, y.data(), scratch(rows, w.cols).rooms, threads);
+  const auto times = [&](const weir::matrix_view& view) {
+    std::vector<float> y(rows * w.rows, std::numeric_limits<float>::quiet_NaN());
+    product<Arch>(view, x.data(), rows, y.data(), scratch(rows, w.cols).rooms, threads);
+    return y;
+  };
+  const std::vector<float> y = times(w.view());
+  if (weir::is_quantized(w.type) && !same_bits(y, times(repacked_matrix(w).view)))
+    throw std::logic_error("weights in panels give other bits");
   return y;
 }
 template <class Arch>

@@ -83,7 +83,9 @@ struct matrix_view {
   std::size_t rows = 0;
   std::size_t cols = 0;
   const std::byte* data = nullptr;
+  bool in_panels = false;  ///< repacked: see kernels/weight_panels.hpp
 
+  /// Where row r starts; in panels, where the panel that r is the first row of does.
   constexpr const std::byte* row(std::size_t r) const { return data + r * row_bytes(type, cols); }
   constexpr std::size_t bytes() const { return rows * row_bytes(type, cols); }
 };

@@ -9,16 +9,19 @@
 #include <weir/kernels/cpu/packed_panel.hpp>
 #include <weir/kernels/cpu/packed_row.hpp>
 #include <weir/kernels/cpu/packed_tile.hpp>
+#include <weir/kernels/cpu/panel_product.hpp>
 #include <weir/kernels/quantized_rows.hpp>
+#include <weir/kernels/weight_panels.hpp>
 #include <weir/kernels/weight_parts.hpp>
 #include <weir/simd/integer.hpp>
 #include <weir/simd/simd.hpp>
 
 namespace weir::detail {
 
-/// One output of all rows, for the outputs that are left over.
-template <class Block>
-void packed_output(const Block* w, std::size_t cols, const quantized_rows& x, std::size_t rows,
+/// One output of all rows, for the outputs that are left over. `block_at(i)` is block i of its
+/// weights.
+template <class Block, class At>
+void packed_output(const At& block_at, std::size_t cols, const quantized_rows& x, std::size_t rows,
                    float* y, std::size_t stride, bool add) {
   constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
   constexpr std::size_t most = 8;
@@ -26,7 +29,7 @@ void packed_output(const Block* w, std::size_t cols, const quantized_rows& x, st
     const std::size_t count = std::min(most, rows - first);
     float sum[most] = {};
     for (std::size_t p = 0; p < cols / width; ++p) {
-      const Block& block = w[p / parts];
+      const Block& block = block_at(p / parts);
       std::int8_t codes[width];
       unpack(block, p % parts, codes);
       const float scale = scale_of(block, p % parts);
@@ -46,15 +49,6 @@ void packed_output(const Block* w, std::size_t cols, const quantized_rows& x, st
 }
 
 #if defined(__AVX2__) && defined(__F16C__)
-
-/// Calls `f` with a row count known at compile time, up to Most.
-template <std::size_t Most, class F>
-void with_count(std::size_t rows, const F& f) {
-  if (rows == Most)
-    f.template operator()<Most>();
-  else if constexpr (Most > 1)
-    with_count<Most - 1>(rows, f);
-}
 
 /// A panel's outputs of all rows; those from `first_wanted` on are written. The panel is unpacked
 /// in slices that stay in cache while the rows pass over them; sums wait in between. The panel
@@ -127,6 +121,31 @@ std::size_t packed_streams(const Block* w, std::size_t blocks, const quantized_r
 
 #endif
 
+/// All outputs of all rows, of repacked weights: whole panels, and rows that are left over.
+template <class A, class Block>
+void repacked_product(const Block* w, std::size_t cols, const quantized_rows& x, std::size_t rows,
+                      float* y, std::size_t outputs, std::size_t stride, bool add) {
+  const std::size_t blocks = cols / Block::size, whole = outputs - outputs % panel_height;
+  std::size_t o = 0;
+#if defined(__AVX2__) && defined(__F16C__)
+  if constexpr (simd::lanes<A> >= 8) {
+    panel_product<packed_arch<A>>(w, blocks, x, rows, y, whole / panel_height, stride, add);
+    o = whole;
+  }
+#endif
+  for (; o < whole; ++o) {
+    const Block* const panel = w + o / panel_height * panel_height * blocks;
+    const auto block_at = [&](std::size_t b) {
+      return block_in_panel(panel + b * panel_height, o % panel_height);
+    };
+    packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
+  }
+  for (; o < outputs; ++o) {
+    const auto block_at = [&](std::size_t b) -> const Block& { return w[o * blocks + b]; };
+    packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
+  }
+}
+
 /// All outputs of all rows.
 template <class A, class Block>
 void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, std::size_t rows,
@@ -141,7 +160,10 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
     if (rows <= few_rows) o = packed_streams<arch>(w, blocks, x, rows, y, outputs, stride, add);
   }
 #endif
-  for (; o < outputs; ++o) packed_output(w + o * blocks, cols, x, rows, y + o, stride, add);
+  for (; o < outputs; ++o) {
+    const auto block_at = [&](std::size_t b) -> const Block& { return w[o * blocks + b]; };
+    packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
+  }
 }
 
 }  // namespace weir::detail

@@ -1,4 +1,4 @@
-// Packed weights in registers: the codes of one part, and the scales of eight blocks side by side.
+// Packed weights in registers: the codes of one part, and what eight blocks hold side by side.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <weir/kernels/weight_blocks.hpp>
+#include <weir/kernels/weight_panels.hpp>
 #include <weir/simd/simd.hpp>
 
 #if defined(__AVX2__) && defined(__F16C__)
@@ -72,29 +73,7 @@ inline __m256i load_codes(const q6_k_block& w, std::size_t part) {
   return _mm256_or_si256(low, _mm256_slli_epi16(two, 4));
 }
 
-// ---- the scales of one block in each of eight weight rows, a row in each lane ------------------
-
-/// Eight f16 that `get(row)` returns, as f32.
-template <class Get>
-[[gnu::always_inline]] inline __m256 eight_halves(const Get& get) {
-  const auto bits = [&](std::size_t row) { return static_cast<short>(get(row).bits); };
-  const auto four = [&](std::size_t row) {
-    __m128i x = _mm_cvtsi32_si128(bits(row));
-    x = _mm_insert_epi16(x, bits(row + 1), 1);
-    x = _mm_insert_epi16(x, bits(row + 2), 2);
-    return _mm_insert_epi16(x, bits(row + 3), 3);
-  };
-  return _mm256_cvtph_ps(_mm_unpacklo_epi64(four(0), four(4)));
-}
-
-/// Eight pairs of f16, one pair in each lane, as f32.
-inline void split_halves(__m256i pairs, __m256& first, __m256& second) {
-  const __m256i low = _mm256_and_si256(pairs, _mm256_set1_epi32(0xFFFF));
-  const __m256i packed =
-      _mm256_permute4x64_epi64(_mm256_packus_epi32(low, _mm256_srli_epi32(pairs, 16)), 0xD8);
-  first = _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
-  second = _mm256_cvtph_ps(_mm256_extracti128_si256(packed, 1));
-}
+// ---- one block in each of eight weight rows, a row in each lane ---------------------------------
 
 /// 16 bytes at each of eight addresses: out[j] has the j-th four bytes of row r in lane r.
 template <class Address>
@@ -115,23 +94,90 @@ template <class Address>
   out[3] = _mm256_unpackhi_epi64(b, d);
 }
 
-/// `block(row)` is that of one row.
+/// Blocks that lie apart: `block(row)` returns one row's.
+template <class At>
+class blocks_apart {
+ public:
+  [[gnu::always_inline]] explicit blocks_apart(const At& block) : block_(block) {}
+
+  /// The f16 numbers at an offset of each, as f32.
+  [[gnu::always_inline]] __m256 halves(std::size_t offset) const {
+    const auto bits = [&](std::size_t row) {
+      std::int16_t x;
+      std::memcpy(&x, at(row, offset), sizeof x);
+      return x;
+    };
+    const auto four = [&](std::size_t row) {
+      __m128i x = _mm_cvtsi32_si128(bits(row));
+      x = _mm_insert_epi16(x, bits(row + 1), 1);
+      x = _mm_insert_epi16(x, bits(row + 2), 2);
+      return _mm_insert_epi16(x, bits(row + 3), 3);
+    };
+    return _mm256_cvtph_ps(_mm_unpacklo_epi64(four(0), four(4)));
+  }
+  /// The four bytes there.
+  [[gnu::always_inline]] __m256i dwords(std::size_t offset) const {
+    const auto four = [&](std::size_t row) {
+      std::int32_t x;
+      std::memcpy(&x, at(row, offset), sizeof x);
+      return x;
+    };
+    return _mm256_setr_epi32(four(0), four(1), four(2), four(3), four(4), four(5), four(6),
+                             four(7));
+  }
+  /// The 16 bytes there, in fours.
+  [[gnu::always_inline]] void columns(std::size_t offset, __m256i (&out)[4]) const {
+    eight_columns([&](std::size_t row) { return static_cast<const void*>(at(row, offset)); }, out);
+  }
+
+ private:
+  [[gnu::always_inline]] const std::byte* at(std::size_t row, std::size_t offset) const {
+    return reinterpret_cast<const std::byte*>(&block_(row)) + offset;
+  }
+  const At& block_;
+};
+
+/// Blocks of a panel, from row `first` on.
+class blocks_in_panel {
+ public:
+  blocks_in_panel(const void* panel, std::size_t first)
+      : panel_(static_cast<const std::byte*>(panel)), first_(first) {}
+
+  __m256 halves(std::size_t offset) const {
+    const std::byte* const p = panel_ + panel_offset(offset, 2, first_);
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  __m256i dwords(std::size_t offset) const {
+    return load_256(panel_ + panel_offset(offset, 4, first_));
+  }
+  void columns(std::size_t offset, __m256i (&out)[4]) const {
+    for (std::size_t i = 0; i < 4; ++i) out[i] = dwords(offset + 4 * i);
+  }
+
+ private:
+  const std::byte* panel_;
+  std::size_t first_;
+};
+
+/// Eight pairs of f16, one pair in each lane, as f32.
+inline void split_halves(__m256i pairs, __m256& first, __m256& second) {
+  const __m256i low = _mm256_and_si256(pairs, _mm256_set1_epi32(0xFFFF));
+  const __m256i packed =
+      _mm256_permute4x64_epi64(_mm256_packus_epi32(low, _mm256_srli_epi32(pairs, 16)), 0xD8);
+  first = _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
+  second = _mm256_cvtph_ps(_mm256_extracti128_si256(packed, 1));
+}
+
+/// The scales of eight blocks.
 template <class Block>
 class eight_scales_of {
  public:
-  template <class At>
-  [[gnu::always_inline]] explicit eight_scales_of(const At& block) {
-    if constexpr (Block::has_offset) {  // they are the first four bytes
-      const auto pair = [&](std::size_t row) {
-        std::int32_t both;
-        std::memcpy(&both, &block(row), sizeof both);
-        return both;
-      };
-      split_halves(
-          _mm256_setr_epi32(pair(0), pair(1), pair(2), pair(3), pair(4), pair(5), pair(6), pair(7)),
-          scale_, offset_);
+  template <class Eight>
+  [[gnu::always_inline]] explicit eight_scales_of(const Eight& eight) {
+    if constexpr (Block::has_offset) {  // the two lie side by side
+      split_halves(eight.dwords(offsetof(Block, scale)), scale_, offset_);
     } else {
-      scale_ = eight_halves([&](std::size_t row) { return block(row).scale; });
+      scale_ = eight.halves(offsetof(Block, scale));
       offset_ = _mm256_setzero_ps();
     }
   }
@@ -146,10 +192,10 @@ template <class Block>
   requires requires { Block::part_scales; }
 class eight_scales_of<Block> {
  public:
-  template <class At>
-  explicit eight_scales_of(const At& block) {
+  template <class Eight>
+  explicit eight_scales_of(const Eight& eight) {
     __m256i column[4];
-    eight_columns([&](std::size_t row) { return static_cast<const void*>(&block(row)); }, column);
+    eight.columns(0, column);
     split_halves(column[0], scale_, offset_);
     const auto joined = [](__m256i four_bits, __m256i upper_two) {
       const __m256i upper =
@@ -182,11 +228,9 @@ class eight_scales_of<Block> {
 template <>
 class eight_scales_of<q6_k_block> {
  public:
-  template <class At>
-  explicit eight_scales_of(const At& block)
-      : scale_(eight_halves([&](std::size_t row) { return block(row).scale; })) {
-    eight_columns([&](std::size_t row) { return static_cast<const void*>(block(row).step); },
-                  steps_);
+  template <class Eight>
+  explicit eight_scales_of(const Eight& eight) : scale_(eight.halves(offsetof(q6_k_block, scale))) {
+    eight.columns(offsetof(q6_k_block, step), steps_);
   }
   __m256 scale(std::size_t) const { return scale_; }
   __m256 offset(std::size_t) const { return _mm256_setzero_ps(); }

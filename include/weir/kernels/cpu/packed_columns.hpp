@@ -59,8 +59,63 @@ simd::ints<A> moved_bits(simd::ints<A> bytes, int by, std::uint32_t mask) {
   return (by >= 0 ? bytes << by : bytes >> -by) & in_each_byte<A>(mask);
 }
 
-/// One block of each of `lanes<A>` rows, which `block(row)` returns. Parts are asked for in rising
-/// order: `take(part, out)` puts codes 4 k … 4 k + 3 of row r into lane r of out[k].
+/// Columns of rows that lie apart: `block(row)` returns one row's.
+template <class A, class At>
+class columns_apart {
+ public:
+  [[gnu::always_inline]] explicit columns_apart(const At& block) : block_(block) {}
+
+  /// The four bytes at an offset of each block.
+  [[gnu::always_inline]] simd::ints<A> one(std::size_t offset) const {
+    alignas(64) std::int32_t bytes[simd::lanes<A>];
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < simd::lanes<A>; ++r)
+      std::memcpy(&bytes[r], at(r, offset), sizeof bytes[r]);
+    return simd::ints<A>::load_aligned(bytes);
+  }
+  /// The 16 bytes there, in fours.
+  [[gnu::always_inline]] void four(std::size_t offset, simd::ints<A>* out) const {
+    short_columns<A>([&](std::size_t r) { return at(r, offset); }, out);
+  }
+  /// The 32 bytes there.
+  [[gnu::always_inline]] void eight(std::size_t offset, simd::ints<A> (&out)[8]) const {
+    long_columns<A>([&](std::size_t r) { return at(r, offset); }, out);
+  }
+
+ private:
+  [[gnu::always_inline]] const std::byte* at(std::size_t row, std::size_t offset) const {
+    return reinterpret_cast<const std::byte*>(&block_(row)) + offset;
+  }
+  const At& block_;
+};
+
+/// Those of a panel, from row `first` on: they are there.
+template <class A>
+class columns_in_panel {
+ public:
+  columns_in_panel(const void* panel, std::size_t first)
+      : panel_(static_cast<const std::byte*>(panel)), first_(first) {}
+
+  simd::ints<A> one(std::size_t offset) const {
+    const std::byte* const p = panel_ + panel_offset(offset, 4, first_);
+    return simd::ints<A>::load_unaligned(reinterpret_cast<const std::int32_t*>(p));
+  }
+  void four(std::size_t offset, simd::ints<A>* out) const {
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < 4; ++k) out[k] = one(offset + 4 * k);
+  }
+  void eight(std::size_t offset, simd::ints<A> (&out)[8]) const {
+    four(offset, out);
+    four(offset + 16, out + 4);
+  }
+
+ private:
+  const std::byte* panel_;
+  std::size_t first_;
+};
+
+/// One block of each of `lanes<A>` rows. Parts are asked for in rising order: `take(rows, part,
+/// out)` puts codes 4 k … 4 k + 3 of row r into lane r of out[k].
 template <class A, class Block>
 class packed_columns;
 
@@ -68,9 +123,9 @@ class packed_columns;
 template <class A>
 class packed_columns<A, q8_0_block> {
  public:
-  template <class At>
-  [[gnu::always_inline]] void take(const At& block, std::size_t, simd::ints<A> (&out)[8]) {
-    long_columns<A>([&](std::size_t r) { return block(r).quants; }, out);
+  template <class Rows>
+  [[gnu::always_inline]] void take(const Rows& rows, std::size_t, simd::ints<A> (&out)[8]) {
+    rows.eight(offsetof(q8_0_block, quants), out);
     if constexpr (q8_0_block::bias < simd::byte_dots<A>::code_end)
       for (auto& column : out) column = column ^ in_each_byte<A>(0x80);
   }
@@ -81,18 +136,14 @@ template <class A, class Block>
   requires(Block::size == 32 && Block::bias < 128)
 class packed_columns<A, Block> {
  public:
-  template <class At>
-  [[gnu::always_inline]] void take(const At& block, std::size_t, simd::ints<A> (&out)[8]) {
+  template <class Rows>
+  [[gnu::always_inline]] void take(const Rows& rows, std::size_t, simd::ints<A> (&out)[8]) {
     simd::ints<A> both[4];
-    short_columns<A>([&](std::size_t r) { return block(r).low; }, both);
+    rows.four(offsetof(Block, low), both);
 #pragma GCC unroll 8
     for (std::size_t k = 0; k < 8; ++k) out[k] = nibbles<A>(both[k % 4], k >= 4);
-    if constexpr (requires { block(0).high; }) {
-      alignas(64) std::int32_t bits[simd::lanes<A>];
-#pragma GCC unroll 16
-      for (std::size_t r = 0; r < simd::lanes<A>; ++r)
-        std::memcpy(&bits[r], block(r).high, sizeof bits[r]);
-      const auto fifth = simd::ints<A>::load_aligned(bits);
+    if constexpr (requires { &Block::high; }) {
+      const simd::ints<A> fifth = rows.one(offsetof(Block, high));
       // Four bits, one below the other, times this are one in each byte.
       const simd::ints<A> spread(0x00204081 << 4);
 #pragma GCC unroll 8
@@ -109,13 +160,12 @@ template <class A, class Block>
   requires(Block::size == 256 && Block::steps == 1)
 class packed_columns<A, Block> {
  public:
-  template <class At>
-  [[gnu::always_inline]] void take(const At& block, std::size_t part, simd::ints<A> (&out)[8]) {
-    constexpr bool five = requires { block(0).high; };
+  template <class Rows>
+  [[gnu::always_inline]] void take(const Rows& rows, std::size_t part, simd::ints<A> (&out)[8]) {
+    constexpr bool five = requires { &Block::high; };
     if constexpr (five)
-      if (part == 0) long_columns<A>([&](std::size_t r) { return block(r).high; }, high_);
-    if (part % 2 == 0)
-      long_columns<A>([&](std::size_t r) { return block(r).low + part / 2 * 32; }, both_);
+      if (part == 0) rows.eight(offsetof(Block, high), high_);
+    if (part % 2 == 0) rows.eight(offsetof(Block, low) + part / 2 * 32, both_);
 #pragma GCC unroll 8
     for (std::size_t k = 0; k < 8; ++k) {
       out[k] = nibbles<A>(both_[k], part % 2 != 0);
@@ -131,14 +181,12 @@ class packed_columns<A, Block> {
 template <class A>
 class packed_columns<A, q6_k_block> {
  public:
-  template <class At>
-  [[gnu::always_inline]] void take(const At& block, std::size_t part, simd::ints<A> (&out)[8]) {
+  template <class Rows>
+  [[gnu::always_inline]] void take(const Rows& rows, std::size_t part, simd::ints<A> (&out)[8]) {
     const std::size_t half = part / 4, quarter = part % 4;
-    if (quarter == 0)
-      long_columns<A>([&](std::size_t r) { return block(r).high + 32 * half; }, high_);
+    if (quarter == 0) rows.eight(offsetof(q6_k_block, high) + 32 * half, high_);
     if (quarter < 2)
-      long_columns<A>([&](std::size_t r) { return block(r).low + 64 * half + 32 * quarter; },
-                      both_[quarter]);
+      rows.eight(offsetof(q6_k_block, low) + 64 * half + 32 * quarter, both_[quarter]);
 #pragma GCC unroll 8
     for (std::size_t k = 0; k < 8; ++k)
       out[k] = nibbles<A>(both_[quarter % 2][k], quarter >= 2) |

@@ -121,15 +121,15 @@ void pack_panel(const Block* w, std::size_t stride, std::size_t blocks, std::siz
       };
 #pragma GCC unroll 2
       for (std::size_t eight = 0; eight < lanes; eight += 8) {
-        const eight_scales_of<Block> scales(
-            [&](std::size_t i) -> const Block& { return block(eight + i); });
+        const auto at = [&](std::size_t i) -> const Block& { return block(eight + i); };
+        const eight_scales_of<Block> scales{blocks_apart(at)};
         pack_scales(scales, group * lanes + eight, out);
       }
       packed_columns<A, Block> codes;
 #pragma GCC unroll 8
       for (std::size_t p = 0; p < parts; ++p) {
         simd::ints<A> columns[8];
-        codes.take(block, p, columns);
+        codes.take(columns_apart<A, decltype(block)>(block), p, columns);
 #pragma GCC unroll 8
         for (std::size_t k = 0; k < 8; ++k) {
           columns[k].store_aligned(reinterpret_cast<std::int32_t*>(out[p].codes[k][group]));

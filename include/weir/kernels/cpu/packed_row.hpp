@@ -250,7 +250,7 @@ void packed_rows(const Block* w, std::size_t blocks, std::size_t spread, const q
     const auto block = [&](std::size_t i) -> const Block& {
       return w[i % streams * spread * blocks + (i < streams ? b : last)];
     };
-    const eight_scales_of<Block> scales(block);
+    const eight_scales_of<Block> scales{blocks_apart(block)};
 #pragma GCC unroll 8
     for (std::size_t part = 0; part < parts; ++part) {
       if (part % 2 == 0 && part / 2 * cache_line < sizeof(Block))

@@ -14,6 +14,15 @@
 
 namespace weir::detail {
 
+/// Calls `f` with a row count known at compile time, up to Most.
+template <std::size_t Most, class F>
+void with_count(std::size_t rows, const F& f) {
+  if (rows == Most)
+    f.template operator()<Most>();
+  else if constexpr (Most > 1)
+    with_count<Most - 1>(rows, f);
+}
+
 /// Rows of quantised activations from one on, and parts of 32 from one on.
 struct panel_input {
   panel_input(const quantized_rows& x, std::size_t parts, std::size_t row, std::size_t part)
