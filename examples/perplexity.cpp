@@ -21,6 +21,7 @@ namespace {
 
 struct settings {
   std::string model, text, logprobs;
+  bool repack = false;
   std::size_t max_tokens = 0;  // 0: the whole text
   tool::cache_choice cache;
   weir::stream_options work;
@@ -37,7 +38,7 @@ void perplexity(settings s) {
   using weir::error::bad_input, weir::error::require;
   std::optional<tool::output_file> logprobs;
   if (!s.logprobs.empty()) logprobs.emplace(s.logprobs);
-  const weir::llama_model model = weir::load_model(s.model);
+  const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
   std::vector<weir::token_id> tokens = model.tokenizer.encode(tool::read_bytes(s.text), true);
   require<bad_input>(tokens.size() > 1, s.text, ": is empty (expected a text)");
   if (s.max_tokens > 0 && s.max_tokens < tokens.size() - 1) tokens.resize(s.max_tokens + 1);
@@ -73,6 +74,7 @@ int main(int argc, char** argv) {
   settings s;
   tool::command_line line("perplexity", "Rates a text token by token and prints one JSON object.");
   line.file("--model", s.model, "GGUF file")->required();
+  line.on_off("--repack", s.repack, tool::repack_help);
   line.file("--text", s.text, "text file, taken byte by byte; BOS is put before it")->required();
   line.number<std::size_t>("--max-tokens", s.max_tokens, "tokens to rate, at most", 1)
       ->default_str("the whole text");

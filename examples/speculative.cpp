@@ -24,6 +24,7 @@ namespace {
 
 struct settings {
   std::string model, prompt, draft;
+  bool repack = false;
   std::size_t tokens = 200, rounds = 3;
   bool quiet = false;
   tool::cache_choice cache;
@@ -98,9 +99,10 @@ void print(const weir::speculation_counters& c, std::size_t tokens) {
 }
 
 void compare(settings s, const std::stop_token& interrupted) {
-  const weir::llama_model model = weir::load_model(s.model);
+  const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
   std::optional<weir::llama_model> draft;
-  if (!s.draft.empty()) s.speculation.draft = &draft.emplace(weir::load_model(s.draft));
+  if (!s.draft.empty())
+    s.speculation.draft = &draft.emplace(weir::load_model(s.draft, {.repack = s.repack}));
   const weir::tokenizer& t = model.tokenizer;
   s.cache.rows = tool::require_context(
       s.cache, t.encode(s.prompt, t.bos().has_value()).size() + s.tokens - 1, model);
@@ -151,6 +153,7 @@ int main(int argc, char** argv) {
   tool::speculation_choice& guess = s.speculation;
   tool::command_line line("speculative", "Decodes without and with guesses, and compares.");
   line.file("--model", s.model, "GGUF file")->required();
+  line.on_off("--repack", s.repack, tool::repack_help);
   line.text("--prompt", s.prompt, "text to go on from; BOS is put before it");
   line.number<std::size_t>("--tokens", s.tokens, "tokens to generate", 2, std::size_t{1} << 31);
   line.number<std::size_t>("--rounds", s.rounds, "times that both are run", 1, 1000);

@@ -22,6 +22,7 @@ namespace {
 
 struct settings {
   std::string model, prompt;
+  bool repack = false;
   std::size_t tokens = 300;
   bool ids = false, status = false, quiet = false;
   tool::cache_choice cache;
@@ -51,7 +52,7 @@ std::uint64_t rows_to_feed(const settings& s, const weir::llama_model& model) {
 }
 
 void stream(settings s, const std::stop_token& interrupted) {
-  const weir::llama_model model = weir::load_model(s.model);
+  const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
   s.cache.rows = tool::require_context(s.cache, rows_to_feed(s, model), model);
   const auto generator = tool::make_generator(model, s.cache, s.decoder);
 
@@ -86,6 +87,7 @@ int main(int argc, char** argv) {
   weir::sampling& sample = s.decoder.sample;
   tool::command_line line("stream", "Streams text from a model.");
   line.file("--model", s.model, "GGUF file")->required();
+  line.on_off("--repack", s.repack, tool::repack_help);
   line.text("--prompt", s.prompt, "text to go on from; BOS is put before it");
   line.number<std::size_t>("--tokens", s.tokens, "tokens to generate; 0: for ever", 0,
                            std::size_t{1} << 62);

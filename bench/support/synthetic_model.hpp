@@ -97,15 +97,15 @@ inline void write_synthetic_model(const std::filesystem::path& path, weir::weigh
   file.write(path);
 }
 
-/// The model of default shape, from $WEIR_BENCH_DIR or the system's folder for temporary files.
-/// Written there if it is missing.
+/// The model of default shape, its weights repacked where they can be, from $WEIR_BENCH_DIR or the
+/// system's folder for temporary files. Written there if it is missing.
 inline weir::llama_model synthetic_model(weir::weight_type type) {
   const char* const dir = std::getenv("WEIR_BENCH_DIR");
   const std::filesystem::path path =
       (dir != nullptr ? std::filesystem::path(dir) : std::filesystem::temp_directory_path()) /
       ("weir-synthetic-1.1b-" + name_of(type) + ".gguf");
   if (!std::filesystem::exists(path)) write_synthetic_model(path, type);
-  return weir::load_model(path);
+  return weir::load_model(path, {.repack = true});
 }
 
 /// Bytes of weights that one row takes: all but the embeddings of other tokens.

@@ -23,6 +23,10 @@
 
 namespace tool {
 
+inline constexpr const char* repack_help =
+    "copy quantised weights into a layout that several rows at once are faster with; changes no "
+    "bit";
+
 /// A program's flags and its exit status.
 class command_line {
  public:

@@ -10,6 +10,7 @@
 #include "support/catch.hpp"
 #include "support/products.hpp"
 #include "support/random_weights.hpp"
+#include "support/refusal.hpp"
 
 using weir_test::random_floats;
 using weir_test::repacked_matrix;
@@ -17,7 +18,7 @@ using weir_test::repacked_matrix;
 TEST_CASE("every block of a panel is the row's") {
   for (const weir::weight_type type : weir_test::all_weight_types)
     weir::with_element(type, [&]<class Block>(std::type_identity<Block>) {
-      if constexpr (weir::weights_in<Block> > 1) {
+      if constexpr (weir::weights_in<Block> == 32) {
         constexpr std::size_t blocks = 3, cols = blocks * Block::size;
         for (const std::size_t rows : {1, 15, 16, 17, 48, 63}) {
           INFO("type " << static_cast<int>(type) << ", " << rows << " rows");
@@ -65,7 +66,7 @@ TEMPLATE_TEST_CASE("panels give the same bits added, and by any number of thread
                    weir_test::native, weir_test::avx2, weir_test::sse2) {
   weir::thread_pool three(3);
   for (const weir::weight_type type : weir_test::all_weight_types) {
-    if (!weir::is_quantized(type)) continue;
+    if (!weir::can_repack(type)) continue;
     constexpr std::size_t outputs = 175, cols = 512;
     const auto w = weir_test::pack(type, outputs, cols, random_floats(outputs * cols, 1));
     const repacked_matrix panels(w);
@@ -82,4 +83,17 @@ TEMPLATE_TEST_CASE("panels give the same bits added, and by any number of thread
       REQUIRE(weir_test::same_bits(y, expected));
     }
   }
+}
+
+TEST_CASE("weights in larger blocks, in numbers or in panels already are not repacked") {
+  for (const weir::weight_type type : {weir::weight_type::q4_k, weir::weight_type::f16})
+    weir_test::require_refused<weir::error::bad_input>(
+        [&] { repacked_matrix(weir_test::pack(type, 16, 256, random_floats(16 * 256, 1))); },
+        {"repack", "expected rows of blocks of 32 weights"});
+  const repacked_matrix once(
+      weir_test::pack(weir::weight_type::q8_0, 16, 32, random_floats(16 * 32, 1)));
+  weir::executor one;
+  std::vector<std::byte> room(once.view.bytes());
+  weir_test::require_refused<weir::error::bad_input>(
+      [&] { weir::repack(once.view, room.data(), one); }, {"in panels"});
 }

@@ -5,13 +5,21 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <type_traits>
 
+#include <weir/core/error.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/matrix_view.hpp>
 
 namespace weir {
+
+/// Whether weights may be repacked: those in blocks of 32. Blocks of 256 gain nothing by it.
+constexpr bool can_repack(weight_type type) {
+  return with_element(
+      type, []<class Element>(std::type_identity<Element>) { return weights_in<Element> == 32; });
+}
 
 /// Rows of a panel. Those that are left over behind the last whole panel stay as they are.
 inline constexpr std::size_t panel_height = 16;
@@ -64,13 +72,17 @@ void fill_panels(const Block* w, std::size_t blocks, std::size_t first, std::siz
 
 }  // namespace detail
 
-/// Copies `[rows, cols]` quantised weights into panels at `out`, which has room for `w.bytes()`
-/// bytes and is aligned to a cache line, and views them there. Products of the copy have the same
-/// bits as those of `w`. O(w.bytes()).
+/// Copies `[rows, cols]` weights into panels at `out`, which has room for `w.bytes()` bytes and is
+/// aligned to a cache line, and views them there. Products of the copy have the same bits as those
+/// of `w`. Throws error::bad_input unless `can_repack(w.type)`. O(w.bytes()).
 inline matrix_view repack(const matrix_view& w, std::byte* out, executor& threads) {
+  error::require<error::bad_input>(can_repack(w.type) && !w.in_panels, "repack: weights of type ",
+                                   static_cast<std::uint32_t>(w.type),
+                                   w.in_panels ? " in panels" : "",
+                                   " (expected rows of blocks of 32 weights)");
   const std::size_t whole = w.rows / panel_height;
   with_element(w.type, [&]<class Element>(std::type_identity<Element>) {
-    if constexpr (weights_in<Element> > 1) {
+    if constexpr (weights_in<Element> == 32) {
       const auto* const from = reinterpret_cast<const Element*>(w.data);
       const std::size_t blocks = w.cols / Element::size;
       threads.for_range(whole, w.bytes(), [&](std::size_t first, std::size_t last) {

@@ -147,12 +147,9 @@ class llama_pass {
   /// The most columns that a quantised matrix has.
   static std::size_t widest_quantized(const llama_weights& weights) {
     std::size_t most = 0;
-    const auto count = [&](const matrix_view& m) {
+    for_each_product(weights, [&](const matrix_view& m) {
       if (is_quantized(m.type)) most = std::max(most, m.cols);
-    };
-    count(weights.output);
-    for (const llama_layer_weights& w : weights.layers)
-      for (const matrix_view& m : {w.q, w.k, w.v, w.o, w.gate, w.up, w.down}) count(m);
+    });
     return most;
   }
 

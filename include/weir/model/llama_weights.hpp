@@ -31,6 +31,16 @@ struct llama_weights {
   std::vector<llama_layer_weights> layers;
 };
 
+/// Calls `f` for every matrix that products are taken with, of weights that may be const.
+template <class Weights, class F>
+void for_each_product(Weights& weights, F&& f) {
+  for (auto& layer : weights.layers) {
+    f(layer.q), f(layer.k), f(layer.v), f(layer.o);
+    f(layer.gate), f(layer.up), f(layer.down);
+  }
+  f(weights.output);
+}
+
 namespace detail {
 
 /// Takes tensors out of a file by name and keeps account of which were taken.

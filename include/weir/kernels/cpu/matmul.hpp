@@ -36,10 +36,10 @@ void matmul(const matrix_view& w, const float* x, std::size_t rows, float* y,
       const auto* const weights = reinterpret_cast<const Element*>(w.row(from));
       if constexpr (weights_in<Element> == 1)
         float_product<A>(weights, w.cols, x, rows, y + from, outputs, w.rows, add);
-      else if (w.in_panels)
-        repacked_product<A>(weights, w.cols, scratch, rows, y + from, outputs, w.rows, add);
-      else
+      else if (weights_in<Element> != 32 || !w.in_panels)
         packed_product<A>(weights, w.cols, scratch, rows, y + from, outputs, w.rows, add);
+      else if constexpr (weights_in<Element> == 32)
+        repacked_product<A>(weights, w.cols, scratch, rows, y + from, outputs, w.rows, add);
     });
   });
 }

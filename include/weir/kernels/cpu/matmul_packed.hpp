@@ -53,9 +53,10 @@ void packed_output(const At& block_at, std::size_t cols, const quantized_rows& x
 /// A panel's outputs of all rows; those from `first_wanted` on are written. The panel is unpacked
 /// in slices that stay in cache while the rows pass over them; sums wait in between. The panel
 /// behind it is asked for.
-template <class A, class Block>
-void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
-                  float* y, std::size_t first_wanted, std::size_t stride, bool add) {
+template <class A, class Layout, class Block>
+void packed_panel(const Layout& layout, const Block* w, std::size_t blocks, const quantized_rows& x,
+                  std::size_t rows, float* y, std::size_t first_wanted, std::size_t stride,
+                  bool add) {
   using part = panel_part<A>;
   using form = panel_form_of<A, Block>;
   constexpr std::size_t block_parts = Block::size / quantized_rows::block;
@@ -74,8 +75,9 @@ void packed_panel(const Block* w, std::size_t blocks, const quantized_rows& x, s
     std::fill_n(sums, count * part::outputs, 0.0f);
     for (std::size_t b = 0; b < blocks; b += slice) {
       const std::size_t now = std::min(slice, blocks - b);
-      const std::size_t ahead = part::outputs * blocks + (part::outputs - 1) * b;
-      pack_panel<A>(w + b, blocks, now, ahead * sizeof(Block), parts);
+      constexpr std::size_t together = Layout::together, stream = std::max(part::outputs, together);
+      const std::size_t ahead = stream * blocks + (stream - together) * b;
+      pack_panel<A>(layout, w + b * together, blocks, now, ahead * sizeof(Block), parts);
       const std::size_t tiles = (count + tile_rows - 1) / tile_rows;
       for (std::size_t tile = 0; tile < tiles; ++tile) {
         const std::size_t row = count * tile / tiles;
@@ -102,7 +104,20 @@ void packed_panels(const Block* w, std::size_t blocks, const quantized_rows& x, 
   constexpr std::size_t panel = panel_part<A>::outputs;
   for (std::size_t o = 0; o < outputs; o += panel) {
     const std::size_t from = std::min(o, outputs - panel);  // the last may overlap its neighbour
-    packed_panel<A>(w + from * blocks, blocks, x, rows, y + from, o - from, stride, add);
+    packed_panel<A>(rows_apart{}, w + from * blocks, blocks, x, rows, y + from, o - from, stride,
+                    add);
+  }
+}
+
+/// The same of repacked weights, from the first row of a panel on.
+template <class A, class Block>
+void repacked_panels(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
+                     float* y, std::size_t outputs, std::size_t stride, bool add) {
+  constexpr std::size_t panel = panel_part<A>::outputs;
+  for (std::size_t o = 0; o < outputs; o += panel) {
+    const std::size_t from = std::min(o, outputs - panel), in = from % panel_height;
+    packed_panel<A>(rows_in_panels{in}, w + (from - in) * blocks, blocks, x, rows, y + from,
+                    o - from, stride, add);
   }
 }
 
@@ -129,7 +144,11 @@ void repacked_product(const Block* w, std::size_t cols, const quantized_rows& x,
   std::size_t o = 0;
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
-    panel_product<packed_arch<A>>(w, blocks, x, rows, y, whole / panel_height, stride, add);
+    using arch = packed_arch<A>;
+    if (rows > most_panel_rows && whole >= panel_part<arch>::outputs)
+      repacked_panels<arch>(w, blocks, x, rows, y, whole, stride, add);
+    else
+      panel_product<arch>(w, blocks, x, rows, y, whole / panel_height, stride, add);
     o = whole;
   }
 #endif

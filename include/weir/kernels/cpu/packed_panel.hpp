@@ -102,41 +102,73 @@ template <class A, class Block>
   }
 }
 
-/// Puts the parts of `blocks` blocks into `out`. The first output's are at `w`, the next one's
-/// `stride` blocks behind. Meanwhile asks for as many bytes from `ahead` bytes after `w` on: one
-/// long stream, which memory likes better than many short ones.
-template <class A, class Block>
-void pack_panel(const Block* w, std::size_t stride, std::size_t blocks, std::size_t ahead,
-                panel_part<A>* out) {
+/// Outputs as rows that lie apart: the first one's blocks are at `w`, the next one's `stride`
+/// blocks behind.
+struct rows_apart {
+  static constexpr std::size_t together = 1;  ///< blocks that lie side by side
+
+  template <class A, class Block, class F>
+  [[gnu::always_inline]] void visit(const Block* w, std::size_t stride, const F& f) const {
+    const panel_rows<simd::lanes<A>> rows(w, stride * sizeof(Block));
+    const auto block = [&](std::size_t o) -> const Block& {
+      return *reinterpret_cast<const Block*>(rows[o]);
+    };
+    const auto eight = [&](std::size_t first) {
+      const auto at = [&](std::size_t i) -> const Block& { return block(first + i); };
+      return eight_scales_of<Block>{blocks_apart(at)};
+    };
+    f(eight, columns_apart<A, decltype(block)>(block));
+  }
+};
+
+/// Outputs in panels of repacked weights, of which `first` is the first that is wanted.
+struct rows_in_panels {
+  static constexpr std::size_t together = panel_height;
+  std::size_t first = 0;
+
+  template <class A, class Block, class F>
+  [[gnu::always_inline]] void visit(const Block* w, std::size_t, const F& f) const {
+    const auto eight = [&](std::size_t at) {
+      return eight_scales_of<Block>{blocks_in_panel(w, first + at)};
+    };
+    f(eight, columns_in_panel<A>(w, first));
+  }
+};
+
+/// Puts the parts of `blocks` blocks into `out`. `rows` says how the outputs' blocks lie from `w`
+/// on. Meanwhile asks for as many bytes from `ahead` bytes after `w` on: one long stream, which
+/// memory likes better than many short ones.
+template <class A, class Rows, class Block>
+void pack_panel(const Rows& rows, const Block* w, std::size_t stride, std::size_t blocks,
+                std::size_t ahead, panel_part<A>* out) {
   using part_type = panel_part<A>;
   constexpr std::size_t parts = Block::size / quantized_rows::block, lanes = part_type::lanes;
   constexpr std::size_t bytes = part_type::outputs * sizeof(Block);  // of a block of each output
   constexpr std::size_t pieces = part_type::groups * parts * 8;
-  for (std::size_t b = 0; b < blocks; ++b, ++w, out += parts, ahead += bytes - sizeof(Block)) {
+  for (std::size_t b = 0; b < blocks; ++b) {
 #pragma GCC unroll 2
     for (std::size_t group = 0; group < part_type::groups; ++group) {
-      const panel_rows<lanes> rows(w + group * lanes * stride, stride * sizeof(Block));
-      const auto block = [&](std::size_t o) -> const Block& {
-        return *reinterpret_cast<const Block*>(rows[o]);
-      };
+      const auto pack = [&](const auto& scales, const auto& columns_of) {
 #pragma GCC unroll 2
-      for (std::size_t eight = 0; eight < lanes; eight += 8) {
-        const auto at = [&](std::size_t i) -> const Block& { return block(eight + i); };
-        const eight_scales_of<Block> scales{blocks_apart(at)};
-        pack_scales(scales, group * lanes + eight, out);
-      }
-      packed_columns<A, Block> codes;
+        for (std::size_t eight = 0; eight < lanes; eight += 8)
+          pack_scales(scales(eight), group * lanes + eight, out);
+        packed_columns<A, Block> codes;
 #pragma GCC unroll 8
-      for (std::size_t p = 0; p < parts; ++p) {
-        simd::ints<A> columns[8];
-        codes.take(columns_apart<A, decltype(block)>(block), p, columns);
+        for (std::size_t p = 0; p < parts; ++p) {
+          simd::ints<A> columns[8];
+          codes.take(columns_of, p, columns);
 #pragma GCC unroll 8
-        for (std::size_t k = 0; k < 8; ++k) {
-          columns[k].store_aligned(reinterpret_cast<std::int32_t*>(out[p].codes[k][group]));
-          prefetch_piece<bytes>(w, ahead, (group * parts + p) * 8 + k, pieces);
+          for (std::size_t k = 0; k < 8; ++k) {
+            columns[k].store_aligned(reinterpret_cast<std::int32_t*>(out[p].codes[k][group]));
+            prefetch_piece<bytes>(w, ahead, (group * parts + p) * 8 + k, pieces);
+          }
         }
-      }
+      };
+      rows.template visit<A>(w + group * lanes * stride, stride, pack);
     }
+    w += Rows::together;
+    out += parts;
+    ahead += bytes - Rows::together * sizeof(Block);
   }
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,48 +19,24 @@
 
 namespace weir::detail {
 
-/// The scales of a register's worth of a panel's rows.
-template <class A, class Block>
-class panel_scales {
-  static constexpr bool wide = simd::lanes<A> == 16;
-
- public:
-  panel_scales(const Block* panel, std::size_t first)
-      : low_(blocks_in_panel(panel, first)), high_(blocks_in_panel(panel, first + wide * 8)) {}
-
-  simd::floats<A> scale(std::size_t part) const {
-    return join(low_.scale(part), high_.scale(part));
-  }
-  simd::floats<A> offset(std::size_t part) const {
-    return join(low_.offset(part), high_.offset(part));
-  }
-  simd::ints<A> step(std::size_t i) const {
-    return simd::ints<A>(std::bit_cast<register_of_ints>(
-        join(_mm256_castsi256_ps(low_.step(i)), _mm256_castsi256_ps(high_.step(i))).data));
-  }
-
- private:
-  using register_of_ints = decltype(simd::ints<A>::data);
-
-  static simd::floats<A> join(__m256 low, __m256 high) {
+/// Two halves of a register; the first alone where it is a whole one.
+template <class A>
+simd::floats<A> join_halves(__m256 low, [[maybe_unused]] __m256 high) {
 #if defined(__AVX512F__)
-    if constexpr (wide) {
-      const __m512d both = _mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(low)),
-                                              _mm256_castps_pd(high), 1);
-      return _mm512_castpd_ps(both);
-    } else
+  if constexpr (simd::lanes<A> == 16) {
+    const __m512d both = _mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(low)),
+                                            _mm256_castps_pd(high), 1);
+    return _mm512_castpd_ps(both);
+  } else
 #endif
-      return low;
-  }
-
-  eight_scales_of<Block> low_, high_;
-};
+    return low;
+}
 
 /// How far ahead of what is multiplied weights are asked for, in bytes.
 inline constexpr std::size_t panel_ahead = 8192;
 
 /// y[row, 0 … lanes<A> − 1] (+)= for Rows rows of activations from `first_row` on, and a panel's
-/// rows from `first` on. `ahead`: of the weights, what is asked for meanwhile.
+/// rows from `first` on. Meanwhile asks for weights `ahead` bytes further on.
 template <class A, std::size_t Rows, class Block>
 void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, std::size_t ahead,
                    const quantized_rows& x, std::size_t first_row, float* y, std::size_t stride,
@@ -69,9 +44,8 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
   using dots = simd::byte_dots<A>;
   using ints = simd::ints<A>;
   using form = panel_form_of<A, Block>;
-  constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
   constexpr std::size_t bytes = simd::lanes<A> * sizeof(Block);
-  const panel_input in(x, blocks * parts, first_row, 0);
+  const panel_input in(x, blocks, first_row, 0);
   const auto each = [](const auto& f) {
 #pragma GCC unroll 8
     for (std::size_t row = 0; row < Rows; ++row) f(row);
@@ -81,62 +55,38 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
   each([&](std::size_t row) { sum[row] = simd::broadcast<A>(0.0f); });
 
   for (std::size_t b = 0; b < blocks; ++b, panel += panel_height) {
-    const panel_scales<A, Block> scales(panel, first);
-    const columns_in_panel<A> rows(panel, first);
-    packed_columns<A, Block> codes;
+    ints columns[8], exact[Rows];
+    packed_columns<A, Block>().take(columns_in_panel<A>(panel, first), 0, columns);
+    each([&](std::size_t row) {
+      if constexpr (form::has_bias)
+        exact[row] = dots::dot_pairs(broadcast_four_bytes<A>(in.sums + (row * in.stride + b) * 2),
+                                     minus_bias);
+      else
+        exact[row] = ints(0);
+    });
 #pragma GCC unroll 8
-    for (std::size_t p = 0; p < parts; ++p) {
-      const std::size_t part = b * parts + p;
-      ints columns[8];
-      codes.take(rows, p, columns);
-      const auto add_dots = [&](ints(&to)[Rows], std::size_t from, std::size_t to_k) {
-#pragma GCC unroll 8
-        for (std::size_t k = from; k < to_k; ++k)
-          each([&](std::size_t row) {
-            const ints four =
-                broadcast_four_bytes<A>(in.quants + (row * in.stride + part) * width + 4 * k);
-            if constexpr (form::is_signed)
-              to[row] = dots::dot_signed(to[row], columns[k], four);
-            else
-              to[row] = dots::dot(to[row], columns[k], four);
-          });
-      };
-#pragma GCC unroll 8
-      for (std::size_t k = 0; k < 8; ++k)
-        prefetch_piece<bytes>(panel, ahead + first * sizeof(Block), p * 8 + k, parts * 8);
-      ints exact[Rows];
-      if constexpr (form::has_steps) {
-        each([&](std::size_t row) { exact[row] = ints(0); });
-#pragma GCC unroll 2
-        for (std::size_t half = 0; half < 2; ++half) {
-          const ints step = scales.step(2 * p + half);
-          ints sixteen[Rows];
-          each([&](std::size_t row) {
-            const std::int32_t total = in.sums[(row * in.stride + part) * 2 + half];
-            sixteen[row] = ints(-Block::bias * total);
-          });
-          add_dots(sixteen, 4 * half, 4 * half + 4);
-          each([&](std::size_t row) { exact[row] = exact[row] + sixteen[row] * step; });
-        }
-      } else {
-        each([&](std::size_t row) {
-          if constexpr (form::has_bias)
-            exact[row] = dots::dot_pairs(
-                broadcast_four_bytes<A>(in.sums + (row * in.stride + part) * 2), minus_bias);
-          else
-            exact[row] = ints(0);
-        });
-        add_dots(exact, 0, 8);
-      }
-      const simd::floats<A> scale = scales.scale(p), offset = scales.offset(p);
+    for (std::size_t k = 0; k < 8; ++k) {
+      prefetch_piece<bytes>(panel, ahead + first * sizeof(Block), k, 8);
       each([&](std::size_t row) {
-        const std::size_t at = row * in.stride + part;
-        sum[row] = simd::fma<A>(xsimd::to_float(exact[row]),
-                                scale * simd::broadcast<A>(in.scales[at]), sum[row]);
-        if constexpr (form::has_offset)
-          sum[row] = simd::fma<A>(offset, simd::broadcast<A>(in.totals[at]), sum[row]);
+        const ints four = broadcast_four_bytes<A>(
+            in.quants + (row * in.stride + b) * quantized_rows::block + 4 * k);
+        if constexpr (form::is_signed)
+          exact[row] = dots::dot_signed(exact[row], columns[k], four);
+        else
+          exact[row] = dots::dot(exact[row], columns[k], four);
       });
     }
+    const eight_scales_of<Block> low{blocks_in_panel(panel, first)},
+        high{blocks_in_panel(panel, first + simd::lanes<A> - 8)};
+    const auto scale = join_halves<A>(low.scale(0), high.scale(0)),
+               offset = join_halves<A>(low.offset(0), high.offset(0));
+    each([&](std::size_t row) {
+      const std::size_t at = row * in.stride + b;
+      sum[row] = simd::fma<A>(xsimd::to_float(exact[row]),
+                              scale * simd::broadcast<A>(in.scales[at]), sum[row]);
+      if constexpr (form::has_offset)
+        sum[row] = simd::fma<A>(offset, simd::broadcast<A>(in.totals[at]), sum[row]);
+    });
   }
   each([&](std::size_t row) {
     float* const out = y + row * stride;
@@ -144,8 +94,7 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
   });
 }
 
-/// Rows of activations that a panel is multiplied with at once: codes are unpacked for all of them.
-/// Numbers in between go as the next one of these and the rest.
+/// Rows of activations that a panel is multiplied with at once.
 inline constexpr std::size_t most_panel_rows = 8;
 
 /// All rows of all outputs of whole panels.
