@@ -12,16 +12,37 @@
 
 namespace weir {
 
+/// The most that the rows of a tree may be where masks lie behind its nodes.
+struct mask_limits {
+  std::size_t each = 0;   ///< masks behind one node
+  std::size_t rows = 0;   ///< guesses and masks in all
+  std::size_t depth = 0;  ///< how deep the deepest of them lies
+  std::size_t width = 0;  ///< of them at the same depth
+};
+
 /// The most that a tree of guesses may hold.
 struct draft_limits {
-  std::size_t nodes = 0;  ///< guesses in all
-  std::size_t depth = 0;  ///< of them on the longest path
-  std::size_t width = 1;  ///< of them at the same depth
+  std::size_t nodes = 0;   ///< guesses in all
+  std::size_t depth = 0;   ///< of them on the longest path
+  std::size_t width = 1;   ///< of them at the same depth
+  mask_limits masks = {};  ///< of drafters that have any: see drafters/mask_tokens.hpp
+
+  /// Provisional rows in all, and at the same depth.
+  std::size_t rows() const { return std::max(nodes, masks.rows); }
+  std::size_t row_width() const { return std::max(width, masks.width); }
+  /// The lesser of both, in everything.
+  friend draft_limits least(const draft_limits& a, const draft_limits& b) {
+    return {std::min(a.nodes, b.nodes),
+            std::min(a.depth, b.depth),
+            std::min(a.width, b.width),
+            {std::min(a.masks.each, b.masks.each), std::min(a.masks.rows, b.masks.rows),
+             std::min(a.masks.depth, b.masks.depth), std::min(a.masks.width, b.masks.width)}};
+  }
 };
 
 /// A tree of guesses. Node 0 is the root: the stream's newest token, which is certain. Every other
-/// node is a guess at what follows its parent, and comes after it. All memory is taken at
-/// construction.
+/// node is a guess at what follows its parent, and comes after it. Masks may lie behind nodes, each
+/// behind the one before: rows that are no guess. All memory is taken at construction.
 class draft_tree {
  public:
   using node = std::size_t;
@@ -35,13 +56,15 @@ class draft_tree {
     parent_.reserve(most.nodes + 1);
     depth_.reserve(most.nodes + 1);
     has_law_.reserve(most.nodes + 1);
+    if (most.masks.each > 0) masks_.resize(most.nodes + 1);
     limits_ = most_ = most;
     start(0, most);
   }
   /// Bytes that a tree holds.
   static std::size_t required_bytes(const draft_limits& most, std::size_t law_size = 0) {
     return (most.nodes + 1) *
-               (sizeof(token_id) + 2 * sizeof(std::uint32_t) + 1 + law_size * sizeof(float)) +
+               (sizeof(token_id) + (most.masks.each > 0 ? 3 : 2) * sizeof(std::uint32_t) + 1 +
+                law_size * sizeof(float)) +
            most.depth * sizeof(std::uint32_t);
   }
   std::size_t bytes() const { return required_bytes(most_, law_size_); }
@@ -49,20 +72,18 @@ class draft_tree {
   /// Back to the root alone. `limits`, what there is room for now, are at most those of
   /// construction.
   void start(token_id root, const draft_limits& limits) {
-    limits_ = {std::min(limits.nodes, most_.nodes), std::min(limits.depth, most_.depth),
-               std::min(limits.width, most_.width)};
+    limits_ = least(limits, most_);
     token_.assign(1, root);
     parent_.assign(1, 0);
     depth_.assign(1, 0);
     has_law_.assign(1, 0);
     std::fill(width_.begin(), width_.end(), 0);
+    std::fill(masks_.begin(), masks_.end(), 0);
+    all_masks_ = 0;
   }
 
   /// Leaves room for no more than `limits`, until the next start. Before any guess.
-  void tighten(const draft_limits& limits) {
-    limits_ = {std::min(limits.nodes, limits_.nodes), std::min(limits.depth, limits_.depth),
-               std::min(limits.width, limits_.width)};
-  }
+  void tighten(const draft_limits& limits) { limits_ = least(limits, limits_); }
 
   /// What there is room for now.
   const draft_limits& limits() const { return limits_; }
@@ -81,6 +102,21 @@ class draft_tree {
     has_law_.push_back(0);
     return token_.size() - 1;
   }
+
+  /// Puts `n` masks behind `at`, or as many as there is room for; once for each node, when all
+  /// guesses are there. O(1).
+  void set_masks(node at, std::size_t n) {
+    const mask_limits& most = limits_.masks;
+    const auto left = [](std::size_t all, std::size_t taken) { return all - std::min(all, taken); };
+    n = std::min(
+        {n, most.each, left(most.rows, guesses() + all_masks_), left(most.depth, depth_[at])});
+    if (n == 0) return;
+    masks_[at] = static_cast<std::uint32_t>(n);
+    all_masks_ += n;
+  }
+  /// Masks behind `n`; behind all nodes.
+  std::size_t masks(node n) const { return masks_.empty() ? 0 : masks_[n]; }
+  std::size_t masks() const { return all_masks_; }
 
   /// Nodes, the root included.
   std::size_t size() const { return token_.size(); }
@@ -129,6 +165,8 @@ class draft_tree {
   std::vector<std::uint8_t> has_law_;  // [node]
   std::vector<float> laws_;            // [node, vocabulary]
   std::vector<std::uint32_t> width_;   // [depth - 1] guesses there
+  std::vector<std::uint32_t> masks_;   // [node], if there may be any
+  std::size_t all_masks_ = 0;
 };
 
 }  // namespace weir

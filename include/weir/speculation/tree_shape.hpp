@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <numeric>
 #include <queue>
 #include <span>
 #include <vector>
@@ -121,18 +122,23 @@ inline tree_shape best_tree(std::span<const std::vector<double>> accepted, std::
   return shape;
 }
 
+/// How probable it is that a round comes by the root (1), by each node: `[1 + node]`, products of
+/// `accepted` along the paths.
+inline std::vector<double> node_values(const tree_shape& shape,
+                                       std::span<const std::vector<double>> accepted) {
+  std::vector<double> value{1};
+  for (std::size_t n = 0; n < shape.nodes.size(); ++n) {
+    const auto [parent, rank] = shape.nodes[n];
+    value.push_back(value[parent + 1] * accepted[shape.depth(n) - 1][rank]);  // root + 1 is 0
+  }
+  return value;
+}
+
 /// Guesses that are expected to be accepted: the sum of all nodes' values.
 inline double expected_accepted(const tree_shape& shape,
                                 std::span<const std::vector<double>> accepted) {
-  std::vector<double> value(shape.nodes.size());
-  double sum = 0;
-  for (std::size_t n = 0; n < value.size(); ++n) {
-    const auto [parent, rank] = shape.nodes[n];
-    value[n] =
-        (parent == tree_shape::root ? 1 : value[parent]) * accepted[shape.depth(n) - 1][rank];
-    sum += value[n];
-  }
-  return sum;
+  const std::vector<double> value = node_values(shape, accepted);
+  return std::accumulate(value.begin() + 1, value.end(), 0.0);
 }
 
 /// The best tree of at most `most` nodes for a machine on which a pass over n rows costs `cost(n)`:
