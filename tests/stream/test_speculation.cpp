@@ -4,12 +4,12 @@
 #include <weir/speculation/drafters/early_exit.hpp>
 #include <weir/stream/chosen_cache.hpp>
 #include <weir/stream/model_drafters.hpp>
-#include <weir/testing/drive_cache.hpp>
 #include <weir/weir.hpp>
 
 #include <string>
 #include <vector>
 
+#include "stream/compare_decoders.hpp"
 #include "stream/decoding.hpp"
 #include "support/catch.hpp"
 #include "support/count_allocations.hpp"
@@ -18,53 +18,12 @@
 namespace {
 
 using namespace weir;
-using weir_test::bundled, weir_test::small;
+using weir_test::bundled, weir_test::compare, weir_test::same_caches, weir_test::small;
 using window_cache = kv_cache<f16, keep<sinks, window>, positions::within_cache>;
-constexpr std::string_view prompt =
-    "It was a dark night, and the rain fell. It was a dark night, and the";
+constexpr std::string_view prompt = weir_test::repeating_prompt;
 
 using self_drafted = speculate<draft_model<window_cache>>;
 self_drafted by_itself() { return {{.source = {.model = &bundled(), .keep = small}, .tokens = 5}}; }
-
-template <class Cache>
-bool same_caches(const Cache& a, const Cache& b) {  // rings of guessing caches are longer
-  return testing::same_entries(a, b, a.shape(), true);
-}
-
-/// Takes tokens from both decoders in the same portions, and compares what can be seen of them.
-template <class Plain, class Guessing>
-void compare(Plain& plain, Guessing& guessing, std::span<const std::size_t> portions) {
-  struct seen {
-    std::vector<token_id> ids;
-    std::string text;
-    std::vector<std::vector<float>> logits;
-  };
-  const auto take = [](auto& decoder, bool starts, std::size_t portion) {
-    seen s;
-    const auto show = [&](const token_event& e) {
-      s.ids.push_back(e.id);
-      s.text += e.text;
-      s.logits.emplace_back(decoder.logits().begin(), decoder.logits().end());
-      REQUIRE(e.index == decoder.length());
-      return s.ids.size() < portion;
-    };
-    starts ? decoder.generate(prompt, show) : decoder.resume(show);
-    return s;
-  };
-  for (std::size_t i = 0; i < portions.size(); ++i) {
-    INFO("portion " << i << " of " << portions[i] << " tokens");
-    const seen a = take(plain, i == 0, portions[i]), b = take(guessing, i == 0, portions[i]);
-    REQUIRE(a.ids == b.ids);
-    REQUIRE(a.text == b.text);
-    REQUIRE(a.logits.size() == b.logits.size());
-    for (std::size_t t = 0; t < a.logits.size(); ++t)
-      REQUIRE(testing::same_bits(a.logits[t], b.logits[t]));
-    REQUIRE(plain.length() == guessing.length());
-    REQUIRE(plain.finished() == guessing.finished());
-    REQUIRE(plain.cache().length() == guessing.cache().length());
-    REQUIRE(same_caches(plain.cache(), guessing.cache()));
-  }
-}
 
 /// Guesses what no vocabulary has.
 struct wild {
@@ -79,8 +38,6 @@ struct wild {
   };
 };
 
-constexpr std::size_t portions[] = {1, 2, 3, 1, 1, 7, 4, 40, 1, 5, 33};
-
 }  // namespace
 
 TEST_CASE("a loop may be left behind any token") {
@@ -89,12 +46,12 @@ TEST_CASE("a loop may be left behind any token") {
     options.sample = {.temperature = temperature, .repetition_penalty = 1.2f};
     stream_decoder<window_cache> plain(bundled(), small, options);
     stream_decoder<window_cache, self_drafted> guessing(bundled(), small, options, by_itself());
-    compare(plain, guessing, portions);
+    compare(plain, guessing);
     REQUIRE(guessing.counters().accepted > 20);
     stream_decoder<window_cache> again(bundled(), small, options);
     stream_decoder<window_cache, speculate<early_exit>> early(bundled(), small, options,
                                                               {{.layers = 3, .tokens = 5}});
-    compare(again, early, portions);
+    compare(again, early);
     REQUIRE(early.counters().accepted > 5);
   }
 }
@@ -107,7 +64,7 @@ TEST_CASE("policies that decide at boundaries, and are told of every token, go o
     options.stream.cadence = cadence;
     stream_decoder<cache> plain(bundled(), keep, options);
     stream_decoder<cache, self_drafted> guessing(bundled(), keep, options, by_itself());
-    compare(plain, guessing, portions);
+    compare(plain, guessing);
     REQUIRE(guessing.counters().accepted > 10);
     REQUIRE(guessing.counters().clipped > 0);
   };
