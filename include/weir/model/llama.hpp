@@ -80,6 +80,16 @@ class llama_pass {
     for (const token_id id : tokens)
       load_row(weights_->token_embedding, static_cast<std::size_t>(id), &hidden_[rows_++ * width]);
   }
+  /// Adds a row for each vector of `[n, embedding_length]`, as if these were the embeddings of
+  /// tokens. Throws error::bad_input for too many rows or a part of one; then nothing has changed.
+  void append_embeddings(std::span<const float> embeddings) {
+    const std::size_t width = config_.embedding_length, rows = embeddings.size() / width;
+    error::require<error::bad_input>(embeddings.size() % width == 0, "forward: embeddings of ",
+                                     embeddings.size(), " floats (expected rows of ", width, ")");
+    require_room(rows, rows_);
+    std::ranges::copy(embeddings, &hidden_[rows_ * width]);
+    rows_ += rows;
+  }
   /// Takes rows [first, last) through layers [first_layer, last_layer); `attend` is asked about
   /// these rows alone.
   void run(std::size_t first_layer, std::size_t last_layer, std::size_t first, std::size_t last,
@@ -111,11 +121,14 @@ class llama_pass {
   }
 
  private:
-  /// Throws unless rows for `tokens` can follow `rows` others.
+  /// Throws unless `n` rows can follow `rows` others.
+  void require_room(std::size_t n, std::size_t rows) const {
+    error::require<error::bad_input>(n <= max_rows_ - rows, "forward: ", rows + n,
+                                     " rows (expected at most ", max_rows_, ")");
+  }
+  /// Throws unless rows for `tokens` can.
   void require_rows(std::span<const token_id> tokens, std::size_t rows) const {
-    error::require<error::bad_input>(tokens.size() <= max_rows_ - rows,
-                                     "forward: ", rows + tokens.size(), " rows (expected at most ",
-                                     max_rows_, ")");
+    require_room(tokens.size(), rows);
     for (const token_id id : tokens)
       error::require<error::bad_input>(id >= 0 && static_cast<std::size_t>(id) < config_.vocab_size,
                                        "forward: token ", id, " (expected 0 to ",

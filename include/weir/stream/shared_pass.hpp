@@ -64,6 +64,11 @@ class shared_pass {
     pass_.append(tokens);
     parts_.back().last = pass_.rows();
   }
+  /// The same, of rows that are no tokens: `[row, embedding_length]`.
+  void extend_embeddings(std::span<const float> embeddings) {
+    pass_.append_embeddings(embeddings);
+    parts_.back().last = pass_.rows();
+  }
 
   /// Takes rows [first, last) through layers [first_layer, last_layer). Each row goes through the
   /// layers in rising order.
@@ -94,6 +99,7 @@ class shared_pass {
 
   std::size_t rows() const { return pass_.rows(); }
   std::size_t layers() const { return pass_.layers(); }
+  std::size_t embedding_length() const { return pass_.config().embedding_length; }
   /// `[n, vocabulary]`: what rows [first, first + n) say of the next token, after the layers they
   /// have been through.
   void logits(std::size_t first, std::size_t n, float* out) {
