@@ -13,6 +13,7 @@
 #include <weir/speculation/drafters/combined.hpp>
 #include <weir/speculation/drafters/early_exit.hpp>
 #include <weir/speculation/drafters/lookahead.hpp>
+#include <weir/speculation/drafters/mask_tokens.hpp>
 #include <weir/speculation/drafters/ngram_cache.hpp>
 #include <weir/speculation/drafters/prompt_lookup.hpp>
 #include <weir/speculation/drafters/token_heads.hpp>

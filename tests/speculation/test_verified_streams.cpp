@@ -16,6 +16,7 @@
 #include "speculation/verifier_targets.hpp"
 #include "support/catch.hpp"
 #include "support/gguf_builder.hpp"
+#include "support/random_weights.hpp"
 
 namespace {
 
@@ -68,6 +69,13 @@ struct expectation {
       said.pop_back();
     }
   }
+};
+
+/// A mask that nobody trained.
+struct any_masks {
+  std::vector<float> values;
+  std::size_t masks() const { return 1; }
+  std::span<const float> embeddings() const { return values; }
 };
 
 struct result {
@@ -145,6 +153,10 @@ TEST_CASE("streams with guesses follow the law of streams without") {
           speculate<best_tree, rejection_sampling>{
               {.source = source, .nodes = 6, .depth = 3, .law = wide}},
           .08);
+    const any_masks one{weir_test::random_floats(model.config.embedding_length, 5)};
+    const std::vector<std::vector<double>> ranks{std::vector(8, .1)};
+    const mask_plan plan{{{{}, {1}}, {weir::best_tree(ranks, 8), std::vector<std::size_t>(9, 1)}}};
+    check("masks", speculate<mask_tokens<any_masks>, rejection_sampling>{{&one, plan}}, 0);
     check("lookup", speculate<prompt_lookup, rejection_sampling>{{.tokens = 3}}, 0);
     check("lossy",
           speculate<drawn_chain, typical_acceptance_lossy>{{.source = source, .tokens = 3}}, .3,

@@ -51,8 +51,8 @@ inline std::vector<std::size_t> mask_counts(std::span<const double> stop,
 /// where the choice of rank k at depth d + 1 is accepted with probability `accepted[d][k]`, given
 /// that its parent was: probabilities falling with k, for each of the masks a list. PPD: state s
 /// has the best tree of n_s guesses no deeper than s, and all (n_1 … n_m) are tried. Throws
-/// error::bad_config for no list, or fewer than 2 rows. O((rows / 2)^m · m · rows²): seconds for
-/// three masks and 64 rows, so to be called before there is a stream, and kept.
+/// error::bad_config for no list, or fewer than 2 rows. O((rows / 2)^m · m · rows²): a tenth
+/// of a second for three masks and 64 rows; to be called once, before there is a stream.
 inline mask_plan best_mask_plan(std::span<const std::vector<double>> accepted, std::size_t rows) {
   using error::bad_config, error::require;
   const std::size_t m = accepted.size();

@@ -23,6 +23,13 @@
 //                                        The drafter says so: `drafts_in_target = true`
 //   see(std::span<const float> hidden)   the target's last hidden row `[embedding_length]`, behind
 //                                        the last token that stays
+//   masks() -> std::span<const float>    `[mask, embedding_length]`: rows that are no tokens, to be
+//   see_masks(std::span<const float>)    read behind guesses. `propose` says where, by
+//                                        tree.set_masks(node, n): the first n in a chain, which no
+//                                        other row sees and the cache never keeps. Then come the
+//                                        logits `[mask, vocabulary]` behind those of the node that
+//                                        the stream goes on from, none if it had none. `limits`
+//                                        counts them: see drafters/mask_tokens.hpp
 //   learn(const round_outcome&)          what a round took and brought
 //   guess(request, path)                 a guess behind others' guesses: see guess.hpp
 #pragma once
@@ -31,6 +38,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include <weir/core/philox.hpp>
 #include <weir/core/thread_pool.hpp>
@@ -99,6 +107,11 @@ inline constexpr bool drafts_in_target = requires { requires D::drafts_in_target
 
 template <class S>
 concept sees_hidden_rows = requires(S& s, std::span<const float> hidden) { s.see(hidden); };
+template <class S>
+concept uses_masks = requires(S& s, std::span<const float> logits) {
+  { std::as_const(s).masks() } -> std::convertible_to<std::span<const float>>;
+  s.see_masks(logits);
+};
 template <class S>
 concept learns_from_rounds = requires(S& s, const round_outcome& o) { s.learn(o); };
 

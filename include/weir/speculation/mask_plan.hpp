@@ -55,6 +55,14 @@ struct mask_plan {
   /// The most masks behind one node, as the highest state.
   std::size_t masks() const { return trees.empty() ? 0 : trees.size() - 1; }
 
+  /// Bytes that a copy of the plan holds.
+  std::size_t bytes() const {
+    std::size_t n = trees.size() * sizeof(masked_tree);
+    for (const masked_tree& t : trees)
+      n += t.shape.nodes.size() * sizeof(tree_shape::guess) + t.masks.size() * sizeof(std::size_t);
+    return n;
+  }
+
   /// What any of the trees takes.
   draft_limits limits() const {
     draft_limits most;

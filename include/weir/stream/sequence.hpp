@@ -67,6 +67,12 @@ class basic_sequence {
     verdict_.path.reserve(limits_.depth);
     emitted_.reserve(limits_.depth + 1);
     path_rows_.reserve(limits_.depth);
+    if constexpr (uses_masks<draft_state>) {
+      const std::size_t width = model.config.embedding_length, floats = drafter_.masks().size();
+      error::require<error::bad_config>(floats >= limits_.masks.each * width, "drafter: masks of ",
+                                        floats, " floats (expected at least limits().masks.each = ",
+                                        limits_.masks.each, " of ", width, ")");
+    }
   }
 
   /// Bytes of cache, sampler, guesses, drafter, verifier and logits.
@@ -170,6 +176,7 @@ class basic_sequence {
     has_drawn_ = true;
     if constexpr (sees_hidden_rows<draft_state>)
       drafter_.see(pass_->hidden(first_row_ + finals_ - 1 + drawn_from_));
+    show_masks();
     next_log_probability_ = log_probability_after(accepted);
     queue({&emitted_[accepted].id, 1});
     emitted_.clear();
@@ -254,7 +261,7 @@ class basic_sequence {
     void add() {
       const std::size_t old = s.rows_.size();
       const draft_tree::node first = 1 + old - s.finals_;
-      if (first == s.tree_.size()) return;
+      if (first >= s.tree_.size()) return;
       for (draft_tree::node n = first; n < s.tree_.size(); ++n)
         s.rows_.push_back({static_cast<int>(s.finals_ - 1 + s.tree_.parent(n)), true});
       s.step_->extend(std::span(s.rows_).subspan(old));
@@ -273,7 +280,7 @@ class basic_sequence {
   };
 
   static std::size_t logit_rows(const draft_limits& limits) {
-    return std::max(limits.nodes + 1, told_rows);
+    return std::max(limits.nodes + 1 + limits.masks.each, told_rows);
   }
   static std::size_t law_size(const llama_model& model) {
     return Speculation::wants_laws ? model.config.vocab_size : 0;
@@ -310,22 +317,52 @@ class basic_sequence {
     if constexpr (drafts_in_target<drafter_type>) {
       target.read();
       if (tree_.limits().nodes > 0) drafter_.propose(request, tree_, target);
+      target.add();
+      add_masks(pass);
       target.read();
     } else {
       if (tree_.limits().nodes > 0) drafter_.propose(request, tree_);
       target.add();
+      add_masks(pass);
+    }
+  }
+
+  // ---- masks: rows behind those of the tree, a chain for each node that has some ----------------
+
+  void add_masks(pass_type& pass) {
+    if constexpr (uses_masks<draft_state>) {
+      const std::size_t old = rows_.size(), width = pass.embedding_length();
+      for (draft_tree::node n = 0; n < tree_.size(); ++n)
+        for (std::size_t i = 0; i < tree_.masks(n); ++i)
+          rows_.push_back({i == 0 ? static_cast<int>(finals_ - 1 + n) : row::previous, true});
+      step_->extend(std::span(rows_).subspan(old));
+      for (draft_tree::node n = 0; n < tree_.size(); ++n)
+        pass.extend_embeddings(drafter_.masks().first(tree_.masks(n) * width));
+    }
+  }
+  /// Shows the drafter what was said behind the masks of the node that the stream goes on from.
+  void show_masks() {
+    if constexpr (uses_masks<draft_state>) {
+      const std::size_t n = tree_.masks(drawn_from_);
+      std::size_t first = first_row_ + finals_ - 1 + tree_.size();
+      for (draft_tree::node other = 0; other < drawn_from_; ++other) first += tree_.masks(other);
+      const auto out =
+          std::span(logits_).subspan((limits_.nodes + 1) * vocabulary_, n * vocabulary_);
+      pass_->logits(first, n, out.data());
+      drafter_.see_masks(out);
     }
   }
 
   /// What may be guessed behind the waiting tokens.
   draft_limits limits_now(std::size_t most_emitted) {
     draft_limits now = limits_;
-    now.depth = static_cast<std::size_t>(
-        std::min<std::uint64_t>({now.depth, cache_.draft_room(finals_), cache_.room() - finals_}));
+    const auto room = static_cast<std::size_t>(
+        std::min<std::uint64_t>(cache_.draft_room(finals_), cache_.room() - finals_));
+    now.depth = std::min(now.depth, room);
     if (now.depth < limits_.depth) ++counters_.clipped;
+    now.masks.depth = std::min(now.masks.depth, room);
     now.depth = std::min(now.depth, std::max<std::size_t>(most_emitted, 1) - 1);
-    if (now.depth == 0) now.nodes = 0;
-    return now;
+    return now.depth > 0 ? now : draft_limits{};
   }
 
   void count(double seconds, std::size_t pass_rows) {
@@ -381,13 +418,13 @@ class basic_sequence {
   draft_state drafter_;
   verify_state verifier_;
   std::size_t speculation_bytes_, vocabulary_;
-  std::vector<float> logits_;        // [node, vocabulary]
+  std::vector<float> logits_;        // [node, vocabulary], then [mask, vocabulary] of one node
   std::vector<token_id> waiting_;    // tokens of the stream that were not fed yet, from `fed_` on
   std::size_t fed_ = 0, shown_ = 0;  // of them, shown to sampler and drafter
 
   // The open round.
   std::optional<step_type> step_;
-  std::vector<row> rows_;  // finals, then nodes 1, 2, …
+  std::vector<row> rows_;  // finals, then nodes 1, 2, …, then masks, node by node
   std::size_t finals_ = 0, first_row_ = 0;
   bool draws_ = false, has_drawn_ = false;
   verdict verdict_;

@@ -130,7 +130,7 @@ class stream_batch {
   };
 
   static std::size_t pass_rows(const batch_options& o, const Speculation& s) {
-    return o.streams * (o.stream.chunk + s.drafter.limits().nodes);
+    return o.streams * (o.stream.chunk + s.drafter.limits().rows());
   }
   template <class Show>
   void close(std::size_t i, double seconds, Show& show) {

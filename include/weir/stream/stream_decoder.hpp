@@ -31,7 +31,7 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
   stream_decoder(const llama_model& model, keep_type keep, decoder_options options = {},
                  const Speculation& speculation = {})
       : base(model, std::move(options)),
-        pass_(model, base::options().stream.chunk + speculation.drafter.limits().nodes, 1,
+        pass_(model, base::options().stream.chunk + speculation.drafter.limits().rows(), 1,
               base::options().stream.threads, base::options().stream.workers),
         stream_(model, std::move(keep),
                 base::options().stream.for_cache(speculation.drafter.limits(), &pass_.threads()),
@@ -43,7 +43,7 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
                                     const decoder_options& options = {},
                                     const Speculation& speculation = {}) {
     const draft_limits drafts = speculation.drafter.limits();
-    return pass_type::required_bytes(model, options.stream.chunk + drafts.nodes) +
+    return pass_type::required_bytes(model, options.stream.chunk + drafts.rows()) +
            sequence_type::required_bytes(model, keep, options.stream.for_cache(drafts, nullptr),
                                          options.sample, speculation);
   }

@@ -19,9 +19,9 @@ struct stream_options {
 
   /// What a cache is made with, for a stream that guesses within `drafts`.
   cache_options for_cache(const draft_limits& drafts, executor* used) const {
-    return {.max_rows = chunk + drafts.nodes,
-            .max_draft_rows = drafts.nodes,
-            .max_draft_width = drafts.width,
+    return {.max_rows = chunk + drafts.rows(),
+            .max_draft_rows = drafts.rows(),
+            .max_draft_width = drafts.row_width(),
             .may_take_back = false,
             .cadence = cadence,
             .first_index = first_index,

@@ -35,7 +35,7 @@ class basic_token_stream {
   /// `drafts`: what `extend` may add to an open step.
   basic_token_stream(const llama_model& model, Keep keep, const stream_options& options = {},
                      const draft_limits& drafts = {})
-      : pass_(model, options.chunk + drafts.nodes, 1, options.threads, options.workers),
+      : pass_(model, options.chunk + drafts.rows(), 1, options.threads, options.workers),
         cache_(shape_of(model.config), std::move(keep),
                options.for_cache(drafts, &pass_.threads())),
         chunk_(options.chunk),
@@ -48,7 +48,7 @@ class basic_token_stream {
                                     const stream_options& options = {},
                                     const draft_limits& drafts = {}) {
     return Cache::required_bytes(shape_of(model.config), keep, options.for_cache(drafts, nullptr)) +
-           pass_type::required_bytes(model, options.chunk + drafts.nodes) +
+           pass_type::required_bytes(model, options.chunk + drafts.rows()) +
            (1 + told_rows) * model.config.vocab_size * sizeof(float) + options.chunk * sizeof(row);
   }
   std::size_t bytes() const {

@@ -25,6 +25,10 @@ namespace weir {
 
 template <drafter Drafter>
 struct adaptive_length {
+  static_assert(!uses_masks<typename Drafter::state>,
+                "weir: adaptive_length takes no drafters that use masks: a round without guesses "
+                "would leave the next one none either; see best_mask_plan_for");
+
   Drafter drafter = {};
   std::size_t rows = 64;  ///< passes over at most so many are measured, of all streams together
   double memory = 32;     ///< guesses that the acceptance is a mean of

@@ -41,6 +41,10 @@ struct combined {
       "drafters of point_mass siblings");
   static_assert(!(drafts_in_target<Drafters> || ...),
                 "weir: combined takes no drafters that need the target's layers");
+  static_assert(
+      !(uses_masks<typename Drafters::state> || ...),
+      "weir: combined takes no drafters that use masks: these guess by the masks of their "
+      "own tree");
 
   std::tuple<Drafters...> drafters = {};
   std::size_t guesses = 16;  ///< of all together
