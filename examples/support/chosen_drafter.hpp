@@ -60,6 +60,7 @@ struct chosen_drafter {
     static_assert(Drafter::siblings == Kind ||
                   (Kind == weir::sibling_kind::coupled &&
                    Drafter::siblings == weir::sibling_kind::point_mass));
+    static_assert(!weir::uses_masks<typename Drafter::state>, "masks are not passed on");
   }
 
   static constexpr weir::sibling_kind siblings = Kind;
