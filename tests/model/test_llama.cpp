@@ -174,6 +174,40 @@ TEST_CASE("logits of some rows are those rows of all logits") {
   pass.logits(9, 0, nullptr, one);
 }
 
+TEST_CASE("a repacked model gives the same bits, and takes what it announced") {
+  weir::executor one;
+  const auto tokens = some_tokens(5);
+  for (const ggml_type type : all_types) {
+    const auto logits_of = [&](const weir::llama_model& model) {
+      weir::llama_pass pass(model.config, model.weights, 5);
+      naive_attention attention(model.config);
+      pass.forward(
+          tokens,
+          [&](std::size_t layer, const float* q, const float* k, const float* v, float* out) {
+            attention.attend(layer, 5, q, k, v, out);
+          },
+          one);
+      std::vector<float> logits(5 * model.config.vocab_size);
+      pass.logits(0, 5, logits.data(), one);
+      return logits;
+    };
+    for (const bool tied : {false, true}) {
+      auto model = tiny(type, tied);
+      const auto expected = logits_of(model);
+      const bool can = weir::can_repack(model.weights.layers[0].q.type);
+      const std::size_t bytes = model.repack_bytes();
+      CHECK((bytes > 0) == can);
+      for (int times = 0; times < 2; ++times) {  // the second time, nothing happens
+        model.repack(2);
+        CHECK(model.panels.bytes() == bytes);
+        CHECK(model.weights.layers[1].down.in_panels == can);
+        CHECK_FALSE(model.weights.token_embedding.in_panels);
+        CHECK(weir_test::same_bits(logits_of(model), expected));
+      }
+    }
+  }
+}
+
 TEST_CASE("layers are attended once each, in rising order") {
   weir::executor one;
   const auto model = tiny(ggml_type::float32);
