@@ -2,7 +2,7 @@
 // sampled, on two models, alone and in batches: each stream's ids, and the bits of the logits that
 // they were drawn from, against decoding without guesses.
 //
-//   speculation_exactness MODELS TEXT [PROMPTS] [TOKENS]
+//   speculation_exactness MODELS TEXT [PROMPTS] [TOKENS] [DRAFTER]
 //
 // MODELS: a folder with weir-tiny-f16.gguf, weir-nano-f16.gguf and stories260K-f32.gguf. Prints a
 // table; exit status 1 if anything differed.
@@ -91,8 +91,9 @@ class results {
   std::map<std::string, std::vector<std::pair<std::string, tally>>> tables_;
 };
 
+/// With every drafter, or one.
 void run(const work& w, std::span<const std::vector<weir::token_id>> prompts, std::size_t tokens,
-         results& all) {
+         const std::string& drafter, results& all) {
   decode_job job{.model = w.of->target, .cache = w.cache, .seed = 11, .tokens = tokens};
   job.sample = w.sampled ? weir::sampling{.temperature = 0.8f, .top_p = 0.95f}
                          : weir::sampling{.temperature = 0};
@@ -109,8 +110,9 @@ void run(const work& w, std::span<const std::vector<weir::token_id>> prompts, st
     all.add("batch", std::to_string(batch), t);
     return t;
   };
-  for_each_drafter(*w.of->draft, w.of->target->config.block_count,
+  for_each_drafter(*w.of->target, *w.of->draft,
                    [&](const std::string& name, const auto& speculation) {
+                     if (!drafter.empty() && name != drafter) return;
                      tally t = compare(1, prompts.size(), speculation);
                      t.add(compare(4, std::min<std::size_t>(prompts.size(), 16), speculation));
                      t.add(compare(8, std::min<std::size_t>(prompts.size(), 16), speculation));
@@ -132,10 +134,13 @@ std::string read(const char* path) {
 
 int main(int argc, char** argv) try {
   if (argc < 3)
-    return std::fputs("usage: speculation_exactness MODELS TEXT [PROMPTS] [TOKENS]\n", stderr), 2;
+    return std::fputs("usage: speculation_exactness MODELS TEXT [PROMPTS] [TOKENS] [DRAFTER]\n",
+                      stderr),
+           2;
   const std::string models = argv[1], text = read(argv[2]);
   const std::size_t count = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 64;
   const std::size_t tokens = argc > 4 ? std::strtoul(argv[4], nullptr, 10) : 128;
+  const std::string drafter = argc > 5 ? argv[5] : "";
   const weir::llama_model tiny = weir::load_model(models + "/weir-tiny-f16.gguf");
   const weir::llama_model nano = weir::load_model(models + "/weir-nano-f16.gguf");
   const weir::llama_model stories = weir::load_model(models + "/stories260K-f32.gguf");
@@ -164,7 +169,7 @@ int main(int argc, char** argv) try {
   std::atomic<std::size_t> next = 0;
   const auto worker = [&] {
     for (std::size_t i; (i = next++) < todo.size();) {
-      run(todo[i], prompts[todo[i].of], tokens, all);
+      run(todo[i], prompts[todo[i].of], tokens, drafter, all);
       std::fprintf(stderr, "\r%zu of %zu", i + 1, todo.size());
     }
   };

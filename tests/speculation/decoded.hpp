@@ -14,12 +14,15 @@
 #include <weir/speculation/drafters/combined.hpp>
 #include <weir/speculation/drafters/early_exit.hpp>
 #include <weir/speculation/drafters/lookahead.hpp>
+#include <weir/speculation/drafters/mask_tokens.hpp>
 #include <weir/speculation/drafters/ngram_cache.hpp>
+#include <weir/speculation/drafters/token_heads.hpp>
 #include <weir/stream/chosen_cache.hpp>
 #include <weir/stream/model_drafters.hpp>
 #include <weir/stream/stream_batch.hpp>
 #include <weir/weir.hpp>
 #include "cache/any_cache.hpp"
+#include "speculation/offered.hpp"
 
 namespace weir_test {
 
@@ -100,10 +103,12 @@ std::vector<decoded> decode(const decode_job& job,
 using draft_cache =
     weir::kv_cache<weir::f16, weir::keep<weir::sinks, weir::window>, weir::positions::within_cache>;
 
-/// Every drafter, by name, as `use(name, speculation)`. `draft` is the draft model.
+/// Every drafter, by name, as `use(name, speculation)`.
 template <class Use>
-void for_each_drafter(const weir::llama_model& draft, std::size_t target_layers, Use use) {
+void for_each_drafter(const weir::llama_model& target, const weir::llama_model& draft, Use use) {
   using namespace weir;
+  const repeating_heads heads{&target};
+  const middle_masks masks(target);
   const draft_source<token_stream<draft_cache>> source{
       .model = &draft, .keep = {sinks{4}, window{124}}, .stream = {.chunk = 64, .threads = 1}};
   const std::vector<std::vector<double>> accepted{{.55, .15, .07}, {.5, .15, .07}, {.5, .1}, {.5}};
@@ -111,7 +116,8 @@ void for_each_drafter(const weir::llama_model& draft, std::size_t target_layers,
   use("lookahead", speculate<lookahead>{{.guesses = 8, .depth = 6}});
   use("n-gram cache", speculate<ngram_cache>{{.tokens = 6}});
   use("draft model", speculate<draft_model<draft_cache>>{{.source = source, .tokens = 4}});
-  use("early exit", speculate<early_exit>{{.layers = (target_layers + 1) / 2, .tokens = 3}});
+  use("early exit",
+      speculate<early_exit>{{.layers = (target.config.block_count + 1) / 2, .tokens = 3}});
   use("static tree",
       speculate<static_tree<draft_cache>>{{.source = source, .shape = best_tree(accepted, 8)}});
   use("dynamic tree", speculate<dynamic_tree<draft_cache>>{{.source = source, .nodes = 8}});
@@ -123,6 +129,9 @@ void for_each_drafter(const weir::llama_model& draft, std::size_t target_layers,
       speculate<combined<ngram_cache, best_guess>>{
           {.drafters = {ngram_cache{.tokens = 4}, best_guess{.source = source, .tokens = 4}},
            .guesses = 8}});
+  use("heads", speculate<token_heads<repeating_heads>>{
+                   {.heads = &heads, .shape = best_tree(std::span(accepted).first(2), 6)}});
+  use("masks", speculate<mask_tokens<middle_masks>>{{.masks = &masks}});
   use("adaptive length", speculate<adaptive_length<prompt_lookup>>{{.drafter = {.tokens = 6}}});
 }
 

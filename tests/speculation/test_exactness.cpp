@@ -68,7 +68,7 @@ TEST_CASE("guesses change neither tokens nor logits") {
     for (std::size_t i = 0; i < prompts.size(); ++i)
       plain.push_back(decode(job, std::span(prompts).subspan(i, 1), i)[0]);
     REQUIRE(decode(job, prompts, 0) == plain);  // a batch alone changes nothing either
-    for_each_drafter(tiny, tiny.config.block_count, [&](std::string_view name, auto speculation) {
+    for_each_drafter(tiny, tiny, [&](std::string_view name, auto speculation) {
       INFO(name);
       const auto alone = decode(job, std::span(prompts).first(1), 0, speculation);
       REQUIRE(alone[0] == plain[0]);
