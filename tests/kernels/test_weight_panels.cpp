@@ -70,7 +70,7 @@ TEMPLATE_TEST_CASE("panels give the same bits added, and by any number of thread
     constexpr std::size_t outputs = 175, cols = 512;
     const auto w = weir_test::pack(type, outputs, cols, random_floats(outputs * cols, 1));
     const repacked_matrix panels(w);
-    for (const std::size_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33}) {
+    for (const std::size_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 32, 33, 70}) {
       INFO("type " << static_cast<int>(type) << ", " << rows << " rows");
       const auto x = random_floats(rows * cols, rows);
       const weir_test::scratch scratch(rows, cols);

@@ -136,6 +136,9 @@ std::size_t packed_streams(const Block* w, std::size_t blocks, const quantized_r
 
 #endif
 
+/// For so many rows at most, codes in panels are taken anew for each eight.
+inline constexpr std::size_t unpacked_rows = 32;
+
 /// All outputs of all rows, of repacked weights: whole panels, and rows that are left over.
 template <class A, class Block>
 void repacked_product(const Block* w, std::size_t cols, const quantized_rows& x, std::size_t rows,
@@ -145,7 +148,7 @@ void repacked_product(const Block* w, std::size_t cols, const quantized_rows& x,
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
-    if (rows > most_panel_rows && whole >= panel_part<arch>::outputs)
+    if (rows > unpacked_rows && whole >= panel_part<arch>::outputs)
       repacked_panels<arch>(w, blocks, x, rows, y, whole, stride, add);
     else
       panel_product<arch>(w, blocks, x, rows, y, whole / panel_height, stride, add);
