@@ -94,8 +94,8 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
   });
 }
 
-/// Rows of activations that a panel is multiplied with at once, at most. Others go in parts of powers
-/// of two: a kernel for each number would take long to compile.
+/// Rows of activations that a panel is multiplied with at once, at most. Others go in parts of
+/// powers of two: a kernel for each number would take long to compile.
 inline constexpr std::size_t most_panel_rows = 8;
 
 /// Calls `f` with the largest power of two that is at most `rows` and Most, known at compile time.
