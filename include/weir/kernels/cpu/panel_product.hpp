@@ -94,31 +94,23 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
   });
 }
 
-/// Rows of activations that a panel is multiplied with at once, at most. Others go in parts of
-/// powers of two: a kernel for each number would take long to compile.
+/// Rows of activations that a panel is multiplied with at once, at most.
 inline constexpr std::size_t most_panel_rows = 8;
-
-/// Calls `f` with the largest power of two that is at most `rows` and Most, known at compile time.
-template <std::size_t Most, class F>
-void with_power_of_two(std::size_t rows, const F& f) {
-  if (rows >= Most)
-    f.template operator()<Most>();
-  else if constexpr (Most > 1)
-    with_power_of_two<Most / 2>(rows, f);
-}
 
 /// All rows of all outputs of whole panels.
 template <class A, class Block>
 void panel_product(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
                    float* y, std::size_t panels, std::size_t stride, bool add) {
+  const std::size_t tiles = (rows + most_panel_rows - 1) / most_panel_rows;
   for (std::size_t p = 0; p < panels; ++p, w += panel_height * blocks, y += panel_height)
     for (std::size_t first = 0; first < panel_height; first += simd::lanes<A>)
-      for (std::size_t row = 0; row < rows;)
-        with_power_of_two<most_panel_rows>(rows - row, [&]<std::size_t Rows>() {
-          panel_outputs<A, Rows>(w, blocks, first, row == 0 ? panel_ahead : 0, x, row,
+      for (std::size_t tile = 0; tile < tiles; ++tile) {
+        const std::size_t row = rows * tile / tiles;
+        with_count<most_panel_rows>(rows * (tile + 1) / tiles - row, [&]<std::size_t Rows>() {
+          panel_outputs<A, Rows>(w, blocks, first, tile == 0 ? panel_ahead : 0, x, row,
                                  y + row * stride + first, stride, add);
-          row += Rows;
         });
+      }
 }
 
 }  // namespace weir::detail
