@@ -105,14 +105,14 @@ $(sed 's/^## /### /' "$work/acceptance")
 
 ## What several rows cost
 
-A pass of a 1.1B model (Q8_0 unless said otherwise; random weights) over n rows with the logits of all
-of them, over a pass of one row measured in turns; two threads.
+A pass of a 1.1B model (random weights, repacked where they can be) over n rows with the logits of all of
+them, over a pass of one row measured in turns; two threads.
 
 $(cat "$work/verify")
 
 ## What guessing brings where weights come from memory
 
-The same model in Q8_0, with chains of guesses from an oracle that is right as often as the first
+The same model in Q8_0, repacked, with chains of guesses from an oracle that is right as often as the first
 column says. "Passes cost" is the time of a round over that of a plain token.
 
 $(cat "$work/speed")
