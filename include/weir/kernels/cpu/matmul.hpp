@@ -35,7 +35,8 @@ void matmul(const matrix_view& w, const float* x, std::size_t rows, float* y,
     with_element(w.type, [&]<class Element>(std::type_identity<Element>) {
       const auto* const weights = reinterpret_cast<const Element*>(w.row(from));
       if constexpr (weights_in<Element> == 1)
-        float_product<A>(weights, w.cols, x, rows, y + from, outputs, w.rows, add);
+        float_product<A>(float_place<Element>{weights, w.cols, x, y + from, w.rows, 1, add}, rows,
+                         outputs);
       else if (weights_in<Element> != 32 || !w.in_panels)
         packed_product<A>(weights, w.cols, scratch, rows, y + from, outputs, w.rows, add);
       else if constexpr (weights_in<Element> == 32)
