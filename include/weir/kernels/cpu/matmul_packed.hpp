@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <weir/core/function_ref.hpp>
 #include <weir/kernels/cpu/packed_panel.hpp>
 #include <weir/kernels/cpu/packed_row.hpp>
 #include <weir/kernels/cpu/packed_tile.hpp>
@@ -20,16 +21,17 @@ namespace weir::detail {
 
 /// One output of all rows, for the outputs that are left over. `block_at(i)` is block i of its
 /// weights.
-template <class Block, class At>
-void packed_output(const At& block_at, std::size_t cols, const quantized_rows& x, std::size_t rows,
-                   float* y, std::size_t stride, bool add) {
+template <class Block>
+void packed_output(function_ref<Block(std::size_t)> block_at, std::size_t cols,
+                   const quantized_rows& x, std::size_t rows, float* y, std::size_t stride,
+                   bool add) {
   constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
   constexpr std::size_t most = 8;
   for (std::size_t first = 0; first < rows; first += most) {
     const std::size_t count = std::min(most, rows - first);
     float sum[most] = {};
     for (std::size_t p = 0; p < cols / width; ++p) {
-      const Block& block = block_at(p / parts);
+      const Block block = block_at(p / parts);
       std::int8_t codes[width];
       unpack(block, p % parts, codes);
       const float scale = scale_of(block, p % parts);
@@ -50,75 +52,102 @@ void packed_output(const At& block_at, std::size_t cols, const quantized_rows& x
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-/// A panel's outputs of all rows; those from `first_wanted` on are written. The panel is unpacked
-/// in slices that stay in cache while the rows pass over them; sums wait in between. The panel
-/// behind it is asked for.
-template <class A, class Layout, class Block>
-void packed_panel(const Layout& layout, const Block* w, std::size_t blocks, const quantized_rows& x,
-                  std::size_t rows, float* y, std::size_t first_wanted, std::size_t stride,
-                  bool add) {
-  using part = panel_part<A>;
-  using form = panel_form_of<A, Block>;
-  constexpr std::size_t block_parts = Block::size / quantized_rows::block;
+/// Rows of activations that a panel is multiplied with at once, at most: what registers have room
+/// for.
+template <class A, class Form>
+inline constexpr std::size_t tile_rows = simd::lanes<A> == 16 && !Form::has_steps ? 6 : 4;
+
+/// Puts parts `first` … `first + n − 1` of one of a panel's groups into `out`.
+template <class A>
+using pack_group =
+    function_ref<void(std::size_t group, std::size_t first, std::size_t n, panel_part<A>* out)>;
+
+/// A panel's outputs of all rows; those from `first_wanted` on are written. Weights are unpacked in
+/// slices that stay in cache while the rows pass over them, of whole blocks of `block_parts`; sums
+/// wait in between.
+template <class A, class Form>
+void packed_panel(pack_group<A> pack, std::size_t block_parts, std::size_t parts, std::int32_t bias,
+                  const quantized_rows& x, std::size_t rows, float* y, std::size_t first_wanted,
+                  std::size_t stride, bool add) {
+  constexpr std::size_t groups = panel_groups<A>, outputs = groups * panel_part<A>::outputs;
   constexpr std::size_t most_parts = 16;
   constexpr std::size_t most_rows = 288;
-  constexpr std::size_t tile_rows = simd::lanes<A> == 16 && !form::has_steps ? 6 : 4;
+  constexpr std::size_t most_together = tile_rows<A, Form>;
   // Few rows wait for memory: with short slices it is never idle for long.
-  const std::size_t slice_parts = rows <= 32 ? 4 : most_parts;
-  const std::size_t slice = std::max<std::size_t>(slice_parts / block_parts, 1);  // blocks
-  part parts[most_parts];
-  alignas(64) float sums[most_rows * part::outputs];
+  const std::size_t slice = rows <= 32 ? std::max<std::size_t>(4, block_parts) : most_parts;
+  panel_part<A> slice_parts[groups * most_parts];
+  alignas(64) float sums[most_rows * outputs];
 
   const std::size_t chunks = (rows + most_rows - 1) / most_rows;
   for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
     const std::size_t first = rows * chunk / chunks, count = rows * (chunk + 1) / chunks - first;
-    std::fill_n(sums, count * part::outputs, 0.0f);
-    for (std::size_t b = 0; b < blocks; b += slice) {
-      const std::size_t now = std::min(slice, blocks - b);
-      constexpr std::size_t together = Layout::together, stream = std::max(part::outputs, together);
-      const std::size_t ahead = stream * blocks + (stream - together) * b;
-      pack_panel<A>(layout, w + b * together, blocks, now, ahead * sizeof(Block), parts);
-      const std::size_t tiles = (count + tile_rows - 1) / tile_rows;
+    std::fill_n(sums, count * outputs, 0.0f);
+    for (std::size_t p = 0; p < parts; p += slice) {
+      const std::size_t now = std::min(slice, parts - p);
+      for (std::size_t g = 0; g < groups; ++g) pack(g, p, now, slice_parts + g * most_parts);
+      const std::size_t tiles = (count + most_together - 1) / most_together;
       for (std::size_t tile = 0; tile < tiles; ++tile) {
         const std::size_t row = count * tile / tiles;
-        with_count<tile_rows>(count * (tile + 1) / tiles - row, [&]<std::size_t Rows>() {
-          const panel_input in(x, blocks * block_parts, first + row, b * block_parts);
-          panel_tile<A, form, Rows>(parts, now * block_parts, Block::bias, in,
-                                    sums + row * part::outputs);
+        with_count<most_together>(count * (tile + 1) / tiles - row, [&]<std::size_t Rows>() {
+          panel_tile<A, Form, Rows>(slice_parts, most_parts, now, bias,
+                                    panel_input(x, parts, first + row, p), sums + row * outputs);
         });
       }
     }
     for (std::size_t row = 0; row < count; ++row) {
       float* const out = y + (first + row) * stride;
-      const float* const sum = sums + row * part::outputs;
-      for (std::size_t o = first_wanted; o < part::outputs; ++o)
-        out[o] = add ? out[o] + sum[o] : sum[o];
+      const float* const sum = sums + row * outputs;
+      for (std::size_t o = first_wanted; o < outputs; ++o) out[o] = add ? out[o] + sum[o] : sum[o];
     }
   }
 }
 
-/// All outputs of all rows, of which there is at least one panel.
-template <class A, class Block>
-void packed_panels(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
+/// All outputs of all rows, of which there is one panel at least. `pack(output, group, first, n,
+/// out)` puts blocks `first` … `first + n − 1` of a group of the panel that begins with that output
+/// into `out`.
+template <class A, class Block, class Pack>
+void packed_panels(const Pack& pack, std::size_t blocks, const quantized_rows& x, std::size_t rows,
                    float* y, std::size_t outputs, std::size_t stride, bool add) {
-  constexpr std::size_t panel = panel_part<A>::outputs;
+  constexpr std::size_t block_parts = Block::size / quantized_rows::block;
+  constexpr std::size_t panel = panel_groups<A> * simd::lanes<A>;
   for (std::size_t o = 0; o < outputs; o += panel) {
     const std::size_t from = std::min(o, outputs - panel);  // the last may overlap its neighbour
-    packed_panel<A>(rows_apart{}, w + from * blocks, blocks, x, rows, y + from, o - from, stride,
-                    add);
+    packed_panel<A, panel_form_of<A, Block>>(
+        [&](std::size_t group, std::size_t first, std::size_t n, panel_part<A>* out) {
+          pack(from, group, first / block_parts, n / block_parts, out);
+        },
+        block_parts, blocks * block_parts, Block::bias, x, rows, y + from, o - from, stride, add);
   }
 }
 
-/// The same of repacked weights, from the first row of a panel on.
+/// Rows of weights that lie apart. Asked for is the panel behind, in one long stream, which memory
+/// likes better than many short ones.
 template <class A, class Block>
-void repacked_panels(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
-                     float* y, std::size_t outputs, std::size_t stride, bool add) {
-  constexpr std::size_t panel = panel_part<A>::outputs;
-  for (std::size_t o = 0; o < outputs; o += panel) {
-    const std::size_t from = std::min(o, outputs - panel), in = from % panel_height;
-    packed_panel<A>(rows_in_panels{in}, w + (from - in) * blocks, blocks, x, rows, y + from,
-                    o - from, stride, add);
-  }
+void panels_of_rows(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
+                    float* y, std::size_t outputs, std::size_t stride, bool add) {
+  constexpr std::size_t lanes = simd::lanes<A>, panel = panel_groups<A> * lanes;
+  const auto pack = [&](std::size_t output, std::size_t group, std::size_t first, std::size_t n,
+                        panel_part<A>* out) {
+    const Block* const behind = w + (output + panel) * blocks;
+    const Block* const ask = behind + panel * first + lanes * n * group;
+    pack_panel<A>(rows_apart{}, w + (output + group * lanes) * blocks + first, blocks, n,
+                  reinterpret_cast<const std::byte*>(ask), out);
+  };
+  packed_panels<A, Block>(pack, blocks, x, rows, y, outputs, stride, add);
+}
+
+/// Repacked weights.
+template <class A, class Block>
+void panels_of_panels(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
+                      float* y, std::size_t outputs, std::size_t stride, bool add) {
+  const auto pack = [&](std::size_t output, std::size_t group, std::size_t first, std::size_t n,
+                        panel_part<A>* out) {
+    const std::size_t at = output + group * simd::lanes<A>, in = at % panel_height;
+    const Block* const from = w + (at - in) * blocks + first * panel_height;
+    const auto* const ask = reinterpret_cast<const std::byte*>(from + in) + panel_ahead;
+    pack_panel<A>(rows_in_panel{in}, from, blocks, n, ask, out);
+  };
+  packed_panels<A, Block>(pack, blocks, x, rows, y, outputs, stride, add);
 }
 
 /// As many outputs of few rows as make whole streams. Returns their number.
@@ -148,8 +177,8 @@ void repacked_product(const Block* w, std::size_t cols, const quantized_rows& x,
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
-    if (rows > unpacked_rows && whole >= panel_part<arch>::outputs)
-      repacked_panels<arch>(w, blocks, x, rows, y, whole, stride, add);
+    if (rows > unpacked_rows && whole >= panel_groups<arch> * simd::lanes<arch>)
+      panels_of_panels<arch>(w, blocks, x, rows, y, whole, stride, add);
     else
       panel_product<arch>(w, blocks, x, rows, y, whole / panel_height, stride, add);
     o = whole;
@@ -163,7 +192,7 @@ void repacked_product(const Block* w, std::size_t cols, const quantized_rows& x,
     packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
   }
   for (; o < outputs; ++o) {
-    const auto block_at = [&](std::size_t b) -> const Block& { return w[o * blocks + b]; };
+    const auto block_at = [&](std::size_t b) { return w[o * blocks + b]; };
     packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
   }
 }
@@ -177,13 +206,13 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
-    if (rows > few_rows && outputs >= panel_part<arch>::outputs)
-      return packed_panels<arch>(w, blocks, x, rows, y, outputs, stride, add);
+    if (rows > few_rows && outputs >= panel_groups<arch> * simd::lanes<arch>)
+      return panels_of_rows<arch>(w, blocks, x, rows, y, outputs, stride, add);
     if (rows <= few_rows) o = packed_streams<arch>(w, blocks, x, rows, y, outputs, stride, add);
   }
 #endif
   for (; o < outputs; ++o) {
-    const auto block_at = [&](std::size_t b) -> const Block& { return w[o * blocks + b]; };
+    const auto block_at = [&](std::size_t b) { return w[o * blocks + b]; };
     packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
   }
 }

@@ -114,8 +114,9 @@ class columns_in_panel {
   std::size_t first_;
 };
 
-/// One block of each of `lanes<A>` rows. Parts are asked for in rising order: `take(rows, part,
-/// out)` puts codes 4 k … 4 k + 3 of row r into lane r of out[k].
+/// One block of each of `lanes<A>` rows. `period` parts are taken alike, round by round: behind
+/// `begin(rows)`, `take(rows, round, p, out)` puts codes 4 k … 4 k + 3 of row r, of part
+/// period · round + p, into lane r of out[k].
 template <class A, class Block>
 class packed_columns;
 
@@ -123,8 +124,13 @@ class packed_columns;
 template <class A>
 class packed_columns<A, q8_0_block> {
  public:
+  static constexpr std::size_t period = 1;
+
   template <class Rows>
-  [[gnu::always_inline]] void take(const Rows& rows, std::size_t, simd::ints<A> (&out)[8]) {
+  void begin(const Rows&) {}
+  template <class Rows>
+  [[gnu::always_inline]] void take(const Rows& rows, std::size_t, std::size_t,
+                                   simd::ints<A> (&out)[8]) {
     rows.eight(offsetof(q8_0_block, quants), out);
     if constexpr (q8_0_block::bias < simd::byte_dots<A>::code_end)
       for (auto& column : out) column = column ^ in_each_byte<A>(0x80);
@@ -136,8 +142,13 @@ template <class A, class Block>
   requires(Block::size == 32 && Block::bias < 128)
 class packed_columns<A, Block> {
  public:
+  static constexpr std::size_t period = 1;
+
   template <class Rows>
-  [[gnu::always_inline]] void take(const Rows& rows, std::size_t, simd::ints<A> (&out)[8]) {
+  void begin(const Rows&) {}
+  template <class Rows>
+  [[gnu::always_inline]] void take(const Rows& rows, std::size_t, std::size_t,
+                                   simd::ints<A> (&out)[8]) {
     simd::ints<A> both[4];
     rows.four(offsetof(Block, low), both);
 #pragma GCC unroll 8
@@ -160,20 +171,28 @@ template <class A, class Block>
   requires(Block::size == 256 && Block::steps == 1)
 class packed_columns<A, Block> {
  public:
+  static constexpr std::size_t period = 2;
+
   template <class Rows>
-  [[gnu::always_inline]] void take(const Rows& rows, std::size_t part, simd::ints<A> (&out)[8]) {
-    constexpr bool five = requires { &Block::high; };
-    if constexpr (five)
-      if (part == 0) rows.eight(offsetof(Block, high), high_);
-    if (part % 2 == 0) rows.eight(offsetof(Block, low) + part / 2 * 32, both_);
+  [[gnu::always_inline]] void begin(const Rows& rows) {
+    if constexpr (five) rows.eight(offsetof(Block, high), high_);
+  }
+  template <class Rows>
+  [[gnu::always_inline]] void take(const Rows& rows, std::size_t round, std::size_t p,
+                                   simd::ints<A> (&out)[8]) {
+    if (p == 0) rows.eight(offsetof(Block, low) + round * 32, both_);
 #pragma GCC unroll 8
     for (std::size_t k = 0; k < 8; ++k) {
-      out[k] = nibbles<A>(both_[k], part % 2 != 0);
-      if constexpr (five) out[k] = out[k] | moved_bits<A>(high_[k], 4 - static_cast<int>(part), 16);
+      out[k] = nibbles<A>(both_[k], p != 0);
+      if constexpr (five) {
+        out[k] = out[k] | ((high_[k] & in_each_byte<A>(1)) << 4);
+        high_[k] = high_[k] >> 1;
+      }
     }
   }
 
  private:
+  static constexpr bool five = requires { &Block::high; };
   simd::ints<A> both_[8], high_[8];
 };
 
@@ -181,9 +200,13 @@ class packed_columns<A, Block> {
 template <class A>
 class packed_columns<A, q6_k_block> {
  public:
+  static constexpr std::size_t period = 4;
+
   template <class Rows>
-  [[gnu::always_inline]] void take(const Rows& rows, std::size_t part, simd::ints<A> (&out)[8]) {
-    const std::size_t half = part / 4, quarter = part % 4;
+  void begin(const Rows&) {}
+  template <class Rows>
+  [[gnu::always_inline]] void take(const Rows& rows, std::size_t half, std::size_t quarter,
+                                   simd::ints<A> (&out)[8]) {
     if (quarter == 0) rows.eight(offsetof(q6_k_block, high) + 32 * half, high_);
     if (quarter < 2)
       rows.eight(offsetof(q6_k_block, low) + 64 * half + 32 * quarter, both_[quarter]);

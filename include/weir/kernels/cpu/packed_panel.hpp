@@ -33,13 +33,16 @@ template <class A, class Block>
 using panel_form_of =
     panel_form<Block::has_offset, Block::steps == 2, (Block::bias >= simd::byte_dots<A>::code_end)>;
 
-/// 32 weights of each of a panel's outputs.
+/// Registers of outputs in a panel.
+template <class A>
+inline constexpr std::size_t panel_groups = simd::lanes<A> == 16 ? 2 : 1;
+
+/// 32 weights of each of as many outputs as a register has lanes: a group of a panel.
 template <class A>
 struct panel_part {
-  static constexpr std::size_t groups = simd::lanes<A> == 16 ? 2 : 1;
-  static constexpr std::size_t lanes = simd::lanes<A>, outputs = groups * lanes;
+  static constexpr std::size_t outputs = simd::lanes<A>;
 
-  alignas(64) std::int8_t codes[8][groups][4 * lanes];  ///< code 4 k + i in byte 4 · lane + i
+  alignas(64) std::int8_t codes[8][4 * outputs];  ///< code 4 k + i in byte 4 · lane + i
   float scales[outputs];
   float offsets[outputs];
   std::int32_t steps[2][outputs];
@@ -70,23 +73,21 @@ class panel_rows {
   std::size_t stride_;
 };
 
-/// Asks for those cache lines of `Bytes` bytes, from `ahead` bytes after `p` on, that start in the
-/// `i`-th of `n` even pieces.
+/// Asks for those cache lines of `Bytes` bytes from `p` on that start in the `i`-th of `n` even
+/// pieces.
 template <std::size_t Bytes>
-[[gnu::always_inline]] inline void prefetch_piece(const void* p, std::size_t ahead, std::size_t i,
-                                                  std::size_t n) {
-  constexpr std::size_t lines = Bytes / cache_line;
+[[gnu::always_inline]] inline void prefetch_piece(const void* p, std::size_t i, std::size_t n) {
+  constexpr std::size_t lines = (Bytes + cache_line - 1) / cache_line;
 #pragma GCC unroll 8
   for (std::size_t line = (i * lines + n - 1) / n; line * n < (i + 1) * lines; ++line) {
-    simd::prefetch_lines<1>(p, ahead + line * cache_line);
+    simd::prefetch_lines<1>(p, line * cache_line);
     asm volatile("" ::: "memory");  // one by one: processors drop what comes in bursts
   }
 }
 
 /// The scales and offsets of eight blocks' parts, for outputs from `first` on.
 template <class A, class Block>
-[[gnu::always_inline]] inline void pack_scales(const eight_scales_of<Block>& scales,
-                                               std::size_t first, panel_part<A>* out) {
+void pack_scales(const eight_scales_of<Block>& scales, std::size_t first, panel_part<A>* out) {
   using form = panel_form_of<A, Block>;
 #pragma GCC unroll 8
   for (std::size_t p = 0; p < Block::size / quantized_rows::block; ++p) {
@@ -121,8 +122,8 @@ struct rows_apart {
   }
 };
 
-/// Outputs in panels of repacked weights, of which `first` is the first that is wanted.
-struct rows_in_panels {
+/// Outputs in a panel of repacked weights, of which `first` is the first that is wanted.
+struct rows_in_panel {
   static constexpr std::size_t together = panel_height;
   std::size_t first = 0;
 
@@ -135,40 +136,33 @@ struct rows_in_panels {
   }
 };
 
-/// Puts the parts of `blocks` blocks into `out`. `rows` says how the outputs' blocks lie from `w`
-/// on. Meanwhile asks for as many bytes from `ahead` bytes after `w` on: one long stream, which
-/// memory likes better than many short ones.
+/// Puts the parts of `blocks` blocks of a group into `out`. `rows` says how the outputs' blocks lie
+/// from `w` on. Meanwhile asks for as many bytes from `ask` on.
 template <class A, class Rows, class Block>
 void pack_panel(const Rows& rows, const Block* w, std::size_t stride, std::size_t blocks,
-                std::size_t ahead, panel_part<A>* out) {
-  using part_type = panel_part<A>;
-  constexpr std::size_t parts = Block::size / quantized_rows::block, lanes = part_type::lanes;
-  constexpr std::size_t bytes = part_type::outputs * sizeof(Block);  // of a block of each output
-  constexpr std::size_t pieces = part_type::groups * parts * 8;
-  for (std::size_t b = 0; b < blocks; ++b) {
-#pragma GCC unroll 2
-    for (std::size_t group = 0; group < part_type::groups; ++group) {
-      const auto pack = [&](const auto& scales, const auto& columns_of) {
-#pragma GCC unroll 2
-        for (std::size_t eight = 0; eight < lanes; eight += 8)
-          pack_scales(scales(eight), group * lanes + eight, out);
-        packed_columns<A, Block> codes;
-#pragma GCC unroll 8
-        for (std::size_t p = 0; p < parts; ++p) {
-          simd::ints<A> columns[8];
-          codes.take(columns_of, p, columns);
+                const std::byte* ask, panel_part<A>* out) {
+  using columns_of = packed_columns<A, Block>;
+  constexpr std::size_t parts = Block::size / quantized_rows::block;
+  constexpr std::size_t bytes = simd::lanes<A> * sizeof(Block);
+  constexpr std::size_t pieces = columns_of::period * 8, rounds = parts / columns_of::period;
+  for (std::size_t b = 0; b < blocks; ++b, w += Rows::together) {
+    rows.template visit<A>(w, stride, [&](const auto& scales, const auto& columns) {
+      for (std::size_t eight = 0; eight < simd::lanes<A>; eight += 8)
+        pack_scales(scales(eight), eight, out);
+      columns_of codes;
+      codes.begin(columns);
+      for (std::size_t round = 0; round < rounds; ++round, ask += bytes / rounds)
+#pragma GCC unroll 4
+        for (std::size_t p = 0; p < columns_of::period; ++p, ++out) {
+          simd::ints<A> four[8];
+          codes.take(columns, round, p, four);
 #pragma GCC unroll 8
           for (std::size_t k = 0; k < 8; ++k) {
-            columns[k].store_aligned(reinterpret_cast<std::int32_t*>(out[p].codes[k][group]));
-            prefetch_piece<bytes>(w, ahead, (group * parts + p) * 8 + k, pieces);
+            four[k].store_aligned(reinterpret_cast<std::int32_t*>(out->codes[k]));
+            prefetch_piece<bytes / rounds>(ask, 8 * p + k, pieces);
           }
         }
-      };
-      rows.template visit<A>(w + group * lanes * stride, stride, pack);
-    }
-    w += Rows::together;
-    out += parts;
-    ahead += bytes - Rows::together * sizeof(Block);
+    });
   }
 }
 

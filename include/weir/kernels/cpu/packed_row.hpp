@@ -241,6 +241,7 @@ void packed_rows(const Block* w, std::size_t blocks, std::size_t spread, const q
   using eight = xsimd::avx2;
   using four = xsimd::sse2;
   constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
+  constexpr std::size_t together = std::min<std::size_t>(parts, 4);  // more is slow to compile
   constexpr std::size_t streams = row_streams<Block>, along = 8 / streams;
   using chain = std::conditional_t<along == 1, eight, four>;
   simd::floats<chain> sum[Rows];
@@ -251,37 +252,39 @@ void packed_rows(const Block* w, std::size_t blocks, std::size_t spread, const q
       return w[i % streams * spread * blocks + (i < streams ? b : last)];
     };
     const eight_scales_of<Block> scales{blocks_apart(block)};
+#pragma GCC unroll 1
+    for (std::size_t half = 0; half < parts; half += together)
+#pragma GCC unroll 4
+      for (std::size_t part = half; part < half + together; ++part) {
+        if (part % 2 == 0 && part / 2 * cache_line < sizeof(Block))
 #pragma GCC unroll 8
-    for (std::size_t part = 0; part < parts; ++part) {
-      if (part % 2 == 0 && part / 2 * cache_line < sizeof(Block))
-#pragma GCC unroll 8
-        for (std::size_t i = 0; i < streams; ++i)
-          simd::prefetch(&block(i), row_ahead + part / 2 * cache_line);
-      const __m256 scale = scales.scale(part), offset = scales.offset(part);
+          for (std::size_t i = 0; i < streams; ++i)
+            simd::prefetch(&block(i), row_ahead + part / 2 * cache_line);
+        const __m256 scale = scales.scale(part), offset = scales.offset(part);
 #pragma GCC unroll 3
-      for (std::size_t row = 0; row < Rows; ++row) {
-        const std::size_t at[2] = {(row * blocks + b) * parts + part,
-                                   (row * blocks + last) * parts + part};
-        const std::int8_t* const in[2] = {&x.quants[at[0] * width], &x.quants[at[1] * width]};
-        const __m256 exact = _mm256_cvtepi32_ps(row_exact<A, Block>(block, scales, part, in));
-        const auto go_on = [&](auto e, auto s, auto o, std::size_t i) {
-          const simd::floats<chain> unit = simd::broadcast<chain>(x.scales[i]);
-          sum[row] =
-              simd::fma<chain>(simd::floats<chain>(e), simd::floats<chain>(s) * unit, sum[row]);
-          if constexpr (Block::has_offset)
-            sum[row] = simd::fma<chain>(simd::floats<chain>(o), simd::broadcast<chain>(x.totals[i]),
-                                        sum[row]);
-        };
-        if constexpr (along == 1) {
-          go_on(exact, scale, offset, at[0]);
-        } else {
-          const auto low = [](__m256 v) { return _mm256_castps256_ps128(v); };
-          const auto high = [](__m256 v) { return _mm256_extractf128_ps(v, 1); };
-          go_on(low(exact), low(scale), low(offset), at[0]);
-          if (last != b) go_on(high(exact), high(scale), high(offset), at[1]);
+        for (std::size_t row = 0; row < Rows; ++row) {
+          const std::size_t at[2] = {(row * blocks + b) * parts + part,
+                                     (row * blocks + last) * parts + part};
+          const std::int8_t* const in[2] = {&x.quants[at[0] * width], &x.quants[at[1] * width]};
+          const __m256 exact = _mm256_cvtepi32_ps(row_exact<A, Block>(block, scales, part, in));
+          const auto go_on = [&](auto e, auto s, auto o, std::size_t i) {
+            const simd::floats<chain> unit = simd::broadcast<chain>(x.scales[i]);
+            sum[row] =
+                simd::fma<chain>(simd::floats<chain>(e), simd::floats<chain>(s) * unit, sum[row]);
+            if constexpr (Block::has_offset)
+              sum[row] = simd::fma<chain>(simd::floats<chain>(o),
+                                          simd::broadcast<chain>(x.totals[i]), sum[row]);
+          };
+          if constexpr (along == 1) {
+            go_on(exact, scale, offset, at[0]);
+          } else {
+            const auto low = [](__m256 v) { return _mm256_castps256_ps128(v); };
+            const auto high = [](__m256 v) { return _mm256_extractf128_ps(v, 1); };
+            go_on(low(exact), low(scale), low(offset), at[0]);
+            if (last != b) go_on(high(exact), high(scale), high(offset), at[1]);
+          }
         }
       }
-    }
   }
   for (std::size_t row = 0; row < Rows; ++row) {
     float out[streams];

@@ -52,21 +52,22 @@ constexpr std::int32_t both_halves(std::int32_t x) {
   return static_cast<std::int32_t>(0x10001u * static_cast<std::uint16_t>(x));
 }
 
-/// sums[row, output] go on over `parts` parts for Rows rows × a panel's outputs.
+/// sums[row, output] go on over `parts` parts for Rows rows × a panel's outputs. The groups' parts
+/// lie `spread` apart.
 template <class A, class Form, std::size_t Rows>
-void panel_tile(const panel_part<A>* part, std::size_t parts, std::int32_t bias,
+void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts, std::int32_t bias,
                 const panel_input& x, float* sums) {
   using dots = simd::byte_dots<A>;
   using ints = simd::ints<A>;
-  constexpr std::size_t groups = panel_part<A>::groups, lanes = simd::lanes<A>;
+  constexpr std::size_t groups = panel_groups<A>, lanes = simd::lanes<A>;
   const auto each = [](const auto& f) {
 #pragma GCC unroll 8
     for (std::size_t row = 0; row < Rows; ++row)
 #pragma GCC unroll 2
       for (std::size_t g = 0; g < groups; ++g) f(row, g);
   };
-  const auto load = [](const auto* p, std::size_t g) {
-    return ints::load_aligned(reinterpret_cast<const std::int32_t*>(p) + g * lanes);
+  const auto load = [](const auto* p) {
+    return ints::load_aligned(reinterpret_cast<const std::int32_t*>(p));
   };
   const ints minus_bias(both_halves(-bias));
   simd::floats<A> sum[Rows][groups];
@@ -80,7 +81,7 @@ void panel_tile(const panel_part<A>* part, std::size_t parts, std::int32_t bias,
       for (std::size_t k = first; k < last; ++k) {
         ints codes[groups];
 #pragma GCC unroll 2
-        for (std::size_t g = 0; g < groups; ++g) codes[g] = load(part->codes[k], g);
+        for (std::size_t g = 0; g < groups; ++g) codes[g] = load(part[g * spread].codes[k]);
         each([&](std::size_t row, std::size_t g) {
           const ints four = broadcast_four_bytes<A>(
               x.quants + (row * x.stride + p) * quantized_rows::block + 4 * k);
@@ -95,7 +96,7 @@ void panel_tile(const panel_part<A>* part, std::size_t parts, std::int32_t bias,
     each([&](std::size_t row, std::size_t g) {
       const ints halves = broadcast_four_bytes<A>(x.sums + (row * x.stride + p) * 2);
       if constexpr (Form::has_steps)
-        exact[row][g] = dots::dot_pairs(halves, load(part->bias, g));
+        exact[row][g] = dots::dot_pairs(halves, load(part[g * spread].bias));
       else if constexpr (Form::has_bias)
         exact[row][g] = dots::dot_pairs(halves, minus_bias);
       else
@@ -108,7 +109,7 @@ void panel_tile(const panel_part<A>* part, std::size_t parts, std::int32_t bias,
         each([&](std::size_t row, std::size_t g) { sixteen[row][g] = ints(0); });
         add_dots(sixteen, 4 * half, 4 * half + 4);
         each([&](std::size_t row, std::size_t g) {
-          exact[row][g] = exact[row][g] + sixteen[row][g] * load(part->steps[half], g);
+          exact[row][g] = exact[row][g] + sixteen[row][g] * load(part[g * spread].steps[half]);
         });
       }
     } else {
@@ -116,11 +117,11 @@ void panel_tile(const panel_part<A>* part, std::size_t parts, std::int32_t bias,
     }
     each([&](std::size_t row, std::size_t g) {
       const std::size_t at = row * x.stride + p;
-      const simd::floats<A> scale = simd::load<A>(part->scales + g * lanes);
+      const simd::floats<A> scale = simd::load<A>(part[g * spread].scales);
       sum[row][g] = simd::fma<A>(xsimd::to_float(exact[row][g]),
                                  scale * simd::broadcast<A>(x.scales[at]), sum[row][g]);
       if constexpr (Form::has_offset)
-        sum[row][g] = simd::fma<A>(simd::load<A>(part->offsets + g * lanes),
+        sum[row][g] = simd::fma<A>(simd::load<A>(part[g * spread].offsets),
                                    simd::broadcast<A>(x.totals[at]), sum[row][g]);
     });
   }

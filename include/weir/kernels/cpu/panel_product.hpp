@@ -55,8 +55,9 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
   each([&](std::size_t row) { sum[row] = simd::broadcast<A>(0.0f); });
 
   for (std::size_t b = 0; b < blocks; ++b, panel += panel_height) {
+    const auto* const ask = reinterpret_cast<const std::byte*>(panel + first) + ahead;
     ints columns[8], exact[Rows];
-    packed_columns<A, Block>().take(columns_in_panel<A>(panel, first), 0, columns);
+    packed_columns<A, Block>().take(columns_in_panel<A>(panel, first), 0, 0, columns);
     each([&](std::size_t row) {
       if constexpr (form::has_bias)
         exact[row] = dots::dot_pairs(broadcast_four_bytes<A>(in.sums + (row * in.stride + b) * 2),
@@ -66,7 +67,7 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
     });
 #pragma GCC unroll 8
     for (std::size_t k = 0; k < 8; ++k) {
-      prefetch_piece<bytes>(panel, ahead + first * sizeof(Block), k, 8);
+      prefetch_piece<bytes>(ask, k, 8);
       each([&](std::size_t row) {
         const ints four = broadcast_four_bytes<A>(
             in.quants + (row * in.stride + b) * quantized_rows::block + 4 * k);
