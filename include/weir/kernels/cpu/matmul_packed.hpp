@@ -150,16 +150,13 @@ void panels_of_panels(const Block* w, std::size_t blocks, const quantized_rows& 
   packed_panels<A, Block>(pack, blocks, x, rows, y, outputs, stride, add);
 }
 
-/// As many outputs of few rows as make whole streams. Returns their number.
+/// As many outputs of one row as make whole streams. Returns their number.
 template <class A, class Block>
-std::size_t packed_streams(const Block* w, std::size_t blocks, const quantized_rows& x,
-                           std::size_t rows, float* y, std::size_t outputs, std::size_t stride,
-                           bool add) {
+std::size_t packed_streams(const Block* w, std::size_t blocks, const quantized_rows& x, float* y,
+                           std::size_t outputs, bool add) {
   const std::size_t spread = outputs / row_streams<Block>;
-  with_count<few_rows>(rows, [&]<std::size_t Count>() {
-    for (std::size_t o = 0; o < spread; ++o)
-      packed_rows<A, Count>(w + o * blocks, blocks, spread, x, y + o, stride, add);
-  });
+  for (std::size_t o = 0; o < spread; ++o)
+    packed_row<A>(w + o * blocks, blocks, spread, x, y + o, add);
   return spread * row_streams<Block>;
 }
 
@@ -206,9 +203,9 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
-    if (rows > few_rows && outputs >= panel_groups<arch> * simd::lanes<arch>)
+    if (rows > 1 && outputs >= panel_groups<arch> * simd::lanes<arch>)
       return panels_of_rows<arch>(w, blocks, x, rows, y, outputs, stride, add);
-    if (rows <= few_rows) o = packed_streams<arch>(w, blocks, x, rows, y, outputs, stride, add);
+    if (rows == 1) o = packed_streams<arch>(w, blocks, x, y, outputs, add);
   }
 #endif
   for (; o < outputs; ++o) {

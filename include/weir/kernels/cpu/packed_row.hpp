@@ -1,5 +1,5 @@
-// A few rows of activations against packed weights, eight blocks at a time: where so few
-// decode, memory is the limit, and behind it unpacking.
+// One row of activations against packed weights, eight blocks at a time: memory is the limit, and
+// behind it unpacking.
 #pragma once
 
 #include <algorithm>
@@ -227,25 +227,20 @@ template <class A, class Block, class At>
 template <class Block>
 inline constexpr std::size_t row_streams = Block::bias == 128 ? 4 : 8;
 
-/// For so many rows at most this is faster than packing panels.
-inline constexpr std::size_t few_rows = 2;
-
 /// How far ahead in its stream a row asks for weights, in bytes.
 inline constexpr std::size_t row_ahead = 2048;
 
-/// y[row, 0], y[row, spread] … (+)= for Rows rows of activations; rows of weights lie `spread` rows
-/// apart, those of y `stride`.
-template <class A, std::size_t Rows, class Block>
-void packed_rows(const Block* w, std::size_t blocks, std::size_t spread, const quantized_rows& x,
-                 float* y, std::size_t stride, bool add) {
+/// y[0], y[spread] … (+)= for one row of activations; rows of weights lie `spread` rows apart.
+template <class A, class Block>
+void packed_row(const Block* w, std::size_t blocks, std::size_t spread, const quantized_rows& x,
+                float* y, bool add) {
   using eight = xsimd::avx2;
   using four = xsimd::sse2;
   constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
   constexpr std::size_t together = std::min<std::size_t>(parts, 4);  // more is slow to compile
   constexpr std::size_t streams = row_streams<Block>, along = 8 / streams;
   using chain = std::conditional_t<along == 1, eight, four>;
-  simd::floats<chain> sum[Rows];
-  for (auto& s : sum) s = simd::broadcast<chain>(0.0f);
+  simd::floats<chain> sum = simd::broadcast<chain>(0.0f);
   for (std::size_t b = 0; b < blocks; b += along) {
     const std::size_t last = along == 1 ? b : std::min(b + along, blocks) - 1;
     const auto block = [&](std::size_t i) -> const Block& {
@@ -261,38 +256,31 @@ void packed_rows(const Block* w, std::size_t blocks, std::size_t spread, const q
           for (std::size_t i = 0; i < streams; ++i)
             simd::prefetch(&block(i), row_ahead + part / 2 * cache_line);
         const __m256 scale = scales.scale(part), offset = scales.offset(part);
-#pragma GCC unroll 3
-        for (std::size_t row = 0; row < Rows; ++row) {
-          const std::size_t at[2] = {(row * blocks + b) * parts + part,
-                                     (row * blocks + last) * parts + part};
-          const std::int8_t* const in[2] = {&x.quants[at[0] * width], &x.quants[at[1] * width]};
-          const __m256 exact = _mm256_cvtepi32_ps(row_exact<A, Block>(block, scales, part, in));
-          const auto go_on = [&](auto e, auto s, auto o, std::size_t i) {
-            const simd::floats<chain> unit = simd::broadcast<chain>(x.scales[i]);
-            sum[row] =
-                simd::fma<chain>(simd::floats<chain>(e), simd::floats<chain>(s) * unit, sum[row]);
-            if constexpr (Block::has_offset)
-              sum[row] = simd::fma<chain>(simd::floats<chain>(o),
-                                          simd::broadcast<chain>(x.totals[i]), sum[row]);
-          };
-          if constexpr (along == 1) {
-            go_on(exact, scale, offset, at[0]);
-          } else {
-            const auto low = [](__m256 v) { return _mm256_castps256_ps128(v); };
-            const auto high = [](__m256 v) { return _mm256_extractf128_ps(v, 1); };
-            go_on(low(exact), low(scale), low(offset), at[0]);
-            if (last != b) go_on(high(exact), high(scale), high(offset), at[1]);
-          }
+        const std::size_t at[2] = {b * parts + part, last * parts + part};
+        const std::int8_t* const in[2] = {&x.quants[at[0] * width], &x.quants[at[1] * width]};
+        const __m256 exact = _mm256_cvtepi32_ps(row_exact<A, Block>(block, scales, part, in));
+        const auto go_on = [&](auto e, auto s, auto o, std::size_t i) {
+          const simd::floats<chain> unit = simd::broadcast<chain>(x.scales[i]);
+          sum = simd::fma<chain>(simd::floats<chain>(e), simd::floats<chain>(s) * unit, sum);
+          if constexpr (Block::has_offset)
+            sum =
+                simd::fma<chain>(simd::floats<chain>(o), simd::broadcast<chain>(x.totals[i]), sum);
+        };
+        if constexpr (along == 1) {
+          go_on(exact, scale, offset, at[0]);
+        } else {
+          const auto low = [](__m256 v) { return _mm256_castps256_ps128(v); };
+          const auto high = [](__m256 v) { return _mm256_extractf128_ps(v, 1); };
+          go_on(low(exact), low(scale), low(offset), at[0]);
+          if (last != b) go_on(high(exact), high(scale), high(offset), at[1]);
         }
       }
   }
-  for (std::size_t row = 0; row < Rows; ++row) {
-    float out[streams];
-    simd::store<chain>(out, sum[row]);
-    for (std::size_t i = 0; i < streams; ++i) {
-      float& to = y[row * stride + i * spread];
-      to = add ? to + out[i] : out[i];
-    }
+  float out[streams];
+  simd::store<chain>(out, sum);
+  for (std::size_t i = 0; i < streams; ++i) {
+    float& to = y[i * spread];
+    to = add ? to + out[i] : out[i];
   }
 }
 
