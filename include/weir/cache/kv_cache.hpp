@@ -424,7 +424,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
       for (std::size_t unit = first_unit; unit < first_unit + shape_.kv_heads; ++unit)
         for (std::size_t t = 0; t < keeper().home_tiles(unit); ++t)
           store().prepare_to_rewrite(unit, t);
-    step_evictions_ += keeper().decide(layer, index, access_in(layer), threads());
+    step_evictions_ += keeper().decide(layer, index, rows_, access_in(layer), threads());
     keeper().end_boundary(
         layer, index,
         [&](std::size_t head, tile_place from, tile_place to) {
@@ -492,10 +492,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         for (std::size_t head = begin; head < end; ++head) {
           const std::size_t unit = layer * shape_.kv_heads + head;
           if (observe_first) keeper().observe_pending(unit);
-          for (std::size_t r = first; r < last; ++r) {
-            store_one(head, r);
-            if (r < rows_.finals()) keeper().describe_row(unit, rows_, r, access_in(layer));
-          }
+          for (std::size_t r = first; r < last; ++r) store_one(head, r);
         }
       });
     else
@@ -554,8 +551,6 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
           store().prepare_to_write(unit, to.tile);
           store().copy(unit / shape_.kv_heads, unit % shape_.kv_heads, from, to);
         }
-        if constexpr (keeper_type::has_boundaries)
-          keeper().describe_row(unit, rows_, r, access_in(unit / shape_.kv_heads));
       }
     commit_report report{rows_.finals() + path.size(), path.size(), step_evictions_};
     if constexpr (!keeper_type::has_boundaries)

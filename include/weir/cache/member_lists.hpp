@@ -165,14 +165,16 @@ class member_lists {
   std::size_t decide_together(std::size_t first, std::size_t n, Enter enter, Drop drop,
                               executor& threads) const {
     deciding_head heads[by_layer ? max_deciding_heads : 1];
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t at = (first + i) % shape_.kv_heads * slots_;
-      heads[i] = enter(first + i);
-      heads[i].unit = first + i;
-      heads[i].taken = taken_.subspan(at, slots_);
-      heads[i].score = score_.subspan(at, slots_);
-      heads[i].ranking = ranking_.subspan(at, slots_);
-    }
+    threads.for_range(n, n * slots_ * shape_.head_dim, [&](std::size_t a, std::size_t b) {
+      for (std::size_t i = a; i < b; ++i) {
+        const std::size_t at = (first + i) % shape_.kv_heads * slots_;
+        heads[i] = enter(first + i);
+        heads[i].unit = first + i;
+        heads[i].taken = taken_.subspan(at, slots_);
+        heads[i].score = score_.subspan(at, slots_);
+        heads[i].ranking = ranking_.subspan(at, slots_);
+      }
+    });
     keep_.with_list(first, [&]<class List>(const List& list) {
       claim_round(list, std::span<const deciding_head>(heads, n), slots_,
                   round_side<List>{*this, list, first}, threads);

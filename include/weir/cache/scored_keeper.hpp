@@ -224,18 +224,6 @@ class scored_keeper {
   /// What member number `m` of a unit's list remembers.
   entry_memory memory(std::size_t m, std::size_t unit) const { return lists_.memory(m, unit); }
 
-  /// Introduces row r of the step, whose key and value are stored and which is certain to stay, to
-  /// members that are told nothing later on.
-  template <class Access>
-  void describe_row(std::size_t unit, const step_rows& rows, std::size_t r, Access access) {
-    if constexpr (keep_describes<Keep> && !wants_log_probabilities) {
-      const std::size_t head = unit % shape_.kv_heads;
-      const slots_view::record record = seen(unit, length_ + rows.offset(r) + 1);
-      lists_.describe(unit, record, access(head, lists_.key_sums(head)), record.order.size() - 1,
-                      {.kind = rows.kind(r)});
-    }
-  }
-
   // ---- boundaries ------------------------------------------------------------------------------
 
   /// True if the layer has to decide before the token at stream index `at` is stored.
@@ -247,16 +235,21 @@ class scored_keeper {
     return wants_log_probabilities && boundary_due(length_) && arrivals_.told_until() < length_;
   }
 
-  /// Lets the heads of a layer decide at stream index `at`. `access(head, float[head_dim * 32])`
-  /// gives a head's entry_access. Returns how many entries were dropped.
+  /// Lets the heads of a layer decide at stream index `at`, up to which final rows of the step may
+  /// have come. `access(head, float[head_dim * 32])` gives a head's entry_access. Returns how many
+  /// entries were dropped.
   template <class Access>
-  std::size_t decide(std::size_t layer, std::uint64_t at, Access access, executor& threads) {
+  std::size_t decide(std::size_t layer, std::uint64_t at, const step_rows& rows, Access access,
+                     executor& threads) {
+    const auto came = [&](std::uint64_t index) {
+      return index < length_ ? arrivals_[index] : arrival{.kind = rows.kind(index - length_)};
+    };
     const auto enter = [&](std::size_t unit) {
       const std::size_t head = unit % shape_.kv_heads;
       deciding_head d{.seen = seen(unit, at), .access = &access(head, lists_.key_sums(head))};
-      if constexpr (wants_log_probabilities)  // now they are known
+      if constexpr (keep_describes<Keep>)  // all that came since the last boundary
         for (std::size_t e = map_.kept(unit); e < d.entries(); ++e)
-          lists_.describe(unit, d.seen, *d.access, e, arrivals_[d.seen.index[d.seen.order[e]]]);
+          lists_.describe(unit, d.seen, *d.access, e, came(d.seen.index[d.seen.order[e]]));
       return d;
     };
     const auto drop = [&](std::size_t unit, std::span<const std::uint8_t> stays) {

@@ -56,13 +56,12 @@ class policy_bench {
         return all.empty() ? nothing.data() : &all[head * shape_.head_dim];
       };
       store_.write(layer, head, at, vector(keys), vector(values));
-      keeper_.describe_row(unit, rows_, 0, access_in(layer));
     }
     if constexpr (keeper_type::wants_log_probabilities)
       keeper_.tell_log_probability(keeper_.length(), told.log_probability);
     keeper_.append(rows_, {}, alone_);
   }
-  /// Gives one entry another key `[head_dim]`, unnoticed by members that were told of it.
+  /// Gives one entry another key `[head_dim]`. Members that a boundary told of it do not notice.
   void set_key(std::size_t layer, std::size_t kv_head, std::uint64_t index,
                std::span<const float> key) {
     std::vector<float> value(shape_.head_dim);
@@ -100,7 +99,7 @@ class policy_bench {
     for (std::size_t layer = 0; layer < shape_.layers; ++layer) {
       if (!keeper_.boundary_due(at, layer)) continue;
       const std::size_t first = layer * shape_.kv_heads;
-      keeper_.decide(layer, at, access_in(layer), alone_);
+      keeper_.decide(layer, at, rows_, access_in(layer), alone_);
       keeper_.end_boundary(
           layer, at,
           [&](std::size_t head, tile_place from, tile_place to) {

@@ -31,8 +31,7 @@
 //   void observe(const observed_row&) const     called for each row, in stream order, once it is
 //       certain that the row stays
 //   void describe(const slots_view&, slot, const arrival&) const    called once for each entry, in
-//       stream order, when its token is certain to stay; of lists that need log-probabilities, at
-//       the first boundary behind it
+//       stream order, at the first boundary behind it
 //   std::size_t budget_for(const kv_shape&, std::size_t layer, std::size_t kv_head) const
 //       unequal budgets that never change
 //   void apportion(const head_scores&, std::span<std::size_t> budgets) const
