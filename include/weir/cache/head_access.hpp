@@ -14,11 +14,10 @@ namespace weir {
 template <class Store>
 class head_access {
  public:
-  head_access(Store& store, std::size_t head, std::size_t lanes)
-      : store_(&store), head_(head), lanes_(lanes) {}
+  head_access(Store& store, std::size_t head) : store_(&store), head_(head) {}
   head_access(const head_access&) = delete;
 
-  /// `tiles`: those of the unit. `sum` `[head_dim, 32]`: to work in.
+  /// `tiles`: those of the unit that are in use. `sum` `[head_dim, 32]`: to work in.
   const entry_access& enter(std::size_t layer, std::size_t tiles, float* sum) {
     layer_ = layer;
     tiles_ = tiles;
@@ -47,7 +46,7 @@ class head_access {
   struct {
     head_access* at;
     void operator()(const float* vectors, std::size_t n, float* out) const {
-      at->store_->dots(at->layer_, at->head_, at->tiles_, vectors, n, out, at->lanes_);
+      at->store_->dots(at->layer_, at->head_, at->tiles_, vectors, n, out);
     }
   } dots_{this};
   struct {
@@ -64,7 +63,7 @@ class head_access {
   } write_{this};
 
   Store* store_;
-  std::size_t head_, lanes_, layer_ = 0, tiles_ = 0;
+  std::size_t head_, layer_ = 0, tiles_ = 0;
   float* sum_ = nullptr;
   entry_access all_{key_, value_, dots_, weighted_keys_, write_};
 };

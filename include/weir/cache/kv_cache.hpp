@@ -309,8 +309,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     parts_.turns.bind(memory_, keeper().sink_query_positions());
     if constexpr (keeper_type::has_boundaries)
       for (std::size_t head = 0; head < shape_.kv_heads; ++head)
-        access_.push_back(
-            std::make_unique<head_access<store_type>>(store(), head, keeper().lanes()));
+        access_.push_back(std::make_unique<head_access<store_type>>(store(), head));
   }
 
   /// True if boundaries may write to any tile.
@@ -411,7 +410,8 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     requires keeper_type::has_boundaries
   {
     return [this, layer](std::size_t head, float* sum) -> const entry_access& {
-      return access_[head]->enter(layer, keeper().home_tiles(layer * shape_.kv_heads + head), sum);
+      return access_[head]->enter(layer, keeper().tiles_in_use(layer * shape_.kv_heads + head),
+                                  sum);
     };
   }
 
@@ -422,7 +422,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     const std::size_t first_unit = layer * shape_.kv_heads;
     if constexpr (keep_has_fate<Keep>)  // entries may be rewritten, on several threads
       for (std::size_t unit = first_unit; unit < first_unit + shape_.kv_heads; ++unit)
-        for (std::size_t t = 0; t < keeper().home_tiles(unit); ++t)
+        for (std::size_t t = 0; t < keeper().tiles_in_use(unit); ++t)
           store().prepare_to_rewrite(unit, t);
     step_evictions_ += keeper().decide(layer, index, rows_, access_in(layer), threads());
     keeper().end_boundary(

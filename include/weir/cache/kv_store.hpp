@@ -216,9 +216,10 @@ class kv_store {
   }
 
   /// Dot products of the keys in tiles 0 … tile_count − 1 with vectors `[n, head_dim]`: `out`
-  /// `[n, stride]`, whatever lies in a lane.
+  /// `[n, tile, 32]`, whatever lies in a lane.
   void dots(std::size_t layer, std::size_t head, std::size_t tile_count, const float* vectors,
-            std::size_t n, float* out, std::size_t stride) const {
+            std::size_t n, float* out) const {
+    const std::size_t stride = tile_count * tile_lanes;
     attention_block<Codec> block = whole(unit(layer, head));
     const auto at = [&](std::size_t t) { return place_in_block(unit(layer, head), t); };
     for (std::size_t first = 0; first < n; first += max_block_rows) {
@@ -322,11 +323,14 @@ class kv_store {
               split);
     }
   }
-  /// Nothing was read yet.
-  void clear_handout(const attend_job& job, std::size_t place, const packed& p) const {
-    if (job.handout.largest != nullptr)
-      std::fill_n(job.handout.largest + handout_row(job, place, p.begin) * job.handout.tiles,
-                  p.rows * job.handout.tiles, -std::numeric_limits<float>::infinity());
+  /// Nothing was read yet of a head's splits.
+  void clear_handout(const attend_job& job, std::size_t place, const packed& p,
+                     std::size_t splits) const {
+    const handout_memory& out = job.handout;
+    if (out.largest == nullptr) return;
+    for (std::size_t r = 0; r < p.rows; ++r)
+      std::fill_n(out.largest + handout_row(job, place, p.begin + r) * out.tiles,
+                  splits * split_tiles, -std::numeric_limits<float>::infinity());
   }
   std::size_t handout_row(const attend_job& job, std::size_t place, std::size_t packed_row) const {
     return place * job.rows * shape_.group() + packed_row;
@@ -352,8 +356,8 @@ class kv_store {
     visit_list plan;
     for (std::size_t r = 0; r < p.rows; ++r) total[r].o = total_o + r * padded_;
     std::fill_n(total_o, p.rows * padded_, 0.0f);
-    clear_handout(job, place, p);
     const std::size_t splits = job.splits(head, p.first_row, p.last_row);
+    clear_handout(job, place, p, splits);
     for (std::size_t k = 0; k < splits; ++k) {
       job.plan(head, p.first_row, p.last_row, k, plan);
       if (plan.visits().empty()) continue;
@@ -370,7 +374,7 @@ class kv_store {
                        executor& threads) {
     const std::size_t items = shape_.kv_heads * blocks, stride = partial_floats();
     for (std::size_t item = 0; item < items; ++item)
-      clear_handout(job, item / blocks, pack(job, item / blocks, item % blocks));
+      clear_handout(job, item / blocks, pack(job, item / blocks, item % blocks), most_splits_);
     const auto partial = [&](std::size_t item, std::size_t k, std::size_t r) {
       return partials_.data() + ((item * most_splits_ + k) * max_block_rows + r) * stride;
     };

@@ -66,31 +66,32 @@ class observations {
             largest_.data(), total_.data(), tile_stride_};
   }
 
-  /// Works out what row `r` of a job of `rows` handed out at `place`, in that place's scratch. `q`
-  /// `[query head of the group, head_dim]` are the row's queries, unrotated.
-  observed_row::record read(std::size_t place, std::size_t r, std::size_t rows,
+  /// Works out what row `r` of a job of `rows` handed out at `place`, of a unit with so many tiles
+  /// in use, in that place's scratch. `q` `[query head of the group, head_dim]` are the row's
+  /// queries, unrotated.
+  observed_row::record read(std::size_t place, std::size_t tiles, std::size_t r, std::size_t rows,
                             const float* q) const {
-    return write(row_.subspan(place * row_floats(), row_floats()), place, r, rows, q, false);
+    return write(row_.subspan(place * row_floats(), row_floats()), place, tiles, r, rows, q, false);
   }
   /// The same, to be kept: `staged` is 0 for a step's last final row, 1 + its number for a
   /// provisional one.
-  void stage(std::size_t unit, std::size_t place, std::size_t staged, std::size_t r,
-             std::size_t rows, const float* q) const {
-    write(staged_row(side_, unit, staged), place, r, rows, q, true);
+  void stage(std::size_t unit, std::size_t place, std::size_t tiles, std::size_t staged,
+             std::size_t r, std::size_t rows, const float* q) const {
+    write(staged_row(side_, unit, staged), place, tiles, r, rows, q, true);
   }
   /// The step is over: what it staged can be read, and the next one stages elsewhere, for it may
   /// yet be taken back.
   void turn_over() { side_ = 1 - side_; }
-  /// What a row of the last step saw.
-  observed_row::record staged(std::size_t unit, std::size_t number) const {
-    return record_in(staged_row(1 - side_, unit, number), nullptr);
+  /// What a row of the last step saw. The unit has as many tiles in use as it had then.
+  observed_row::record staged(std::size_t unit, std::size_t tiles, std::size_t number) const {
+    return record_in(staged_row(1 - side_, unit, number), tiles, nullptr);
   }
 
  private:
-  std::size_t lanes() const { return tiles_ * tile_lanes; }
   std::size_t group() const { return shape_.group(); }
   std::size_t row_floats() const {
-    return (probabilities ? lanes() : 0) + (logits ? group() * lanes() : 0) +
+    const std::size_t lanes = tiles_ * tile_lanes;
+    return (probabilities ? lanes : 0) + (logits ? group() * lanes : 0) +
            (queries ? group() * shape_.head_dim : 0);
   }
   std::span<float> staged_row(std::size_t side, std::size_t unit, std::size_t number) const {
@@ -99,28 +100,31 @@ class observations {
         row_floats());
   }
   /// `q`: queries that lie elsewhere.
-  observed_row::record record_in(std::span<float> row, const float* q) const {
+  observed_row::record record_in(std::span<float> row, std::size_t tiles, const float* q) const {
+    const std::size_t lanes = tiles * tile_lanes;
     observed_row::record out;
-    if (probabilities) out.probabilities = row.first(lanes());
-    if (logits) out.logits = row.subspan(probabilities ? lanes() : 0, group() * lanes());
+    if (probabilities) out.probabilities = row.first(lanes);
+    if (logits) out.logits = row.subspan(probabilities ? lanes : 0, group() * lanes);
     if (queries)
       out.queries = q != nullptr ? std::span(q, group() * shape_.head_dim)
                                  : row.last(group() * shape_.head_dim);
     return out;
   }
-  observed_row::record write(std::span<float> row, std::size_t place, std::size_t r,
-                             std::size_t rows, const float* q, bool keep_queries) const {
+  observed_row::record write(std::span<float> row, std::size_t place, std::size_t tiles,
+                             std::size_t r, std::size_t rows, const float* q,
+                             bool keep_queries) const {
+    const std::size_t lanes = tiles * tile_lanes;
     const std::size_t first = (place * rows + r) * group();  // packed row of the first query head
-    const observed_row::record out = record_in(row, keep_queries ? nullptr : q);
+    const observed_row::record out = record_in(row, tiles, keep_queries ? nullptr : q);
     if constexpr (logits)
       for (std::size_t g = 0; g < group(); ++g)
         cpu::read_logits(&score_[(first + g) * tile_stride_ * tile_lanes],
-                         &largest_[(first + g) * tile_stride_], tiles_,
-                         row.data() + (probabilities ? lanes() : 0) + g * lanes());
+                         &largest_[(first + g) * tile_stride_], tiles,
+                         row.data() + (probabilities ? lanes : 0) + g * lanes);
     if constexpr (probabilities)
       cpu::mean_probabilities(&weight_[first * tile_stride_ * tile_lanes],
                               &largest_[first * tile_stride_], tile_stride_, &total_[first * 2],
-                              group(), tiles_, row.data());
+                              group(), tiles, row.data());
     if (queries && keep_queries)
       std::copy_n(q, group() * shape_.head_dim, row.last(group() * shape_.head_dim).data());
     return out;

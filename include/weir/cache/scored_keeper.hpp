@@ -99,8 +99,9 @@ class scored_keeper {
   /// Ranks that a renumbered entry may have.
   std::size_t ranks() const { return most_entries(); }
   std::size_t rank_stride() const { return map_.rank_stride(); }
-  std::size_t lanes() const { return map_.lanes(); }
-  /// Tiles of a unit that hold tokens of the stream, at most.
+  /// Tiles of a unit that hold tokens of the stream up to the next boundary.
+  std::size_t tiles_in_use(std::size_t unit) const { return map_.tiles_in_use(unit); }
+  /// The same, at most.
   std::size_t home_tiles(std::size_t unit) const {
     return tiles_of(lists_.budgets().most(unit) + cadence_);
   }
@@ -196,7 +197,8 @@ class scored_keeper {
   /// unit. Not while the last of them may still be taken back.
   void observe_pending(std::size_t unit) {
     for (const pending_row& p : pending_)
-      if (is_watched(p.index)) observe(unit, p.index, rows_seen_.staged(unit, p.staged));
+      if (is_watched(p.index))
+        observe(unit, p.index, rows_seen_.staged(unit, tiles_in_use(unit), p.staged));
   }
   /// What rows [first, last) of the step, just attended, saw in a unit, which they handed out at
   /// `place`; `q` `[row, q_head, head_dim]` is theirs, unrotated.
@@ -209,9 +211,11 @@ class scored_keeper {
           q + ((r - first) * shape_.q_heads + unit % shape_.kv_heads * shape_.group()) *
                   shape_.head_dim;
       if (r + (may_take_back_ ? 1 : 0) < rows.finals())
-        observe(unit, index, rows_seen_.read(place, r - first, last - first, query));
+        observe(unit, index,
+                rows_seen_.read(place, tiles_in_use(unit), r - first, last - first, query));
       else
-        rows_seen_.stage(unit, place, r + 1 - rows.finals(), r - first, last - first, query);
+        rows_seen_.stage(unit, place, tiles_in_use(unit), r + 1 - rows.finals(), r - first,
+                         last - first, query);
     }
   }
   /// Tells the members of a unit's list what the row at `index`, the newest of them, saw there.
@@ -268,7 +272,7 @@ class scored_keeper {
           move(head, slot_map::place(from), slot_map::place(to));
           lists_.move_notes(unit, from, to);
         });
-      for (std::size_t t = 0; t < home_tiles(unit); ++t)
+      for (std::size_t t = 0; t < tiles_in_use(unit); ++t)
         if (map_.live(unit)[t] == 0) empty(head, t);
       list_free_slots(unit, at);
     }
@@ -316,8 +320,8 @@ class scored_keeper {
 
   // ---- what rows read --------------------------------------------------------------------------
 
-  std::size_t splits(std::size_t, const step_rows&, std::size_t, std::size_t) const {
-    return most_splits();
+  std::size_t splits(std::size_t unit, const step_rows&, std::size_t, std::size_t) const {
+    return (tiles_in_use(unit) + split_tiles - 1) / split_tiles;
   }
   void plan(std::size_t unit, const step_rows& rows, std::size_t first, std::size_t last,
             std::size_t split, visit_list& list) const {

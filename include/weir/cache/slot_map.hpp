@@ -25,6 +25,7 @@ class slot_map {
         tiles_((slots + tile_lanes - 1) / tile_lanes),
         rank_stride_(ranked ? (tiles_ + draft_tiles) * tile_lanes : 0),
         live_block_(plan.reserve<std::uint32_t>(units * tiles_)),
+        in_use_block_(plan.reserve<std::uint32_t>(units)),
         kept_block_(plan.reserve<std::uint32_t>(units)),
         order_block_(plan.reserve<std::uint32_t>(units * slots)),
         index_block_(plan.reserve<std::uint64_t>(units * tiles_ * tile_lanes)),
@@ -32,6 +33,7 @@ class slot_map {
 
   void bind(const arena& memory) {
     live_ = memory[live_block_];
+    in_use_ = memory[in_use_block_];
     kept_ = memory[kept_block_];
     order_ = memory[order_block_];
     index_ = memory[index_block_];
@@ -39,6 +41,7 @@ class slot_map {
   }
   void reset() {
     std::fill(live_.begin(), live_.end(), 0);
+    std::fill(in_use_.begin(), in_use_.end(), 0);
     std::fill(kept_.begin(), kept_.end(), 0);
   }
 
@@ -54,9 +57,12 @@ class slot_map {
   }
   /// Entries that the last boundary left.
   std::uint32_t& kept(std::size_t unit) const { return kept_[unit]; }
-  /// Stream index `[lane]` of what lies in each slot.
+  /// Tiles that hold what is in the order; nothing lies behind them. Where budgets change, far
+  /// fewer than there may be.
+  std::size_t tiles_in_use(std::size_t unit) const { return in_use_[unit]; }
+  /// Stream index `[lane]` of what lies in each slot of the tiles in use.
   std::span<std::uint64_t> index(std::size_t unit) const {
-    return index_.subspan(unit * lanes(), lanes());
+    return index_.subspan(unit * lanes(), in_use_[unit] * tile_lanes);
   }
   /// Lanes `[tile]` that hold a token.
   std::span<std::uint32_t> live(std::size_t unit) const {
@@ -117,31 +123,37 @@ class slot_map {
   template <class Take>
   void list_free_slots(std::size_t unit, std::uint64_t at, std::size_t tokens, Take take) const {
     const auto slots = order(unit);
+    const auto indices = index_.subspan(unit * lanes(), lanes());
     std::size_t n = kept_[unit];
     const std::size_t wanted = n + tokens;
+    std::size_t in_use = in_use_[unit];
+    while (in_use > 0 && live(unit)[in_use - 1] == 0) --in_use;
     for (std::size_t t = 0; t < tiles_ && n < wanted; ++t)
       for (std::uint32_t free = ~live(unit)[t]; free != 0 && n < wanted; free &= free - 1) {
         const auto s = static_cast<std::uint32_t>(t * tile_lanes) +
                        static_cast<std::uint32_t>(std::countr_zero(free));
         if (s >= slots_) break;
-        index(unit)[s] = at + (n - kept_[unit]);
+        indices[s] = at + (n - kept_[unit]);
         slots[n++] = s;
+        in_use = std::max(in_use, t + 1);
         take(s);
       }
+    in_use_[unit] = static_cast<std::uint32_t>(in_use);
     if (rank_stride_ == 0) return;
     for (std::size_t i = 0; i < n; ++i) ranks(unit)[slots[i]] = static_cast<std::uint32_t>(i);
   }
 
  private:
   std::size_t slots_, tiles_, rank_stride_;
-  arena_plan::block<std::uint32_t> live_block_, kept_block_, order_block_;
+  arena_plan::block<std::uint32_t> live_block_, in_use_block_, kept_block_, order_block_;
   arena_plan::block<std::uint64_t> index_block_;
   arena_plan::block<std::uint32_t> rank_block_;
-  std::span<std::uint32_t> live_;   // [unit, tile]
-  std::span<std::uint32_t> kept_;   // [unit]
-  std::span<std::uint32_t> order_;  // [unit, entry]
-  std::span<std::uint64_t> index_;  // [unit, lane]
-  std::span<std::uint32_t> rank_;   // [unit, physical tile, 32]
+  std::span<std::uint32_t> live_;    // [unit, tile]
+  std::span<std::uint32_t> in_use_;  // [unit] tiles
+  std::span<std::uint32_t> kept_;    // [unit]
+  std::span<std::uint32_t> order_;   // [unit, entry]
+  std::span<std::uint64_t> index_;   // [unit, lane]
+  std::span<std::uint32_t> rank_;    // [unit, physical tile, 32]
 };
 
 }  // namespace weir

@@ -35,7 +35,7 @@ class policy_bench {
     store_.bind(memory_);
     store_.start();
     for (std::size_t head = 0; head < shape.kv_heads; ++head)
-      access_.push_back(std::make_unique<head_access<store_type>>(store_, head, keeper_.lanes()));
+      access_.push_back(std::make_unique<head_access<store_type>>(store_, head));
     const row one[1] = {};
     rows_.assign(one, 0, 1);
   }
@@ -147,7 +147,7 @@ class policy_bench {
  private:
   auto access_in(std::size_t layer) {
     return [this, layer](std::size_t head, float* sum) -> const entry_access& {
-      return access_[head]->enter(layer, keeper_.home_tiles(layer * shape_.kv_heads + head), sum);
+      return access_[head]->enter(layer, keeper_.tiles_in_use(layer * shape_.kv_heads + head), sum);
     };
   }
   tile_place place(std::uint64_t index, std::size_t layer, std::size_t kv_head) const {
@@ -162,12 +162,13 @@ class policy_bench {
   /// From entries in stream order to slots.
   std::vector<float> spread(std::size_t layer, std::size_t kv_head, std::span<const float> by_entry,
                             std::size_t rows, float elsewhere) const {
-    std::vector<float> by_slot(rows * keeper_.lanes(), elsewhere);
+    const std::size_t lanes = keeper_.tiles_in_use(layer * shape_.kv_heads + kv_head) * tile_lanes;
+    std::vector<float> by_slot(rows * lanes, elsewhere);
     const std::size_t n = by_entry.size() / rows;
     std::size_t i = 0;
     keeper_.for_each_live(layer * shape_.kv_heads + kv_head, [&](std::uint64_t, tile_place at) {
       for (std::size_t r = 0; r < rows && i < n; ++r)
-        by_slot[r * keeper_.lanes() + at.tile * tile_lanes + at.lane] = by_entry[r * n + i];
+        by_slot[r * lanes + at.tile * tile_lanes + at.lane] = by_entry[r * n + i];
       ++i;
     });
     error::require<error::bad_input>(i == n, "policy_bench: ", n, " numbers for ", i, " entries");

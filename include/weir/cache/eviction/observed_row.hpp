@@ -32,7 +32,7 @@ class observed_row {
         kv_head_(kv_head),
         row_(row),
         indices_(indices),
-        memory_(memory) {}
+        memory_(memory.over(indices.size())) {}
 
   const kv_shape& shape() const { return *shape_; }
   std::size_t layer() const { return layer_; }
@@ -44,7 +44,7 @@ class observed_row {
   stream_index index() const { return {row_.index}; }
   std::size_t rows_left() const { return static_cast<std::size_t>(row_.boundary - row_.index - 1); }
 
-  /// Slots that the arrays run over.
+  /// Slots that the arrays run over: all that are in use, in whole tiles.
   std::size_t slots() const { return indices_.size(); }
   /// Stream index of the entry in each slot `[slot]`; meaningless where nothing was read.
   std::span<const std::uint64_t> indices() const { return indices_; }

@@ -42,12 +42,12 @@ class slots_view {
     std::uint64_t boundary = 0;            ///< stream index of the next token
     std::size_t cadence = 1;               ///< tokens between boundaries
     std::span<const std::uint32_t> order;  ///< [entry] slots in stream order
-    std::span<const std::uint64_t> index;  ///< [slot]
+    std::span<const std::uint64_t> index;  ///< [slot] of those in use
     std::span<float> scratch;              ///< [2, head_dim]
   };
 
   slots_view(const record& head, const entry_access& access, const entry_memory& memory)
-      : head_(head), access_(&access), memory_(memory) {}
+      : head_(head), access_(&access), memory_(memory.over(head.index.size())) {}
 
   const kv_shape& shape() const { return *head_.shape; }
   std::size_t layer() const { return head_.layer; }
@@ -103,7 +103,7 @@ class slots_view {
     access_->write(s, key.data(), value.data());
   }
 
-  /// Slots that notes and arrays run over.
+  /// Slots that notes and arrays run over: all that are in use, in whole tiles.
   std::size_t slots() const { return memory_.slots; }
   /// The member's k-th note of an entry.
   float& note(slot s, std::size_t k = 0) const { return memory_.note(k)[s.value]; }
