@@ -122,6 +122,7 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
   std::size_t most = 0;
   {
     cache_type cache(shape, keep, options);
+    if (!keep_has_changing_budgets<Keep>) most = cache.most_entries() - s.cadence;
     for (std::size_t t = 0; t < tokens; ++t) {
       append(cache, rows);
       const std::uint64_t boundary = cache.length() - 1;  // it ran before the token came
@@ -143,7 +144,7 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
            static_cast<double>(n);
   };
   // Where memory happens to lie is worth some per cent: so each round takes new caches, the other
-  // one first.
+  // one first, and a head's slots lie as far from the next one's in both.
   const weir::keep<replay> lookup{replay{std::max<std::size_t>(most, 2), &sets, s.cadence}};
   std::vector<double> seconds, extra;
   for (std::size_t round = 0; round < rounds; ++round) {

@@ -2,8 +2,11 @@
 // clever about what is not finite.
 #include <weir/cache/codec/round_pair.hpp>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <vector>
 
 #include <weir/testing/probe_tokens.hpp>
 #include "support/catch.hpp"
@@ -64,5 +67,41 @@ TEMPLATE_TEST_CASE("no pair of neighbours has less error", "", weir::f16, weir::
           continue;
         REQUIRE(least <= error(u, w) * (1 + 1e-5));
       }
+  }
+}
+
+TEMPLATE_TEST_CASE("many pairs at once are rounded as one by one", "", weir::f16, weir::bf16) {
+  weir::testing::dice random{11};
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  const float odd[] = {0.0f,     -0.0f,      inf,          -inf,      nan,
+                       -nan,     0x1p-14f,   -0x1p-24f,    0x1p-25f,  65504.0f,
+                       65519.0f, 65520.0f,   -65536.0f,    0x1p-149f, 0x1p-126f,
+                       3e38f,    0x1.8p-15f, 0x1.ffep-15f, 1.0f,      -1e-7f};
+  for (int round = 0; round < 2000; ++round) {
+    const auto n = static_cast<std::size_t>(random.within(0, 70));
+    std::vector<float> x(n), y(n);
+    for (auto* const v : {&x, &y})
+      for (float& number : *v)
+        number = random.within(0, 3) == 0
+                     ? odd[random.within(0, std::size(odd) - 1)]
+                     : std::bit_cast<float>(static_cast<std::uint32_t>(random.next() >> 32));
+    // Numbers of like size, most of which lie within the range.
+    if (round % 2 == 0)
+      for (auto* const v : {&x, &y})
+        for (float& number : *v)
+          number = std::ldexp(
+              std::bit_cast<float>(0x3F800000u | static_cast<std::uint32_t>(random.next() >> 41)),
+              static_cast<int>(random.within(0, 50)) - 30);
+    std::vector<TestType> a(n), b(n), each(n);
+    weir::round_pairs<weir::simd::native>(x.data(), y.data(), n, a.data(), b.data());
+    weir::simd::round_all<weir::simd::native>(x.data(), n, each.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      INFO(x[i] << ' ' << y[i]);
+      const auto [u, w] = weir::round_pair<TestType>(x[i], y[i]);
+      REQUIRE(a[i] == u);
+      REQUIRE(b[i] == w);
+      REQUIRE(each[i] == weir::round_to<TestType>(x[i]));
+    }
   }
 }

@@ -2,39 +2,46 @@
 #pragma once
 
 #include <cstddef>
-#include <tuple>
 
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/codec/round_pair.hpp>
 #include <weir/kernels/rope.hpp>
+#include <weir/simd/half.hpp>
 
 namespace weir {
 
 /// Writes the key `x[head_dim]` to a lane of `tile`: the two elements of a RoPE pair together,
 /// those that never turn each to the nearest. O(head_dim).
-template <storage_number T>
+template <class A, storage_number T>
 void encode_key(T* tile, std::size_t lane, const float* x, std::size_t head_dim,
                 const rope_shape& rope) {
   T* const out = tile + lane;
-  for (std::size_t i = 0; i < rope.dims / 2; ++i) {
+  const std::size_t pairs = rope.dims / 2;
+  float x0[max_head_dim / 2], x1[max_head_dim / 2];
+  T code0[max_head_dim / 2], code1[max_head_dim / 2];
+  for (std::size_t i = 0; i < pairs; ++i) {
     const auto [a, b] = rope.elements(i);
-    std::tie(out[a * tile_lanes], out[b * tile_lanes]) = round_pair<T>(x[a], x[b]);
+    x0[i] = x[a], x1[i] = x[b];
+  }
+  round_pairs<A>(x0, x1, pairs, code0, code1);
+  for (std::size_t i = 0; i < pairs; ++i) {
+    const auto [a, b] = rope.elements(i);
+    out[a * tile_lanes] = code0[i], out[b * tile_lanes] = code1[i];
   }
   for (std::size_t i = rope.dims; i < head_dim; ++i) out[i * tile_lanes] = round_to<T>(x[i]);
 }
-template <integer_codec C>
+template <class A, integer_codec C>
 void encode_key(std::int8_t* tile, std::size_t lane, const float* x, std::size_t head_dim,
                 const rope_shape&) {
   kv_tiles<C>::put_key(tile, head_dim, lane, x);
 }
 
 /// Writes the value `x[head_dim]`. O(head_dim).
-template <storage_number T>
+template <class A, storage_number T>
 void encode_value(T* tile, std::size_t lane, const float* x, std::size_t head_dim) {
-  T* const out = tile + lane * padded_head_dim(head_dim);
-  for (std::size_t i = 0; i < head_dim; ++i) out[i] = round_to<T>(x[i]);
+  simd::round_all<A>(x, head_dim, tile + lane * padded_head_dim(head_dim));
 }
-template <integer_codec C>
+template <class A, integer_codec C>
 void encode_value(std::int8_t* tile, std::size_t lane, const float* x, std::size_t head_dim) {
   kv_tiles<C>::put_value(tile, head_dim, lane, x);
 }

@@ -8,11 +8,15 @@
 // nearest, at the same bytes; it holds for keys stored rotated and unrotated alike.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <tuple>
 #include <utility>
 
 #include <weir/core/half.hpp>
+#include <weir/simd/half.hpp>
 
 namespace weir {
 
@@ -52,6 +56,59 @@ std::pair<T, T> round_pair(float x, float y) {
 template <>
 inline std::pair<float, float> round_pair<float>(float x, float y) {
   return {x, y};
+}
+
+/// (a[i], b[i]) = round_pair<T>(x[i], y[i]), to the bit. O(n).
+template <class A, class T>
+void round_pairs(const float* x, const float* y, std::size_t n, T* a, T* b) {
+  using floats = simd::floats<A>;
+  using ints = simd::ints<A>;
+  std::size_t i = 0;
+  for (; i + simd::lanes<A> <= n; i += simd::lanes<A>) {
+    const floats numbers[2] = {simd::load<A>(x + i), simd::load<A>(y + i)};
+    ints nearest[2], other[2];
+    floats near_error[2], other_error[2];  // of an element, rounded either way
+    for (std::size_t k = 0; k < 2; ++k) {
+      nearest[k] = simd::rounded_bits<T, A>(numbers[k]);
+      const floats rounded = simd::number_of_bits<T, A>(nearest[k]);
+      other[k] = xsimd::select(xsimd::bitwise_cast<ints>(xsimd::abs(rounded)) >
+                                   xsimd::bitwise_cast<ints>(xsimd::abs(numbers[k])),
+                               nearest[k] - ints(1), nearest[k] + ints(1));
+      near_error[k] = rounded - numbers[k];
+      other_error[k] = simd::number_of_bits<T, A>(other[k]) - numbers[k];
+    }
+    const auto error = [&](floats ex, floats ey) {
+      const floats along = simd::fma<A>(ex, numbers[0], ey * numbers[1]);
+      const floats across = simd::fma<A>(ex, numbers[1], -(ey * numbers[0]));
+      return simd::fma<A>(along, along, (simd::broadcast<A>(2.0f) * across) * across);
+    };
+    const auto pick = [](auto which, ints p, ints q) {
+      return xsimd::bitwise_cast<ints>(
+          xsimd::select(which, xsimd::bitwise_cast<floats>(p), xsimd::bitwise_cast<floats>(q)));
+    };
+    floats least = error(near_error[0], near_error[1]);
+    ints best[2] = {nearest[0], nearest[1]};
+    const auto offer = [&](ints p, floats ex, ints q, floats ey) {
+      const floats e = error(ex, ey);
+      const auto is_less = e < least;
+      best[0] = pick(is_less, p, best[0]);
+      best[1] = pick(is_less, q, best[1]);
+      least = xsimd::select(is_less, e, least);
+    };
+    offer(nearest[0], near_error[0], other[1], other_error[1]);
+    offer(other[0], other_error[0], nearest[1], near_error[1]);
+    offer(other[0], other_error[0], other[1], other_error[1]);
+    const auto finite = ((nearest[0] & ints(0x7FFF)) < ints(simd::infinity_bits<T>)) &&
+                        ((nearest[1] & ints(0x7FFF)) < ints(simd::infinity_bits<T>));
+    simd::store_bits<A>(a + i, xsimd::select(finite, best[0], nearest[0]));
+    simd::store_bits<A>(b + i, xsimd::select(finite, best[1], nearest[1]));
+  }
+  for (; i < n; ++i) std::tie(a[i], b[i]) = round_pair<T>(x[i], y[i]);
+}
+template <class A>
+void round_pairs(const float* x, const float* y, std::size_t n, float* a, float* b) {
+  std::copy_n(x, n, a);
+  std::copy_n(y, n, b);
 }
 
 }  // namespace weir

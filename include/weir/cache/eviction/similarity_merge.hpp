@@ -35,8 +35,8 @@ struct similarity_merge {
   /// Theta, whether there is one, and vectors to work in.
   std::size_t state(const kv_shape& shape) const { return 2 + at_once * shape.head_dim; }
   /// Dot products; of each dropped entry its cosine and the next with the same target; of each slot
-  /// the first.
-  std::size_t scratch(const kv_shape&) const { return at_once + 3; }
+  /// the first; of each slot 1 / norm if it is kept.
+  std::size_t scratch(const kv_shape&) const { return at_once + 4; }
 
   void describe(const slots_view& view, slot s, const arrival&) const {
     view.note(s) = view.inverse_key_norm(s);
@@ -48,9 +48,13 @@ struct similarity_merge {
     const std::size_t n = dropped.size();
     const std::span<float> cosine = view.scratch(at_once), next = view.scratch(at_once + 1),
                            first = view.scratch(at_once + 2);
+    const std::span<float> inverse = view.scratch(at_once + 3);
+    std::ranges::fill(inverse, std::numeric_limits<float>::quiet_NaN());  // never the largest
+    for (const slot j : kept) inverse[j.value] = view.note(j);
     double sum = 0;
     for (std::size_t i = 0; i < n; i += at_once)
-      compare(view, dropped.subspan(i, std::min(at_once, n - i)), kept, &cosine[i], &next[i]);
+      compare(view, dropped.subspan(i, std::min(at_once, n - i)), kept[0], inverse, &cosine[i],
+              &next[i]);
     for (std::size_t i = 0; i < n; ++i) sum += cosine[i];
     const float mean = static_cast<float>(sum / static_cast<double>(n));
     float &theta = view.state()[0], &known = view.state()[1];
@@ -74,25 +78,34 @@ struct similarity_merge {
   static float packed(std::size_t i) { return detail::packed(i); }
   static std::uint32_t unpacked(float x) { return detail::unpacked(x); }
 
-  /// The largest cosine of each of `some` with `kept`, and the first slot that has it.
-  static void compare(const slots_view& view, std::span<const slot> some,
-                      std::span<const slot> kept, float* cosine, float* target) {
+  /// The largest cosine of each of `some` with a kept key, and the first entry that has it; `first`
+  /// if all are NaN. `inverse` `[slot]`: 1 / norm of kept keys, NaN elsewhere.
+  static void compare(const slots_view& view, std::span<const slot> some, slot first,
+                      std::span<const float> inverse, float* cosine, float* target) {
     const std::size_t d = view.shape().head_dim, slots = view.slots();
     const std::span<float> keys = view.state().subspan(2, some.size() * d);
     for (std::size_t g = 0; g < some.size(); ++g)
       std::copy_n(view.key(some[g]).begin(), d, &keys[g * d]);
     const std::span<float> dots = view.scratch_from(0).first(some.size() * slots);
     view.dots(keys, dots);
-    const float* const inverse = view.notes().data();
     for (std::size_t g = 0; g < some.size(); ++g) {
       const float* const dot = &dots[g * slots];
-      float most = -std::numeric_limits<float>::infinity();
-      std::uint32_t best = kept[0].value;
-      for (const slot j : kept) {
-        const float x = dot[j.value] * inverse[j.value];
-        if (x > most) most = x, best = j.value;
-      }
-      cosine[g] = most * inverse[some[g].value];
+      constexpr std::size_t lanes = 16;  // so many at a time; slots come in whole tiles
+      float most[lanes];
+      std::ranges::fill(most, -std::numeric_limits<float>::infinity());
+      for (std::size_t s = 0; s < slots; s += lanes)
+        for (std::size_t l = 0; l < lanes; ++l) {
+          const float x = dot[s + l] * inverse[s + l];
+          most[l] = x > most[l] ? x : most[l];
+        }
+      const float largest = *std::ranges::max_element(most);
+      std::uint32_t best = first.value;
+      bool is_found = false;
+      for (std::uint32_t l = 0; l < lanes; ++l)
+        for (std::uint32_t s = l; most[l] == largest && s < slots; s += lanes)
+          if (dot[s] * inverse[s] == largest)
+            if (!is_found || view.index({s}) < view.index({best})) best = s, is_found = true;
+      cosine[g] = largest * view.note(some[g]);
       target[g] = packed(best);
     }
   }
