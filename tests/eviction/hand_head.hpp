@@ -34,7 +34,7 @@ class hand_head {
       std::iota(order_.begin(), order_.end(), 0u);
     }
     std::size_t slots = 0;
-    for (const auto s : order_) slots = std::max<std::size_t>(slots, s + 1);
+    for (const auto s : order_) slots = std::max(slots, (s / tile_lanes + 1) * tile_lanes);
     key_.assign(slots, std::vector<float>(head_dim, std::numeric_limits<float>::quiet_NaN()));
     value_ = key_;
     index_.assign(slots, 0);

@@ -195,8 +195,8 @@ class kv_store {
   void write(std::size_t layer, std::size_t head, tile_place at, const float* key,
              const float* value) {
     const std::size_t p = page(unit(layer, head), at.tile);
-    encode_key<A, Codec>(key_page(p), at.lane, key, shape_.head_dim, shape_.rope);
-    encode_value<A, Codec>(value_page(p), at.lane, value, shape_.head_dim);
+    encode_key<Codec, A>(key_page(p), at.lane, key, shape_.head_dim, shape_.rope);
+    encode_value<Codec, A>(value_page(p), at.lane, value, shape_.head_dim);
   }
   void copy(std::size_t layer, std::size_t head, tile_place from, tile_place to) {
     const std::size_t dim = shape_.head_dim, source = page(unit(layer, head), from.tile),

@@ -105,7 +105,7 @@ class member_memory {
   entry_memory of(const List& list, std::size_t m, std::size_t unit) const {
     const auto& o = offsets_.of(list);
     return {notes_.subspan((unit * most_.notes + o.at[m].notes) * lanes_, o.size[m].notes * lanes_),
-            lanes_, lanes_, state_.subspan(unit * most_.state + o.at[m].state, o.size[m].state),
+            lanes_, state_.subspan(unit * most_.state + o.at[m].state, o.size[m].state),
             scratch_.subspan((unit % kv_heads_ * most_.scratch + o.at[m].scratch) * lanes_,
                              o.size[m].scratch * lanes_)};
   }

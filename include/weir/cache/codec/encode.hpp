@@ -12,7 +12,7 @@ namespace weir {
 
 /// Writes the key `x[head_dim]` to a lane of `tile`: the two elements of a RoPE pair together,
 /// those that never turn each to the nearest. O(head_dim).
-template <class A, storage_number T>
+template <storage_number T, class A = simd::native>
 void encode_key(T* tile, std::size_t lane, const float* x, std::size_t head_dim,
                 const rope_shape& rope) {
   T* const out = tile + lane;
@@ -30,18 +30,18 @@ void encode_key(T* tile, std::size_t lane, const float* x, std::size_t head_dim,
   }
   for (std::size_t i = rope.dims; i < head_dim; ++i) out[i * tile_lanes] = round_to<T>(x[i]);
 }
-template <class A, integer_codec C>
+template <integer_codec C, class A = simd::native>
 void encode_key(std::int8_t* tile, std::size_t lane, const float* x, std::size_t head_dim,
                 const rope_shape&) {
   kv_tiles<C>::put_key(tile, head_dim, lane, x);
 }
 
 /// Writes the value `x[head_dim]`. O(head_dim).
-template <class A, storage_number T>
+template <storage_number T, class A = simd::native>
 void encode_value(T* tile, std::size_t lane, const float* x, std::size_t head_dim) {
   simd::round_all<A>(x, head_dim, tile + lane * padded_head_dim(head_dim));
 }
-template <class A, integer_codec C>
+template <integer_codec C, class A = simd::native>
 void encode_value(std::int8_t* tile, std::size_t lane, const float* x, std::size_t head_dim) {
   kv_tiles<C>::put_value(tile, head_dim, lane, x);
 }

@@ -24,9 +24,6 @@ struct float_tiles {
   static constexpr std::size_t outputs(std::size_t rows) {
     return std::min<std::size_t>(4, sums / (rows * registers));
   }
-  /// One row waits for memory, which few and long streams of weights keep busiest.
-  template <class Weight>
-  static constexpr std::size_t streams = std::min<std::size_t>(sizeof(Weight), sums / registers);
   /// 8, 4 or 2.
   static constexpr std::size_t most_rows() {
     std::size_t rows = 8;
@@ -148,10 +145,11 @@ void float_rows(const float_place<Weight>& place, std::size_t outputs, std::size
   }
 }
 
-/// All outputs of one row. A stream of weights goes on from one tile to the next.
+/// All outputs of one row, which waits for memory: a few long streams of weights, each going on
+/// from one tile to the next, keep it busiest.
 template <class A, class Weight>
 void float_row(const float_place<Weight>& place, std::size_t outputs) {
-  constexpr std::size_t streams = float_tiles<A>::template streams<Weight>;
+  constexpr std::size_t streams = float_tiles<A>::outputs(1);
   float_place<Weight> tile = place;
   tile.spread = outputs / streams;
   for (std::size_t o = 0; o < tile.spread; ++o) float_tile<A, 1, streams>(tile.at(0, o), {}, true);
