@@ -19,6 +19,18 @@ inline constexpr std::int32_t infinity_bits = 0x7F80;  // bf16
 template <>
 inline constexpr std::int32_t infinity_bits<f16> = 0x7C00;
 
+/// All ones in lanes where a < b. Neither is negative.
+template <class A>
+inline ints<A> is_less(ints<A> a, ints<A> b) {
+  return (a - b) >> 31;
+}
+/// x in lanes whose mask is all ones, y where it is 0. xsimd 8.1's own does not compile for
+/// integers on AVX-512 unless the compiler optimises.
+template <class A>
+inline ints<A> select(ints<A> mask, ints<A> x, ints<A> y) {
+  return y ^ ((x ^ y) & mask);
+}
+
 /// The bits of `round_to<T>(x)`, one number a lane.
 template <class T, class A>
 inline ints<A> rounded_bits(floats<A> x) {
@@ -28,7 +40,7 @@ inline ints<A> rounded_bits(floats<A> x) {
   if constexpr (std::is_same_v<T, bf16>) {
     const ints<A> rounded = (magnitude + number(0x7FFF) + ((magnitude >> 16) & number(1))) >> 16;
     const ints<A> nan = (magnitude >> 16) | number(0x40);
-    return sign | xsimd::select(magnitude > number(0x7F800000), nan, rounded);
+    return sign | select<A>(is_less<A>(number(0x7F800000), magnitude), nan, rounded);
   } else {
     // Below 2^−14 an f32 addition rounds at 2^−24.
     const auto half = broadcast<A>(0.5f);
@@ -38,9 +50,9 @@ inline ints<A> rounded_bits(floats<A> x) {
     const ints<A> usual =
         (magnitude + number(0xFFF - 0x38000000) + ((magnitude >> 13) & number(1))) >> 13;
     const ints<A> nan = number(0x7E00) | ((magnitude >> 13) & number(0x1FF));
-    ints<A> out = xsimd::select(magnitude < number(0x38800000), small, usual);
-    out = xsimd::select(magnitude > number(0x477FEFFF), number(0x7C00), out);
-    return sign | xsimd::select(magnitude > number(0x7F800000), nan, out);
+    ints<A> out = select<A>(is_less<A>(magnitude, number(0x38800000)), small, usual);
+    out = select<A>(is_less<A>(magnitude, number(0x477FF000)), out, number(0x7C00));
+    return sign | select<A>(is_less<A>(number(0x7F800000), magnitude), nan, out);
   }
 }
 
@@ -56,7 +68,7 @@ inline floats<A> number_of_bits(ints<A> bits) {
         xsimd::bitwise_cast<floats<A>>(magnitude << 13) * broadcast<A>(0x1p112f));
     const ints<A> other = (magnitude << 13) | ints<A>(0x7F800000);
     return xsimd::bitwise_cast<floats<A>>(
-        sign | xsimd::select(magnitude >= ints<A>(0x7C00), other, finite));
+        sign | select<A>(is_less<A>(magnitude, ints<A>(infinity_bits<f16>)), finite, other));
   }
 }
 

@@ -71,9 +71,9 @@ void round_pairs(const float* x, const float* y, std::size_t n, T* a, T* b) {
     for (std::size_t k = 0; k < 2; ++k) {
       nearest[k] = simd::rounded_bits<T, A>(numbers[k]);
       const floats rounded = simd::number_of_bits<T, A>(nearest[k]);
-      other[k] = xsimd::select(xsimd::bitwise_cast<ints>(xsimd::abs(rounded)) >
-                                   xsimd::bitwise_cast<ints>(xsimd::abs(numbers[k])),
-                               nearest[k] - ints(1), nearest[k] + ints(1));
+      const ints is_beyond = simd::is_less<A>(xsimd::bitwise_cast<ints>(xsimd::abs(numbers[k])),
+                                              xsimd::bitwise_cast<ints>(xsimd::abs(rounded)));
+      other[k] = nearest[k] + simd::select<A>(is_beyond, ints(-1), ints(1));
       near_error[k] = rounded - numbers[k];
       other_error[k] = simd::number_of_bits<T, A>(other[k]) - numbers[k];
     }
@@ -98,10 +98,11 @@ void round_pairs(const float* x, const float* y, std::size_t n, T* a, T* b) {
     offer(nearest[0], near_error[0], other[1], other_error[1]);
     offer(other[0], other_error[0], nearest[1], near_error[1]);
     offer(other[0], other_error[0], other[1], other_error[1]);
-    const auto finite = ((nearest[0] & ints(0x7FFF)) < ints(simd::infinity_bits<T>)) &&
-                        ((nearest[1] & ints(0x7FFF)) < ints(simd::infinity_bits<T>));
-    simd::store_bits<A>(a + i, xsimd::select(finite, best[0], nearest[0]));
-    simd::store_bits<A>(b + i, xsimd::select(finite, best[1], nearest[1]));
+    const ints infinity(simd::infinity_bits<T>);
+    const ints finite = simd::is_less<A>(nearest[0] & ints(0x7FFF), infinity) &
+                        simd::is_less<A>(nearest[1] & ints(0x7FFF), infinity);
+    simd::store_bits<A>(a + i, simd::select<A>(finite, best[0], nearest[0]));
+    simd::store_bits<A>(b + i, simd::select<A>(finite, best[1], nearest[1]));
   }
   for (; i < n; ++i) std::tie(a[i], b[i]) = round_pair<T>(x[i], y[i]);
 }
