@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cmake --preset release >&2
 cmake --build --preset release --target policy_cost >&2
-usual=$(build/release/bench/policy_cost 1024 32 40)
-every=$(build/release/bench/policy_cost 1024 1 40)
+usual=$(build/release/bench/policy_cost 1024 32 160)
+every=$(build/release/bench/policy_cost 1024 1 160)
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 cxx=$(sed -n 's/^CMAKE_CXX_COMPILER:[^=]*=//p' build/release/CMakeCache.txt)
 cat > docs/policy_cost.md <<EOF

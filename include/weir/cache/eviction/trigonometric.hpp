@@ -35,6 +35,7 @@ class trigonometric {
  public:
   std::size_t budget = 0;
   static constexpr bool needs_original_positions = true;
+  static constexpr std::size_t at_once = 4;  ///< query heads looked at together
 
   /// `offsets`: powers of 2 from 1 on, at least one; 17 are the authors'. Throws error::bad_config
   /// for shapes that the centres were not made for, once a cache asks.
@@ -76,12 +77,14 @@ class trigonometric {
       const auto [a, b] = centres_->elements(f);
       length[f] = std::sqrt(key[a] * key[a] + key[b] * key[b]);
     }
-    for (std::size_t h = 0; h < view.shape().group(); ++h) {
-      const std::size_t head = view.layer() * view.shape().q_heads + q_head(view, h);
-      const float* const spread = &spread_[head * centres_->pairs()];
-      float sum = 0;
-      for (std::size_t f = 0; f < centres_->pairs(); ++f) sum += spread[f] * length[f];
-      view.note(s, h) = sum;
+    for (std::size_t h = 0; h < view.shape().group(); h += at_once) {
+      const std::size_t n = std::min(at_once, view.shape().group() - h), pairs = centres_->pairs();
+      const float* const spread =
+          &spread_[(view.layer() * view.shape().q_heads + q_head(view, h)) * pairs];
+      float sum[at_once] = {};  // several, as each waits for its last addition
+      for (std::size_t f = 0; f < pairs; ++f)
+        for (std::size_t i = 0; i < n; ++i) sum[i] += spread[i * pairs + f] * length[f];
+      for (std::size_t i = 0; i < n; ++i) view.note(s, h + i) = sum[i];
     }
   }
 
@@ -91,23 +94,31 @@ class trigonometric {
     for (std::size_t f = 0; f < centres_->pairs(); ++f)
       turn[f] = std::complex<float>(
           std::polar(1.0, speed_[f] * static_cast<double>(view.boundary().value)) * ahead_[f]);
+    for (std::size_t h = 0; h < g; h += at_once) {
+      const std::size_t n = std::min(at_once, g - h);
+      float vectors[at_once * max_head_dim] = {};
+      for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t f = 0; f < centres_->pairs(); ++f) {
+          const auto [a, b] = centres_->elements(f);
+          const auto expected = centres_->centre(view.layer(), q_head(view, h + i), f) * turn[f];
+          vectors[i * d + a] = expected.real(), vectors[i * d + b] = expected.imag();
+        }
+      view.dots({vectors, n * d}, view.scratch_from(h));
+    }
+    // Slot by slot, whatever lies there, so that many are done at a time.
+    const std::span<float> all = view.scratch();
     for (std::size_t h = 0; h < g; ++h) {
-      float vector[max_head_dim] = {};
-      for (std::size_t f = 0; f < centres_->pairs(); ++f) {
-        const auto [a, b] = centres_->elements(f);
-        const auto expected = centres_->centre(view.layer(), q_head(view, h), f) * turn[f];
-        vector[a] = expected.real(), vector[b] = expected.imag();
-      }
-      view.dots({vector, d}, view.scratch(h));
+      const float* const dot = view.scratch(h).data();
+      const float* const note = view.notes(h).data();
+      if (h == 0)
+        for (std::size_t s = 0; s < all.size(); ++s) all[s] += note[s];
+      else if (by_ == over_queries::max)
+        for (std::size_t s = 0; s < all.size(); ++s) all[s] = std::max(all[s], dot[s] + note[s]);
+      else
+        for (std::size_t s = 0; s < all.size(); ++s) all[s] += dot[s] + note[s];
     }
-    for (std::size_t i = 0; i < view.size(); ++i) {
-      const slot s = view.at(i);
-      const auto of = [&](std::size_t h) { return view.scratch(h)[s.value] + view.note(s, h); };
-      float all = of(0);
-      for (std::size_t h = 1; h < g; ++h)
-        all = by_ == over_queries::max ? std::max(all, of(h)) : all + of(h);
-      score[i] = by_ == over_queries::max ? all : all / static_cast<float>(g);
-    }
+    const float share = by_ == over_queries::max ? 1.0f : static_cast<float>(g);
+    for (std::size_t i = 0; i < view.size(); ++i) score[i] = all[view.at(i).value] / share;
   }
 
  private:
