@@ -1,18 +1,21 @@
 // What deciding costs: each policy against the same kept set given for free.
 //
-//   policy_cost [ENTRIES [CADENCE [BLOCKS [POLICY]]]]      (1024, 32, 40, all)
+//   policy_cost [ENTRIES [CADENCE [BLOCKS [POLICY]]]]      (1024, 32, 160, all)
 //
 // One token after the other through the attention of 8 layers of Llama-3-8B's shape (32 query
 // heads, 8 KV heads, head_dim 128), f16, two threads. A policy runs once to write down what it
 // keeps at each boundary; then it runs again, in turns with a policy that only looks that up, a
-// cadence of tokens at a time. Prints a Markdown table of medians.
+// cadence of tokens at a time. Prints a Markdown table: means of the medians of rounds, each in new
+// memory, and their standard error.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
@@ -30,7 +33,7 @@ namespace {
 using namespace weir;
 using clock_type = std::chrono::steady_clock;
 
-constexpr std::size_t layers = 8, rounds = 4;
+constexpr std::size_t layers = 8, rounds = 8;
 constexpr kv_shape shape{.layers = layers,
                          .q_heads = 32,
                          .kv_heads = 8,
@@ -100,10 +103,19 @@ struct setting {
   std::size_t entries, cadence, blocks;
 };
 
-/// Seconds a token of the free policy, and what the other costs on top.
+/// Seconds a token of the free policy, and what the other costs on top, with its standard error.
 struct cost {
-  double seconds, extra;
+  double seconds, extra, error;
 };
+
+double mean(const std::vector<double>& x) {
+  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
+}
+double standard_error(const std::vector<double>& x) {
+  double squares = 0;
+  for (const double v : x) squares += (v - mean(x)) * (v - mean(x));
+  return std::sqrt(squares / static_cast<double>(x.size() * (x.size() - 1)));
+}
 
 template <class Keep>
 cost measure(const Keep& keep, const setting& s, executor& threads) {
@@ -146,7 +158,7 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
   // Where memory happens to lie is worth some per cent: so each round takes new caches, the other
   // one first, and a head's slots lie as far from the next one's in both.
   const weir::keep<replay> lookup{replay{std::max<std::size_t>(most, 2), &sets, s.cadence}};
-  std::vector<double> seconds, extra;
+  std::vector<double> seconds, extras;  // medians of rounds
   for (std::size_t round = 0; round < rounds; ++round) {
     std::optional<cache_type> cache;
     std::optional<free_type> free;
@@ -155,16 +167,19 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
     if (round % 2 == 1) cache.emplace(shape, keep, options);
     run(*cache, warm);
     run(*free, warm);
+    std::vector<double> bases, extra;
     for (std::size_t b = 0; b < s.blocks / rounds; ++b) {
       const bool first = b % 2 == 0;  // whoever goes second finds warmer caches
       double mine = first ? run(*cache, block) : 0;
       const double base = run(*free, block);
       if (!first) mine = run(*cache, block);
-      seconds.push_back(base);
+      bases.push_back(base);
       extra.push_back(mine / base - 1);
     }
+    seconds.push_back(median(bases));
+    extras.push_back(median(extra));
   }
-  return {median(seconds), median(extra)};
+  return {mean(seconds), mean(extras), standard_error(extras)};
 }
 
 template <class Recipe>
@@ -177,8 +192,8 @@ void report(const setting& s, executor& threads) {
         Recipe::of(
             {.entries = s.entries, .cadence = s.cadence, .shape = shape, .centres = centres()}),
         s, threads);
-    std::printf("| %s | %.1f | %.2f |\n", std::string(Recipe::name).c_str(), c.seconds * 1e6,
-                c.extra * 100);
+    std::printf("| %s | %.1f | %.1f ± %.1f |\n", std::string(Recipe::name).c_str(), c.seconds * 1e6,
+                c.extra * 100, c.error * 100);
   }
   std::fflush(stdout);
 }
@@ -198,7 +213,7 @@ int main(int argc, char** argv) {
   const auto number = [&](int i, std::size_t otherwise) {
     return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
   };
-  const setting s{number(1, 1024), number(2, 32), number(3, 40)};
+  const setting s{number(1, 1024), number(2, 32), number(3, 160)};
   thread_pool threads(2);
   std::printf("| policy | attention, µs a token | deciding, %% of it |\n|---|---|---|\n");
   const std::string only = argc > 4 ? argv[4] : "";
