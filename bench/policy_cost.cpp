@@ -8,14 +8,11 @@
 // cadence of tokens at a time. Prints a Markdown table: means of the medians of rounds, each in new
 // memory, and their standard error.
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,11 +24,14 @@
 #include <weir/cache/kv_cache.hpp>
 #include <weir/presets.hpp>
 #include <weir/testing/drive_cache.hpp>
+#include "support/timing.hpp"
 
 namespace {
 
 using namespace weir;
-using clock_type = std::chrono::steady_clock;
+using weir_bench::mean_error;
+using weir_bench::median;
+using weir_bench::seconds_of;
 
 constexpr std::size_t layers = 8, rounds = 8;
 constexpr kv_shape shape{.layers = layers,
@@ -94,28 +94,15 @@ std::shared_ptr<const query_centres> centres() {
   return std::make_shared<query_centres>(sums.centres());
 }
 
-double median(std::vector<double> x) {
-  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
-  return x[x.size() / 2];
-}
-
 struct setting {
   std::size_t entries, cadence, blocks;
 };
 
-/// Seconds a token of the free policy, and what the other costs on top, with its standard error.
+/// Seconds a token of the free policy, and what the other costs on top, as a share of them.
 struct cost {
-  double seconds, extra, error;
+  double seconds;
+  mean_error extra;
 };
-
-double mean(const std::vector<double>& x) {
-  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
-}
-double standard_error(const std::vector<double>& x) {
-  double squares = 0;
-  for (const double v : x) squares += (v - mean(x)) * (v - mean(x));
-  return std::sqrt(squares / static_cast<double>(x.size() * (x.size() - 1)));
-}
 
 template <class Keep>
 cost measure(const Keep& keep, const setting& s, executor& threads) {
@@ -150,10 +137,10 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
     }
   }
   const auto run = [&](auto& c, std::size_t n) {
-    const auto start = clock_type::now();
-    for (std::size_t t = 0; t < n; ++t) append(c, rows);
-    return std::chrono::duration<double>(clock_type::now() - start).count() /
-           static_cast<double>(n);
+    const double seconds = seconds_of([&] {
+      for (std::size_t t = 0; t < n; ++t) append(c, rows);
+    });
+    return seconds / static_cast<double>(n);
   };
   // Where memory happens to lie is worth some per cent: so each round takes new caches, the other
   // one first, and a head's slots lie as far from the next one's in both.
@@ -179,7 +166,7 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
     seconds.push_back(median(bases));
     extras.push_back(median(extra));
   }
-  return {mean(seconds), mean(extras), standard_error(extras)};
+  return {mean_error(seconds).mean, mean_error(extras)};
 }
 
 template <class Recipe>
@@ -193,7 +180,7 @@ void report(const setting& s, executor& threads) {
             {.entries = s.entries, .cadence = s.cadence, .shape = shape, .centres = centres()}),
         s, threads);
     std::printf("| %s | %.1f | %.1f ± %.1f |\n", std::string(Recipe::name).c_str(), c.seconds * 1e6,
-                c.extra * 100, c.error * 100);
+                c.extra.mean * 100, c.extra.error * 100);
   }
   std::fflush(stdout);
 }

@@ -4,7 +4,6 @@
 //   speculation_acceptance TARGET DRAFT TEXT [PROMPTS] [TOKENS]
 //
 // Prompts are cut from TEXT. Prints tables with standard errors over prompts.
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -16,10 +15,12 @@
 
 #include <weir/speculation/verifiers/rejection_sampling.hpp>
 #include "speculation/decoded.hpp"
+#include "support/timing.hpp"
 
 namespace {
 
 using namespace weir;
+using weir_bench::mean_error;
 using weir_test::draft_cache;
 using target_cache = kv_cache<f16, keep<sinks, window>, positions::within_cache>;
 
@@ -55,16 +56,6 @@ std::vector<double> learned(const scene& before, const scene& s, Speculation spe
   tokens_a_pass(before, speculation);
   return tokens_a_pass(s, speculation);
 }
-
-struct mean_error {
-  double mean = 0, error = 0;
-  explicit mean_error(const std::vector<double>& x) {
-    const auto n = static_cast<double>(x.size());
-    for (const double v : x) mean += v / n;
-    for (const double v : x) error += (v - mean) * (v - mean);
-    error = std::sqrt(error / (n * (n - 1)));
-  }
-};
 
 /// How often what the target says is the draft model's choice of rank 0, 1, …, behind prompts that
 /// are not those measured.

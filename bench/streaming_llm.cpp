@@ -6,8 +6,6 @@
 // Prints a Markdown table: nats per token over the first TOKENS (default 100,000) of the text, the
 // same on the SAMPLES (default 400) tokens for which re-prefilling was run, spread evenly over the
 // text, and the time per token when decoding one token at a time.
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -16,11 +14,13 @@
 #include <vector>
 
 #include <weir/weir.hpp>
+#include "support/timing.hpp"
 
 namespace {
 
 using namespace weir;
-using seconds = std::chrono::duration<double>;
+using weir_bench::median;
+using weir_bench::seconds_of;
 constexpr std::size_t entries = 256;
 
 /// Log-probability of every token but the first, given those before it.
@@ -38,18 +38,6 @@ std::vector<double> score(const llama_model& model, keep_of<Cache> keep,
           log_probability(std::span(logits).subspan(r * words, words), tokens[first + r + 1]));
   });
   return out;
-}
-
-double median(std::vector<double> x) {
-  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
-  return x[x.size() / 2];
-}
-
-template <class Body>
-double timed(Body body) {
-  const auto start = std::chrono::steady_clock::now();
-  body();
-  return seconds(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace
@@ -86,9 +74,9 @@ int main(int argc, char** argv) try {
   for (std::size_t s = 0; s < samples; ++s) {
     const std::size_t at = entries + (n - entries) * s / samples;  // the token to be predicted
     const std::span<const token_id> one = std::span(tokens).subspan(at - 1, 1);
-    window_time.push_back(timed([&] { window_stream.feed(one), window_stream.logits(); }));
-    sink_time.push_back(timed([&] { sink_stream.feed(one), sink_stream.logits(); }));
-    refill_time.push_back(timed([&] {
+    window_time.push_back(seconds_of([&] { window_stream.feed(one), window_stream.logits(); }));
+    sink_time.push_back(seconds_of([&] { sink_stream.feed(one), sink_stream.logits(); }));
+    refill_time.push_back(seconds_of([&] {
       refilled.reset();
       refilled.feed(std::span(tokens).subspan(at - entries, entries));
       refilled.logits();

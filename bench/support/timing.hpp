@@ -1,8 +1,9 @@
-// Clocks and medians.
+// Clocks, medians and means.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -22,5 +23,16 @@ inline double median(std::vector<double> x) {
   std::nth_element(x.begin(), middle, x.end());
   return *middle;
 }
+
+/// A mean and its standard error, of at least two numbers.
+struct mean_error {
+  double mean = 0, error = 0;
+  explicit mean_error(const std::vector<double>& x) {
+    const auto n = static_cast<double>(x.size());
+    for (const double v : x) mean += v / n;
+    for (const double v : x) error += (v - mean) * (v - mean);
+    error = std::sqrt(error / (n * (n - 1)));
+  }
+};
 
 }  // namespace weir_bench
