@@ -69,7 +69,7 @@ template <class A, class Form>
 void packed_panel(pack_group<A> pack, std::size_t block_parts, std::size_t parts, std::int32_t bias,
                   const quantized_rows& x, std::size_t rows, float* y, std::size_t first_wanted,
                   std::size_t stride, bool add) {
-  constexpr std::size_t groups = panel_groups<A>, outputs = groups * panel_part<A>::outputs;
+  constexpr std::size_t groups = panel_groups<A>, outputs = panel_width<A>;
   constexpr std::size_t most_parts = 16;
   constexpr std::size_t most_rows = 288;
   constexpr std::size_t most_together = tile_rows<A, Form>;
@@ -109,7 +109,7 @@ template <class A, class Block, class Pack>
 void packed_panels(const Pack& pack, std::size_t blocks, const quantized_rows& x, std::size_t rows,
                    float* y, std::size_t outputs, std::size_t stride, bool add) {
   constexpr std::size_t block_parts = Block::size / quantized_rows::block;
-  constexpr std::size_t panel = panel_groups<A> * simd::lanes<A>;
+  constexpr std::size_t panel = panel_width<A>;
   for (std::size_t o = 0; o < outputs; o += panel) {
     const std::size_t from = std::min(o, outputs - panel);  // the last may overlap its neighbour
     packed_panel<A, panel_form_of<A, Block>>(
@@ -125,7 +125,7 @@ void packed_panels(const Pack& pack, std::size_t blocks, const quantized_rows& x
 template <class A, class Block>
 void panels_of_rows(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
                     float* y, std::size_t outputs, std::size_t stride, bool add) {
-  constexpr std::size_t lanes = simd::lanes<A>, panel = panel_groups<A> * lanes;
+  constexpr std::size_t lanes = simd::lanes<A>, panel = panel_width<A>;
   const auto pack = [&](std::size_t output, std::size_t group, std::size_t first, std::size_t n,
                         panel_part<A>* out) {
     const Block* const behind = w + (output + panel) * blocks;
@@ -174,7 +174,7 @@ void repacked_product(const Block* w, std::size_t cols, const quantized_rows& x,
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
-    if (rows > unpacked_rows && whole >= panel_groups<arch> * simd::lanes<arch>)
+    if (rows > unpacked_rows && whole >= panel_width<arch>)
       panels_of_panels<arch>(w, blocks, x, rows, y, whole, stride, add);
     else
       panel_product<arch>(w, blocks, x, rows, y, whole / panel_height, stride, add);
@@ -203,7 +203,7 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
 #if defined(__AVX2__) && defined(__F16C__)
   if constexpr (simd::lanes<A> >= 8) {
     using arch = packed_arch<A>;
-    if (rows > 1 && outputs >= panel_groups<arch> * simd::lanes<arch>)
+    if (rows > 1 && outputs >= panel_width<arch>)
       return panels_of_rows<arch>(w, blocks, x, rows, y, outputs, stride, add);
     if (rows == 1) o = packed_streams<arch>(w, blocks, x, y, outputs, add);
   }

@@ -33,9 +33,11 @@ template <class A, class Block>
 using panel_form_of =
     panel_form<Block::has_offset, Block::steps == 2, (Block::bias >= simd::byte_dots<A>::code_end)>;
 
-/// Registers of outputs in a panel.
+/// Registers of outputs in a panel, and those outputs.
 template <class A>
 inline constexpr std::size_t panel_groups = simd::lanes<A> == 16 ? 2 : 1;
+template <class A>
+inline constexpr std::size_t panel_width = panel_groups<A> * simd::lanes<A>;
 
 /// 32 weights of each of as many outputs as a register has lanes: a group of a panel.
 template <class A>
