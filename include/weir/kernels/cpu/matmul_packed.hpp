@@ -87,10 +87,11 @@ void packed_panel(pack_group<A> pack, std::size_t block_parts, std::size_t parts
       for (std::size_t g = 0; g < groups; ++g) pack(g, p, now, slice_parts + g * most_parts);
       const std::size_t tiles = (count + most_together - 1) / most_together;
       for (std::size_t tile = 0; tile < tiles; ++tile) {
-        const std::size_t row = count * tile / tiles;
-        with_count<most_together>(count * (tile + 1) / tiles - row, [&]<std::size_t Rows>() {
+        const std::size_t row = count * tile / tiles, high = count * (tile + 1) / tiles - row;
+        with_height<most_together>(high, [&]<std::size_t Rows>() {
           panel_tile<A, Form, Rows>(slice_parts, most_parts, now, bias,
-                                    panel_input(x, parts, first + row, p), sums + row * outputs);
+                                    panel_input(x, parts, first + row, high, p),
+                                    sums + row * outputs);
         });
       }
     }

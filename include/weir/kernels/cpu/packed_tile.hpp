@@ -14,29 +14,45 @@
 
 namespace weir::detail {
 
-/// Calls `f` with a row count known at compile time, up to Most.
+/// Calls `f` with a height of tiles known at compile time that has room for `rows` rows, up to
+/// Most. Heights are 1 and even: a tile's last row may be there twice, as every height costs all
+/// who compile it.
 template <std::size_t Most, class F>
-void with_count(std::size_t rows, const F& f) {
-  if (rows == Most)
+void with_height(std::size_t rows, const F& f) {
+  static_assert(Most % 2 == 0);
+  if (rows == 1)
+    f.template operator()<1>();
+  else if (Most == 2 || rows > Most - 2)
     f.template operator()<Most>();
-  else if constexpr (Most > 1)
-    with_count<Most - 1>(rows, f);
+  else if constexpr (Most > 2)
+    with_height<Most - 2>(rows, f);
 }
 
 /// Rows of quantised activations from one on, and parts of 32 from one on.
 struct panel_input {
-  panel_input(const quantized_rows& x, std::size_t parts, std::size_t row, std::size_t part)
-      : stride(parts),
+  panel_input(const quantized_rows& x, std::size_t parts, std::size_t row, std::size_t count,
+              std::size_t part)
+      : rows(count),
+        stride(parts),
+        last((count - 1) * parts),
         quants(x.quants.data() + (row * parts + part) * quantized_rows::block),
         scales(x.scales.data() + row * parts + part),
         sums(x.sums.data() + (row * parts + part) * 2),
         totals(x.totals.data() + row * parts + part) {}
 
+  std::size_t rows;    ///< that are there
   std::size_t stride;  ///< parts in a row
+  std::size_t last;    ///< how far the last row is from the first, in parts
   const std::int8_t* quants;
   const float* scales;
   const std::int16_t* sums;
   const float* totals;
+
+  /// Where a part of a tile's row is, the last of which may repeat the one before.
+  template <std::size_t Rows>
+  [[gnu::always_inline]] std::size_t at(std::size_t row, std::size_t part) const {
+    return (row == 0 || row + 1 < Rows ? row * stride : last) + part;
+  }
 };
 
 /// The four bytes at `p` in every lane.
@@ -52,8 +68,8 @@ constexpr std::int32_t both_halves(std::int32_t x) {
   return static_cast<std::int32_t>(0x10001u * static_cast<std::uint16_t>(x));
 }
 
-/// sums[row, output] go on over `parts` parts for Rows rows × a panel's outputs. The groups' parts
-/// lie `spread` apart.
+/// sums[row, output] go on over `parts` parts for x's rows, Rows or one less, × a panel's outputs.
+/// The groups' parts lie `spread` apart.
 template <class A, class Form, std::size_t Rows>
 void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts, std::int32_t bias,
                 const panel_input& x, float* sums) {
@@ -72,7 +88,8 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
   const ints minus_bias(both_halves(-bias));
   simd::floats<A> sum[Rows][groups];
   each([&](std::size_t row, std::size_t g) {
-    sum[row][g] = simd::load<A>(sums + (row * groups + g) * lanes);
+    sum[row][g] =
+        row < x.rows ? simd::load<A>(sums + (row * groups + g) * lanes) : simd::broadcast<A>(0.0f);
   });
 
   for (std::size_t p = 0; p < parts; ++p, ++part) {
@@ -84,7 +101,7 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
         for (std::size_t g = 0; g < groups; ++g) codes[g] = load(part[g * spread].codes[k]);
         each([&](std::size_t row, std::size_t g) {
           const ints four = broadcast_four_bytes<A>(
-              x.quants + (row * x.stride + p) * quantized_rows::block + 4 * k);
+              x.quants + x.at<Rows>(row, p) * quantized_rows::block + 4 * k);
           if constexpr (Form::is_signed)
             to[row][g] = dots::dot_signed(to[row][g], codes[g], four);
           else
@@ -94,7 +111,7 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
     };
     ints exact[Rows][groups];
     each([&](std::size_t row, std::size_t g) {
-      const ints halves = broadcast_four_bytes<A>(x.sums + (row * x.stride + p) * 2);
+      const ints halves = broadcast_four_bytes<A>(x.sums + x.at<Rows>(row, p) * 2);
       if constexpr (Form::has_steps)
         exact[row][g] = dots::dot_pairs(halves, load(part[g * spread].bias));
       else if constexpr (Form::has_bias)
@@ -116,7 +133,7 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
       add_dots(exact, 0, 8);
     }
     each([&](std::size_t row, std::size_t g) {
-      const std::size_t at = row * x.stride + p;
+      const std::size_t at = x.at<Rows>(row, p);
       const simd::floats<A> scale = simd::load<A>(part[g * spread].scales);
       sum[row][g] = simd::fma<A>(xsimd::to_float(exact[row][g]),
                                  scale * simd::broadcast<A>(x.scales[at]), sum[row][g]);
@@ -126,7 +143,7 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
     });
   }
   each([&](std::size_t row, std::size_t g) {
-    simd::store<A>(sums + (row * groups + g) * lanes, sum[row][g]);
+    if (row < x.rows) simd::store<A>(sums + (row * groups + g) * lanes, sum[row][g]);
   });
 }
 

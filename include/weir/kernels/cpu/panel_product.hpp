@@ -35,17 +35,15 @@ simd::floats<A> join_halves(__m256 low, [[maybe_unused]] __m256 high) {
 /// How far ahead of what is multiplied weights are asked for, in bytes.
 inline constexpr std::size_t panel_ahead = 8192;
 
-/// y[row, 0 … lanes<A> − 1] (+)= for Rows rows of activations from `first_row` on, and a panel's
-/// rows from `first` on. Meanwhile asks for weights `ahead` bytes further on.
+/// y[row, 0 … lanes<A> − 1] (+)= for the rows of `in`, Rows or one less, and a panel's rows from
+/// `first` on. Meanwhile asks for weights `ahead` bytes further on.
 template <class A, std::size_t Rows, class Block>
 void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, std::size_t ahead,
-                   const quantized_rows& x, std::size_t first_row, float* y, std::size_t stride,
-                   bool add) {
+                   const panel_input& in, float* y, std::size_t stride, bool add) {
   using dots = simd::byte_dots<A>;
   using ints = simd::ints<A>;
   using form = panel_form_of<A, Block>;
   constexpr std::size_t bytes = simd::lanes<A> * sizeof(Block);
-  const panel_input in(x, blocks, first_row, 0);
   const auto each = [](const auto& f) {
 #pragma GCC unroll 8
     for (std::size_t row = 0; row < Rows; ++row) f(row);
@@ -60,8 +58,8 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
     packed_columns<A, Block>().take(columns_in_panel<A>(panel, first), 0, 0, columns);
     each([&](std::size_t row) {
       if constexpr (form::has_bias)
-        exact[row] = dots::dot_pairs(broadcast_four_bytes<A>(in.sums + (row * in.stride + b) * 2),
-                                     minus_bias);
+        exact[row] =
+            dots::dot_pairs(broadcast_four_bytes<A>(in.sums + in.at<Rows>(row, b) * 2), minus_bias);
       else
         exact[row] = ints(0);
     });
@@ -70,7 +68,7 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
       prefetch_piece<bytes>(ask, k, 8);
       each([&](std::size_t row) {
         const ints four = broadcast_four_bytes<A>(
-            in.quants + (row * in.stride + b) * quantized_rows::block + 4 * k);
+            in.quants + in.at<Rows>(row, b) * quantized_rows::block + 4 * k);
         if constexpr (form::is_signed)
           exact[row] = dots::dot_signed(exact[row], columns[k], four);
         else
@@ -82,7 +80,7 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
     const auto scale = join_halves<A>(low.scale(0), high.scale(0)),
                offset = join_halves<A>(low.offset(0), high.offset(0));
     each([&](std::size_t row) {
-      const std::size_t at = row * in.stride + b;
+      const std::size_t at = in.at<Rows>(row, b);
       sum[row] = simd::fma<A>(xsimd::to_float(exact[row]),
                               scale * simd::broadcast<A>(in.scales[at]), sum[row]);
       if constexpr (form::has_offset)
@@ -90,6 +88,7 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t first, st
     });
   }
   each([&](std::size_t row) {
+    if (row == in.rows) return;
     float* const out = y + row * stride;
     simd::store<A>(out, add ? simd::load<A>(out) + sum[row] : sum[row]);
   });
@@ -106,10 +105,11 @@ void panel_product(const Block* w, std::size_t blocks, const quantized_rows& x, 
   for (std::size_t p = 0; p < panels; ++p, w += panel_height * blocks, y += panel_height)
     for (std::size_t first = 0; first < panel_height; first += simd::lanes<A>)
       for (std::size_t tile = 0; tile < tiles; ++tile) {
-        const std::size_t row = rows * tile / tiles;
-        with_count<most_panel_rows>(rows * (tile + 1) / tiles - row, [&]<std::size_t Rows>() {
-          panel_outputs<A, Rows>(w, blocks, first, tile == 0 ? panel_ahead : 0, x, row,
-                                 y + row * stride + first, stride, add);
+        const std::size_t row = rows * tile / tiles, count = rows * (tile + 1) / tiles - row;
+        with_height<most_panel_rows>(count, [&]<std::size_t Rows>() {
+          panel_outputs<A, Rows>(w, blocks, first, tile == 0 ? panel_ahead : 0,
+                                 panel_input(x, blocks, row, count, 0), y + row * stride + first,
+                                 stride, add);
         });
       }
 }
