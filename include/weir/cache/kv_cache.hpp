@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <weir/cache/attention_pass.hpp>
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/cache_reports.hpp>
 #include <weir/cache/cache_step.hpp>
@@ -59,6 +60,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     arena_plan plan;
     keeper_type keeper;
     store_type store;
+    split_states states;
     rotations turns;
     std::size_t segment_rows;
     arena_plan::block<float> query;
@@ -67,8 +69,8 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         : keeper((require_exact_arithmetic(), validate(shape), validate(options),
                   validate(keep, shape), plan),
                  shape, keep, options),
-          store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,
-                keeper.most_splits()),
+          store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages),
+          states(plan, shape, keeper.most_splits()),
           turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
       if (Positions::renumbers)
         error::require<error::bad_config>(
@@ -306,6 +308,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   void bind() {
     keeper().bind(memory_);
     store().bind(memory_);
+    parts_.states.bind(memory_);
     parts_.turns.bind(memory_, keeper().sink_query_positions());
     if constexpr (keeper_type::has_boundaries)
       for (std::size_t head = 0; head < shape_.kv_heads; ++head)
@@ -483,24 +486,12 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         for (std::size_t unit = layer * shape_.kv_heads; unit < (layer + 1) * shape_.kv_heads;
              ++unit)
           store().prepare_to_write(unit, keeper().place(unit, rows_, r).tile);
-    const auto store_one = [&](std::size_t head, std::size_t r) {
-      store_row(layer, head, r, in, query + (r - first) * q_row, variant_stride);
+    const auto arrive = [&](std::size_t head) {
+      if constexpr (keeper_type::has_boundaries)
+        if (observe_first) keeper().observe_pending(layer * shape_.kv_heads + head);
+      for (std::size_t r = first; r < last; ++r)
+        store_row(layer, head, r, in, query + (r - first) * q_row, variant_stride);
     };
-    const std::size_t cost = 8 * n * (shape_.q_heads + shape_.kv_heads) * shape_.head_dim;
-    if constexpr (keeper_type::has_boundaries)  // a head's notes are one thread's business
-      threads().for_range(shape_.kv_heads, cost, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t head = begin; head < end; ++head) {
-          const std::size_t unit = layer * shape_.kv_heads + head;
-          if (observe_first) keeper().observe_pending(unit);
-          for (std::size_t r = first; r < last; ++r) store_one(head, r);
-        }
-      });
-    else
-      threads().for_range(n * shape_.kv_heads, cost, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i)
-          store_one(i % shape_.kv_heads, first + i / shape_.kv_heads);
-      });
-
     const auto splits = [&](std::size_t head, std::size_t a, std::size_t b) {
       return keeper().splits(layer * shape_.kv_heads + head, rows_, first + a, first + b);
     };
@@ -515,6 +506,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                    .out = in.out + (first - in.first) * q_row,
                    .most_entries = static_cast<std::size_t>(std::min<std::uint64_t>(
                        most_entries(), length() - keeper().first_index() + last)),
+                   .arrive = arrive,
                    .splits = splits,
                    .plan = plan};
     rotate_on_read rotation;
@@ -533,11 +525,14 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         };
         const function_ref<void(std::size_t, std::size_t)> finished = observe;
         job.finished = &finished;
-        store().attend(job, threads());
+        attend_all(job);
         return;
       }
     }
-    store().attend(job, threads());
+    attend_all(job);
+  }
+  void attend_all(const attend_job& job) {
+    attention_pass<store_type, Arch>(store(), job, parts_.states).run(threads());
   }
 
   commit_report commit(std::span<const std::size_t> path) {

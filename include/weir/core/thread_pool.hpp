@@ -1,4 +1,4 @@
-// Threads: a static partition over a small persistent pool, or over an executor of the user's.
+// Threads: ranges shared out over a small persistent pool, or over an executor of the user's.
 #pragma once
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
+#include <weir/core/shared_range.hpp>
 
 namespace weir {
 
@@ -30,9 +31,10 @@ class executor {
   virtual unsigned width() const { return 1; }
   virtual void run(function_ref<void(unsigned)> part) { part(0); }
 
-  /// Splits [0, n) into `width()` even ranges and calls `body(first, last)` for each that is not
-  /// empty. `cost` is a rough count of multiply-adds (or bytes) for the whole call: below the
-  /// price of waking a thread, it stays on this one.
+  /// Splits [0, n) into ranges that are not empty and calls `body(first, last)` for each: even
+  /// shares of `width()` threads, in pieces, so that whoever is through with its own helps.
+  /// `cost` is a rough count of multiply-adds (or bytes) for the whole call: below the price of
+  /// waking a thread, it stays on this one.
   template <class Body>
   void for_range(std::size_t n, std::size_t cost, Body&& body) {
     const unsigned parts = width();
@@ -40,14 +42,19 @@ class executor {
       if (n > 0) body(std::size_t{0}, n);
       return;
     }
+    const std::size_t pieces = std::min<std::size_t>(n, pieces_of_a_share * parts);
+    shared_range range(pieces, parts);
     run([&](unsigned part) {
-      const std::size_t first = n * part / parts, last = n * (part + 1) / parts;
-      if (first < last) body(first, last);
+      while (const auto p = range.take_half(part))
+        body(n * p->first / pieces, n * p->last / pieces);
     });
   }
 
   /// About 5 µs of one core's arithmetic.
   static constexpr std::size_t worth_sharing = 1 << 16;
+
+ private:
+  static constexpr std::size_t pieces_of_a_share = 32;
 };
 
 /// A fixed set of threads. Between calls they spin for a few microseconds and then sleep, so that

@@ -109,17 +109,38 @@ inline float offset_of(const q5_k_block& w, std::size_t part) {
   return to_float(w.offset) * static_cast<float>(-detail::six_bit_offset(w.part_scales, part));
 }
 
-/// Σ step · (code − bias) · x over a part, given its unpacked codes. Exact, and below 2^24.
+// ---- both
+// ----------------------------------------------------------------------------------------
+
+/// A part taken out of its block: weight i is `scale · step[i / 16] · codes[i]`, plus `offset`
+/// where there is one.
+struct weight_part {
+  static constexpr std::size_t size = 32;
+
+  std::int8_t codes[size];
+  std::int32_t step[2] = {1, 1};
+  float scale;
+  bool has_offset;
+  float offset = 0;
+};
+
 template <class Block>
-std::int32_t dot_part(const Block& w, std::size_t part, const std::int8_t* codes,
-                      const std::int8_t* x) {
+weight_part part_of(const Block& w, std::size_t part) {
+  weight_part p;
+  unpack(w, part, p.codes);
+  p.scale = scale_of(w, part);
+  p.has_offset = Block::has_offset;
+  if constexpr (Block::has_offset) p.offset = offset_of(w, part);
+  if constexpr (Block::steps == 2) std::copy_n(w.step + 2 * part, 2, p.step);
+  return p;
+}
+
+/// Σ step · code · x over a part. Exact, and below 2^24.
+inline std::int32_t dot(const weight_part& w, const std::int8_t* x) {
   std::int32_t first = 0, second = 0;
-  for (std::size_t i = 0; i < 16; ++i) first += std::int32_t{codes[i]} * x[i];
-  for (std::size_t i = 16; i < 32; ++i) second += std::int32_t{codes[i]} * x[i];
-  if constexpr (Block::steps == 2)
-    return first * w.step[2 * part] + second * w.step[2 * part + 1];
-  else
-    return first + second;
+  for (std::size_t i = 0; i < 16; ++i) first += std::int32_t{w.codes[i]} * x[i];
+  for (std::size_t i = 16; i < 32; ++i) second += std::int32_t{w.codes[i]} * x[i];
+  return first * w.step[0] + second * w.step[1];
 }
 
 }  // namespace weir

@@ -28,7 +28,7 @@ class policy_bench {
   policy_bench(const Keep& keep, const kv_shape& shape, std::size_t cadence = 1)
       : shape_(shape),
         keeper_(plan_, shape, keep, {.max_rows = 1, .cadence = cadence}),
-        store_(plan_, shape, keeper_.tile_counts(), keeper_.most_tiles(), keeper_.most_splits()),
+        store_(plan_, shape, keeper_.tile_counts(), keeper_.most_tiles()),
         memory_(plan_) {
     keeper_.bind(memory_);
     keeper_.reset();

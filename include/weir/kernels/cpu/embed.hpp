@@ -15,21 +15,11 @@ namespace weir {
 
 namespace detail {
 
-/// The 32 weights of one part as numbers.
-template <class Block>
-void load_part(const Block& w, std::size_t part, float* out) {
-  std::int8_t codes[32];
-  unpack(w, part, codes);
-  const float scale = scale_of(w, part);
-  for (std::size_t i = 0; i < 32; ++i) {
-    if constexpr (Block::steps == 2) {
-      const std::int8_t step = w.step[2 * part + i / 16];
-      out[i] = scale * static_cast<float>(codes[i] * step);
-    } else if constexpr (Block::has_offset) {
-      out[i] = std::fma(scale, static_cast<float>(codes[i]), offset_of(w, part));
-    } else {
-      out[i] = scale * static_cast<float>(codes[i]);
-    }
+/// The weights of one part as numbers.
+inline void load_part(const weight_part& w, float* out) {
+  for (std::size_t i = 0; i < weight_part::size; ++i) {
+    const auto code = static_cast<float>(w.codes[i] * w.step[i / 16]);
+    out[i] = w.has_offset ? std::fma(w.scale, code, w.offset) : w.scale * code;
   }
 }
 
@@ -47,9 +37,9 @@ void load_row(const matrix_view& w, std::size_t row, float* out) {
         simd::store<Arch>(out + i, simd::load<Arch>(weights + i));
       for (; i < w.cols; ++i) out[i] = to_float(weights[i]);
     } else {
-      for (std::size_t p = 0; p < w.cols / 32; ++p)
-        detail::load_part(weights[p / (Element::size / 32)], p % (Element::size / 32),
-                          out + p * 32);
+      constexpr std::size_t parts = Element::size / weight_part::size;
+      for (std::size_t p = 0; p < w.cols / weight_part::size; ++p)
+        detail::load_part(part_of(weights[p / parts], p % parts), out + p * weight_part::size);
     }
   });
 }

@@ -19,34 +19,41 @@
 
 namespace weir::detail {
 
-/// One output of all rows, for the outputs that are left over. `block_at(i)` is block i of its
+/// One output of all rows, for the outputs that are left over. `part_at(i)` is part i of its
 /// weights.
-template <class Block>
-void packed_output(function_ref<Block(std::size_t)> block_at, std::size_t cols,
-                   const quantized_rows& x, std::size_t rows, float* y, std::size_t stride,
-                   bool add) {
-  constexpr std::size_t width = quantized_rows::block, parts = Block::size / width;
+inline void packed_output(function_ref<weight_part(std::size_t)> part_at, std::size_t parts,
+                          const quantized_rows& x, std::size_t rows, float* y, std::size_t stride,
+                          bool add) {
   constexpr std::size_t most = 8;
   for (std::size_t first = 0; first < rows; first += most) {
     const std::size_t count = std::min(most, rows - first);
     float sum[most] = {};
-    for (std::size_t p = 0; p < cols / width; ++p) {
-      const Block block = block_at(p / parts);
-      std::int8_t codes[width];
-      unpack(block, p % parts, codes);
-      const float scale = scale_of(block, p % parts);
+    for (std::size_t p = 0; p < parts; ++p) {
+      const weight_part part = part_at(p);
       for (std::size_t row = 0; row < count; ++row) {
-        const std::size_t at = (first + row) * (cols / width) + p;
-        const std::int32_t exact = dot_part(block, p % parts, codes, &x.quants[at * width]);
-        sum[row] = std::fma(static_cast<float>(exact), scale * x.scales[at], sum[row]);
-        if constexpr (Block::has_offset)
-          sum[row] = std::fma(offset_of(block, p % parts), x.totals[at], sum[row]);
+        const std::size_t at = (first + row) * parts + p;
+        const std::int32_t exact = dot(part, &x.quants[at * weight_part::size]);
+        sum[row] = std::fma(static_cast<float>(exact), part.scale * x.scales[at], sum[row]);
+        if (part.has_offset) sum[row] = std::fma(part.offset, x.totals[at], sum[row]);
       }
     }
     for (std::size_t row = 0; row < count; ++row) {
       float& out = y[(first + row) * stride];
       out = add ? out + sum[row] : sum[row];
     }
+  }
+}
+
+/// Outputs `o` … `outputs` − 1 of all rows, one by one.
+template <class Block>
+void packed_outputs(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
+                    float* y, std::size_t o, std::size_t outputs, std::size_t stride, bool add) {
+  constexpr std::size_t parts = Block::size / weight_part::size;
+  for (; o < outputs; ++o) {
+    const auto part_at = [&](std::size_t p) {
+      return part_of(w[o * blocks + p / parts], p % parts);
+    };
+    packed_output(part_at, blocks * parts, x, rows, y + o, stride, add);
   }
 }
 
@@ -184,15 +191,12 @@ void repacked_product(const Block* w, std::size_t cols, const quantized_rows& x,
 #endif
   for (; o < whole; ++o) {
     const Block* const panel = w + o / panel_height * panel_height * blocks;
-    const auto block_at = [&](std::size_t b) {
-      return block_in_panel(panel + b * panel_height, o % panel_height);
+    const auto part_at = [&](std::size_t p) {  // a block is a part
+      return part_of(block_in_panel(panel + p * panel_height, o % panel_height), 0);
     };
-    packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
+    packed_output(part_at, blocks, x, rows, y + o, stride, add);
   }
-  for (; o < outputs; ++o) {
-    const auto block_at = [&](std::size_t b) { return w[o * blocks + b]; };
-    packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
-  }
+  packed_outputs(w, blocks, x, rows, y, o, outputs, stride, add);
 }
 
 /// All outputs of all rows.
@@ -209,10 +213,7 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
     if (rows == 1) o = packed_streams<arch>(w, blocks, x, y, outputs, add);
   }
 #endif
-  for (; o < outputs; ++o) {
-    const auto block_at = [&](std::size_t b) { return w[o * blocks + b]; };
-    packed_output<Block>(block_at, cols, x, rows, y + o, stride, add);
-  }
+  packed_outputs(w, blocks, x, rows, y, o, outputs, stride, add);
 }
 
 }  // namespace weir::detail

@@ -32,13 +32,10 @@ float dot(const Block* w, const std::int8_t* quants, const float* scales, const 
   constexpr std::size_t parts = Block::size / quantized_rows::block;
   float sum = 0;
   for (std::size_t p = 0; p < cols / quantized_rows::block; ++p) {
-    const Block& block = w[p / parts];
-    std::int8_t codes[quantized_rows::block];
-    unpack(block, p % parts, codes);
-    const std::int32_t exact =
-        dot_part(block, p % parts, codes, quants + p * quantized_rows::block);
-    sum = std::fma(static_cast<float>(exact), scale_of(block, p % parts) * scales[p], sum);
-    if constexpr (Block::has_offset) sum = std::fma(offset_of(block, p % parts), totals[p], sum);
+    const weight_part part = part_of(w[p / parts], p % parts);
+    const std::int32_t exact = weir::dot(part, quants + p * quantized_rows::block);
+    sum = std::fma(static_cast<float>(exact), part.scale * scales[p], sum);
+    if (part.has_offset) sum = std::fma(part.offset, totals[p], sum);
   }
   return sum;
 }

@@ -1,0 +1,48 @@
+// What a layer's attention has to know of the entries that rows read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <weir/core/function_ref.hpp>
+#include <weir/kernels/attention.hpp>
+
+namespace weir {
+
+/// Where the rows of a job leave what they hand out; see attention_handout.
+struct handout_memory {
+  float* weight = nullptr;   ///< [kv_head, packed row, tile, 32]; null: not wanted
+  float* score = nullptr;    ///< the same; null: not wanted
+  float* largest = nullptr;  ///< [kv_head, packed row, tile]; null: nothing is wanted
+  float* total = nullptr;    ///< [kv_head, packed row, 2] the row's m and d
+  std::size_t tiles = 0;     ///< of a unit: a multiple of split_tiles
+};
+
+/// One layer's attention.
+struct attend_job {
+  std::size_t layer = 0;
+  std::size_t rows = 0;
+  const float* query = nullptr;    ///< [variant, row, q_head, head_dim], rotated and scaled
+  std::size_t variant_stride = 0;  ///< floats between variants
+  float* out = nullptr;            ///< [row, q_head, head_dim]
+  std::size_t most_entries = 0;    ///< a row reads no more: what the work is guessed from
+
+  /// Has a KV head's keys, values and queries stored: before its rows are attended, on the thread
+  /// that does it if one does.
+  function_ref<void(std::size_t head)> arrive;
+  /// Splits that rows [first, last) of a KV head read, and the visits of the k-th of them.
+  function_ref<std::size_t(std::size_t head, std::size_t first, std::size_t last)> splits;
+  function_ref<void(std::size_t head, std::size_t first, std::size_t last, std::size_t k,
+                    visit_list&)>
+      plan;
+
+  const rotate_on_read* rotation = nullptr;  ///< for keys stored unrotated
+  const std::uint32_t* ranks = nullptr;      ///< [kv_head, rank_stride], with `rotation`
+  std::size_t rank_stride = 0;
+  handout_memory handout = {};  ///< with it, the k-th split is split number k
+  /// Called for each KV head once its rows are attended, on the thread that did it if one did; what
+  /// they handed out lies where that of KV head `place` would. Null: nobody.
+  const function_ref<void(std::size_t head, std::size_t place)>* finished = nullptr;
+};
+
+}  // namespace weir
