@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <span>
 
+#include <weir/cache/attend_job.hpp>
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/eviction/concept.hpp>
-#include <weir/cache/kv_store.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/kernels/cpu/handout.hpp>

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <weir/cache/arrivals.hpp>
+#include <weir/cache/attend_job.hpp>
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/member_lists.hpp>
 #include <weir/cache/observations.hpp>
