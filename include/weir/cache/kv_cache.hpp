@@ -55,6 +55,9 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                          scored_keeper<Keep, Positions::renumbers>>;
   using store_type = kv_store<Codec, Layout, Arch>;
 
+  /// Keys of a KV head that members find in one piece when they are told of them.
+  static constexpr std::size_t most_recent = 64;
+
   /// Everything that holds memory, planned in one order.
   struct parts {
     arena_plan plan;
@@ -69,7 +72,8 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         : keeper((require_exact_arithmetic(), validate(shape), validate(options),
                   validate(keep, shape), plan),
                  shape, keep, options),
-          store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages),
+          store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,
+                keep_describes<Keep> ? std::min(options.cadence, most_recent) : 0),
           states(plan, shape, keeper.most_splits()),
           turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
       if (Positions::renumbers)

@@ -14,6 +14,7 @@
 #include <weir/cache/codec/encode.hpp>
 #include <weir/cache/layout/contiguous.hpp>
 #include <weir/cache/layout/paged.hpp>
+#include <weir/cache/recent_keys.hpp>
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/kernels/cpu/attention.hpp>
@@ -46,11 +47,13 @@ class kv_store {
 
  public:
   /// `tile_counts` `[unit]`: the most tiles that each unit may have; `pages`: the most they may
-  /// have at once, where pages are taken and given back.
+  /// have at once, where pages are taken and given back; `recent`: keys of each unit, the newest,
+  /// that are read again soon.
   kv_store(arena_plan& plan, const kv_shape& shape, std::vector<std::size_t> tile_counts,
-           std::size_t pages)
+           std::size_t pages, std::size_t recent = 0)
       : shape_(shape),
         tile_counts_(std::move(tile_counts)),
+        recent_(plan, shape.units(), storage_number<Codec> ? recent : 0, shape.head_dim),
         map_(plan, tile_counts_),
         table_end_(plan.bytes()) {
     if constexpr (Layout::pages_taken) {
@@ -65,10 +68,11 @@ class kv_store {
     if constexpr (Layout::pages_taken) return pool_->plan.bytes();
     return 0;
   }
-  /// Bytes of the plan that lie before or in the table of pages: what follows is room to work in.
+  /// Bytes of the plan up to the end of the table of pages: what follows is room to work in.
   std::size_t table_end() const { return table_end_; }
   /// Finds its memory; `start` or `share` follows.
   void bind(const arena& memory) {
+    recent_.bind(memory);
     map_.bind(memory);
     if constexpr (Layout::pages_taken) {
       if (pool_->memory.bytes() == 0) pool_->allocate();
@@ -154,17 +158,25 @@ class kv_store {
   void write(std::size_t layer, std::size_t head, tile_place at, const float* key,
              const float* value) {
     const std::size_t p = page(unit(layer, head), at.tile);
-    encode_key<Codec, A>(key_page(p), at.lane, key, shape_.head_dim, shape_.rope);
+    if constexpr (storage_number<Codec>)
+      encode_key<Codec, A>(key_page(p), at.lane, key, shape_.head_dim, shape_.rope,
+                           recent_.add(unit(layer, head), at));
+    else
+      encode_key<Codec, A>(key_page(p), at.lane, key, shape_.head_dim, shape_.rope);
     encode_value<Codec, A>(value_page(p), at.lane, value, shape_.head_dim);
   }
   void copy(std::size_t layer, std::size_t head, tile_place from, tile_place to) {
     const std::size_t dim = shape_.head_dim, source = page(unit(layer, head), from.tile),
                       target = page(unit(layer, head), to.tile);
+    recent_.forget(unit(layer, head), to);
     tiles::copy_key(key_page(source), from.lane, key_page(target), to.lane, dim);
     tiles::copy_value(value_page(source), from.lane, value_page(target), to.lane, dim);
   }
   /// Decodes a key `[head_dim]` as it lies.
   void read_key(std::size_t layer, std::size_t head, tile_place at, float* out) const {
+    if constexpr (storage_number<Codec>)
+      if (const storage* const key = recent_.find(unit(layer, head), at))
+        return tiles::decode(key, shape_.head_dim, out);
     tiles::read_key(key_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane, out);
   }
   /// Decodes a value `[head_dim]`.
@@ -234,6 +246,7 @@ class kv_store {
 
   kv_shape shape_;
   std::vector<std::size_t> tile_counts_;  // [unit]
+  recent_keys<storage> recent_;
   page_map<Layout> map_;
   std::size_t table_end_;
   std::shared_ptr<pool> pool_;  // where pages are taken

@@ -52,10 +52,14 @@ struct kv_tiles<T> {
   static void read_key(const T* tile, std::size_t head_dim, std::size_t lane, float* out) {
     T stored[max_head_dim];  // together first: numbers are converted a register at a time
     for (std::size_t k = 0; k < head_dim; ++k) stored[k] = tile[k * tile_lanes + lane];
+    decode(stored, head_dim, out);
+  }
+  /// Numbers side by side.
+  static void decode(const T* stored, std::size_t n, float* out) {
     std::size_t k = 0;
-    for (constexpr std::size_t w = simd::lanes<simd::native>; k + w <= head_dim; k += w)
+    for (constexpr std::size_t w = simd::lanes<simd::native>; k + w <= n; k += w)
       simd::store<simd::native>(out + k, simd::load<simd::native>(stored + k));
-    for (; k < head_dim; ++k) out[k] = to_float(stored[k]);
+    for (; k < n; ++k) out[k] = to_float(stored[k]);
   }
   static void copy_key(const T* from, std::size_t from_lane, T* to, std::size_t to_lane,
                        std::size_t head_dim) {

@@ -167,11 +167,9 @@ void key_dots(const attention_block<Codec>& block, std::size_t tiles, Page page,
               float* out, std::size_t stride) {
   const auto with = [&]<std::size_t R>() {
     tile_reader<A, R, Codec> reader(block);
-    std::uint32_t every[R];
-    std::fill_n(every, R, ~0u);
     for (std::size_t t = 0; t < tiles; ++t) {
       alignas(64) float score[R][tile_lanes] = {};
-      reader.score(page(t), 0, every, page(t + 1 < tiles ? t + 1 : t), score);
+      reader.score_all(page(t), page(t + 1 < tiles ? t + 1 : t), score);
       for (std::size_t r = 0; r < rows; ++r)
         std::copy_n(score[r], tile_lanes, out + r * stride + t * tile_lanes);
     }

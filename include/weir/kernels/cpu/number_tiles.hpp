@@ -122,6 +122,15 @@ class tile_reader<A, R, T> {
                              live, scores, block_.value_tile(tile));
   }
 
+  /// The scores of every lane, where no values are read: meanwhile the keys of tile `next` are
+  /// asked for.
+  void score_all(std::size_t tile, std::size_t next, float (*scores)[tile_lanes]) const {
+    std::uint32_t every[R];
+    std::fill_n(every, R, ~0u);
+    detail::score_tile<A, R>(block_.key_tile(tile), block_.head_dim, block_.query[0].data(), every,
+                             scores, block_.key_tile(next));
+  }
+
   /// Element k of the keys in lanes `at` … `at + lanes<A> - 1`.
   simd::floats<A> key(std::size_t tile, std::size_t k, std::size_t at) const {
     return simd::load<A>(block_.key_tile(tile) + k * tile_lanes + at);
