@@ -95,8 +95,7 @@ class attention_pass {
     const std::size_t cost = job_.rows * shape_.q_heads * shape_.head_dim * most;
     // What a row hands out stays near if one thread sees the row through.
     if (threads.width() > 1 && cost >= executor::worth_sharing &&
-        blocks_ <= states_.most_blocks() &&
-        (job_.finished == nullptr || items < 2 * threads.width()))
+        blocks_ <= states_.most_blocks())
       by_split(items, threads);
     else
       by_item(items, cost, threads);
