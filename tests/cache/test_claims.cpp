@@ -5,6 +5,7 @@
 #include <weir/cache/eviction/window.hpp>
 #include <weir/cache/position/positions.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -171,6 +172,45 @@ TEST_CASE("on ties the older token wins") {
   CHECK(stay(weir::keep(longest_keys{2}), up_to(30)) == list{9, 19});
   CHECK(stay(weir::keep(table{3, std::vector<float>(50, 1.0f)}), up_to(50)) == list{0, 1, 2});
   CHECK(stay(weir::keep(table{2, {0.0f, -0.0f, 0.0f}}), up_to(3)) == list{0, 1});
+}
+
+TEST_CASE("the smallest ranks come first, in whatever order they lie") {
+  std::uint64_t state = 1;
+  const auto random = [&](std::size_t) {
+    return state = state * 6364136223846793005u + 1442695040888963407u;
+  };
+  const auto rising = [](std::size_t i) { return std::uint64_t{i} + 5; };
+  const auto falling = [](std::size_t i) { return 100'000 - std::uint64_t{i}; };
+  for (const std::size_t size : {1, 2, 255, 256, 257, 1056, 5000}) {
+    // Where a sample is likely to look, and only there, or only elsewhere.
+    const auto sampled = [size](std::size_t i) {
+      for (std::size_t k = 0; k < 64; ++k)
+        if (size * k / 64 == i) return true;
+      return false;
+    };
+    const auto small_where_sampled = [&](std::size_t i) { return sampled(i) ? i : 10'000 + i; };
+    const auto small_elsewhere = [&](std::size_t i) { return sampled(i) ? 10'000 + i : i; };
+    const auto check = [&](auto rank) {
+      std::vector<std::uint64_t> ranks(size);
+      for (std::size_t i = 0; i < size; ++i) ranks[i] = rank(i);
+      std::vector<std::uint64_t> sorted = ranks;
+      std::sort(sorted.begin(), sorted.end());
+      for (const std::size_t n :
+           {std::size_t{0}, std::size_t{1}, size / 33, size / 8, size / 8 + 1, size / 2, size}) {
+        std::vector<std::uint64_t> found = ranks;
+        weir::detail::smallest_first(found, n);
+        std::sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(n));
+        std::sort(found.begin() + static_cast<std::ptrdiff_t>(n), found.end());
+        INFO(n << " of " << size);
+        CHECK(found == sorted);
+      }
+    };
+    check(random);
+    check(rising);
+    check(falling);
+    check(small_where_sampled);
+    check(small_elsewhere);
+  }
 }
 
 TEST_CASE("NaN ranks lowest, with minus infinity") {

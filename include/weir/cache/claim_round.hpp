@@ -47,20 +47,31 @@ inline std::uint64_t rank_of(float score, std::size_t entry) {
          (0xFFFF'FFFFu - static_cast<std::uint32_t>(entry));
 }
 
-/// Moves the `n` smallest ranks to the front. Where they are few, as at most boundaries, most ranks
-/// are passed over with one comparison. O(ranks), or O(ranks + n · log² n) when they come at
-/// random.
+/// Moves the `n` smallest ranks to the front. Where they are few, as at most boundaries, a sample
+/// says below which rank they probably are, and one comparison passes over most others. O(ranks).
 inline void smallest_first(std::span<std::uint64_t> ranks, std::size_t n) {
-  const auto begin = ranks.begin(), middle = begin + static_cast<std::ptrdiff_t>(n);
+  constexpr std::size_t most_sampled = 64;
   if (n == 0 || n == ranks.size()) return;
-  if (n > ranks.size() / 8) return std::nth_element(begin, middle, ranks.end());
-  std::make_heap(begin, middle);
-  for (auto at = middle; at != ranks.end(); ++at)
-    if (*at < *begin) {
-      std::pop_heap(begin, middle);
-      std::swap(*(middle - 1), *at);
-      std::push_heap(begin, middle);
-    }
+  const auto position = [&](std::size_t i) {
+    return ranks.begin() + static_cast<std::ptrdiff_t>(i);
+  };
+  std::size_t below = ranks.size();  // the smallest ranks of all are the first so many
+  if (ranks.size() >= 4 * most_sampled && n <= ranks.size() / 8) {
+    std::uint64_t sample[most_sampled];
+    for (std::size_t i = 0; i < most_sampled; ++i)
+      sample[i] = ranks[ranks.size() * i / most_sampled];
+    // Two deviations more than would be below on average.
+    const double mean = static_cast<double>(n * most_sampled) / static_cast<double>(ranks.size());
+    const auto place = static_cast<std::size_t>(mean + 2 * std::sqrt(mean) + 1);
+    std::nth_element(sample, sample + place, sample + most_sampled);
+    const auto end = std::partition(ranks.begin(), ranks.end(),
+                                    [&](std::uint64_t rank) { return rank <= sample[place]; });
+    below = static_cast<std::size_t>(end - ranks.begin());
+  }
+  if (below < n)  // few samples, bad luck: those below are some of the smallest
+    std::nth_element(position(below), position(n), ranks.end());
+  else if (below > n)
+    std::nth_element(ranks.begin(), position(n), position(below));
 }
 
 /// Claims the `budget` best of the entries not yet taken.
@@ -76,8 +87,9 @@ inline void take_best(const deciding_head& head, std::span<const float> score, s
   const auto list = head.ranking.first(candidates);
   const std::size_t losses = candidates - std::min(budget, candidates);
   smallest_first(list, losses);
-  for (const std::uint64_t rank : list.subspan(losses))
-    head.taken[0xFFFF'FFFFu - static_cast<std::uint32_t>(rank)] = 1;
+  std::fill_n(head.taken.begin(), n, std::uint8_t{1});
+  for (const std::uint64_t rank : list.first(losses))
+    head.taken[0xFFFF'FFFFu - static_cast<std::uint32_t>(rank)] = 0;
 }
 
 /// The first or last entries. Members claim the stream's first tokens one behind the other.
