@@ -93,9 +93,8 @@ class attention_pass {
     const std::size_t items = shape_.kv_heads * blocks_,
                       most = std::max<std::size_t>(job_.most_entries, 1);
     const std::size_t cost = job_.rows * shape_.q_heads * shape_.head_dim * most;
-    // What a row hands out stays near if one thread sees the row through.
-    if (threads.width() > 1 && cost >= executor::worth_sharing &&
-        blocks_ <= states_.most_blocks())
+    // By split where there is room for the states of all rows.
+    if (threads.width() > 1 && cost >= executor::worth_sharing && blocks_ <= states_.most_blocks())
       by_split(items, threads);
     else
       by_item(items, cost, threads);
@@ -270,16 +269,20 @@ class attention_pass {
     std::size_t mine = 0, merged = 0;  // total holds so many of the first splits of item `mine`
     const auto leave = [&] {
       if (merged == 0) return;
-      const packed p = pack(mine);
-      for (std::size_t r = 0; r < p.rows; ++r) states_.keep(mine, merged - 1, r, total[r]);
+      const packed own = pack(mine);
+      for (std::size_t r = 0; r < own.rows; ++r) states_.keep(mine, merged - 1, r, total[r]);
       states_.of(mine).merged = static_cast<std::uint32_t>(merged);
-      hand_in(p, std::exchange(merged, 0));
+      hand_in(own, std::exchange(merged, 0));
     };
+    packed p{};
+    std::size_t n = 0;  // splits of p; none yet
     while (const std::optional<std::size_t> next = work.take_one(part)) {
       const std::size_t item = *next / most, k = *next % most;
-      await_arrival(item / blocks_);
-      packed p = pack(item);
-      const std::size_t n = splits(p);
+      if (n == 0 || item != p.item) {
+        await_arrival(item / blocks_);
+        p = pack(item);
+        n = splits(p);
+      }
       if (k >= n) continue;
       if (k == 0) {
         leave();
