@@ -491,8 +491,11 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
              ++unit)
           store().prepare_to_write(unit, keeper().place(unit, rows_, r).tile);
     const auto arrive = [&](std::size_t head) {
-      if constexpr (keeper_type::has_boundaries)
-        if (observe_first) keeper().observe_pending(layer * shape_.kv_heads + head);
+      if constexpr (keeper_type::has_boundaries) {
+        const std::size_t unit = layer * shape_.kv_heads + head;
+        if (observe_first) keeper().observe_pending(unit);
+        if constexpr (keeper_type::observes) keeper().ask_for_notes(unit);
+      }
       for (std::size_t r = first; r < last; ++r)
         store_row(layer, head, r, in, query + (r - first) * q_row, variant_stride);
     };

@@ -87,6 +87,17 @@ class member_lists {
     return vector_.data() + head * vector_floats() + 2 * shape_.head_dim;
   }
 
+  /// Asks for what those members of a unit that are told of attention remember of its first `slots`
+  /// slots, which they are going to write to.
+  void ask_for_notes(std::size_t unit, std::size_t slots) const {
+    constexpr std::size_t line = cache_line / sizeof(float);
+    for_each_member(unit, [&]<class M>(const M& member, const entry_memory& memory) {
+      if constexpr (observing<M>)
+        for (std::size_t k = 0; k < notes_of(member, shape_); ++k)
+          for (std::size_t s = 0; s < slots; s += line)
+            __builtin_prefetch(&memory.note(k)[s], 1, 2);
+    });
+  }
   /// Tells a unit's members what a row saw there. `indices` `[lane]`.
   void observe(std::size_t unit, const observed_row::record& row,
                std::span<const std::uint64_t> indices) const {

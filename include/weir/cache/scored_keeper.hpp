@@ -194,6 +194,10 @@ class scored_keeper {
       if (is_watched(length_ + rows.offset(r))) return rows_seen_.handout();
     return {};
   }
+  /// Before a unit's rows are attended: what comes of them will be wanted near.
+  void ask_for_notes(std::size_t unit) const {
+    lists_.ask_for_notes(unit, tiles_in_use(unit) * tile_lanes);
+  }
   /// Rows of the last step that were staged and have stayed, before anything else happens to the
   /// unit. Not while the last of them may still be taken back.
   void observe_pending(std::size_t unit) {
