@@ -30,6 +30,7 @@
 #include <weir/cache/refused_cache.hpp>
 #include <weir/cache/rotations.hpp>
 #include <weir/cache/scored_keeper.hpp>
+#include <weir/cache/split_states.hpp>
 #include <weir/core/exact_arithmetic.hpp>
 #include <weir/kernels/cpu/rope.hpp>
 
