@@ -48,22 +48,27 @@ class attention_pass {
   }
 
  private:
-  /// The rows of an item and what the kernel needs to know of them.
-  struct packed {
-    typename Store::block_type block;
+  /// The rows of an item.
+  struct item_rows {
     std::size_t item, head;
-    std::size_t first_row, last_row;  // step rows
-    std::size_t rows;                 // packed rows
     std::size_t begin;                // first packed row of the KV head
+    std::size_t rows;                 // packed rows
+    std::size_t first_row, last_row;  // step rows
+  };
+  /// And what the kernel needs to know of them.
+  struct packed : item_rows {
+    typename Store::block_type block;
   };
 
+  item_rows rows_of(std::size_t item) const {
+    const std::size_t group = shape_.group(), begin = item % blocks_ * max_block_rows,
+                      rows = std::min(max_block_rows, job_.rows * group - begin);
+    return {item, item / blocks_, begin, rows, begin / group, (begin + rows - 1) / group + 1};
+  }
   packed pack(std::size_t item) const {
-    const std::size_t group = shape_.group(), head = item / blocks_;
-    packed p{store_.block_of(job_.layer, head), item, head, 0, 0, 0,
-             item % blocks_ * max_block_rows};
-    p.rows = std::min(max_block_rows, job_.rows * group - p.begin);
-    p.first_row = p.begin / group;
-    p.last_row = (p.begin + p.rows - 1) / group + 1;
+    const item_rows rows = rows_of(item);
+    const std::size_t group = shape_.group(), head = rows.head;
+    packed p{rows, store_.block_of(job_.layer, head)};
     for (std::size_t r = 0; r < p.rows; ++r) {
       const std::size_t row = (p.begin + r) / group, q_head = head * group + (p.begin + r) % group;
       p.block.step_row[r] = static_cast<std::uint8_t>(row - p.first_row);
@@ -77,7 +82,9 @@ class attention_pass {
     }
     return p;
   }
-  std::size_t splits(const packed& p) const { return job_.splits(p.head, p.first_row, p.last_row); }
+  std::size_t splits(const item_rows& p) const {
+    return job_.splits(p.head, p.first_row, p.last_row);
+  }
 
   /// Folds split k into `states`, whose outputs are where `output(r)` is. What rows hand out lies
   /// where that of KV head `place` would.
@@ -89,7 +96,6 @@ class attention_pass {
       std::fill_n(states[r].o, states_.padded(), 0.0f);
     }
     job_.plan(p.head, p.first_row, p.last_row, k, plan);
-    if (plan.visits().empty()) return;
     store_.find_pages(job_.layer, p.head, plan);
     if (const handout_memory& out = job_.handout; out.largest != nullptr)
       for (std::size_t r = 0; r < p.rows; ++r) {
@@ -99,26 +105,21 @@ class attention_pass {
         };
         p.block.handout[r] =
             attention_handout{lanes(out.weight), lanes(out.score), out.largest + tile}.of_split(k);
+        // Nothing was read yet of the split.
+        std::fill_n(p.block.handout[r].largest, split_tiles,
+                    -std::numeric_limits<float>::infinity());
       }
+    if (plan.visits().empty()) return;
     cpu::fold<A>(p.block, plan, states, p.rows);
   }
-  void merge_rows(const packed& p, attention_state* into, const attention_state* from) const {
+  void merge_rows(const item_rows& p, attention_state* into, const attention_state* from) const {
     for (std::size_t r = 0; r < p.rows; ++r) merge<A>(into[r], from[r], states_.padded());
   }
 
   std::size_t handout_row(std::size_t place, std::size_t packed_row) const {
     return place * job_.rows * shape_.group() + packed_row;
   }
-  /// Nothing was read yet of an item's splits.
-  void clear_handout(const packed& p, std::size_t place, std::size_t splits) const {
-    const handout_memory& out = job_.handout;
-    if (out.largest == nullptr) return;
-    for (std::size_t r = 0; r < p.rows; ++r)
-      std::fill_n(out.largest + handout_row(place, p.begin + r) * out.tiles, splits * split_tiles,
-                  -std::numeric_limits<float>::infinity());
-  }
-
-  void finish_item(const packed& p, std::size_t place, const attention_state* states) const {
+  void finish_item(const item_rows& p, std::size_t place, const attention_state* states) const {
     for (std::size_t r = 0; r < p.rows; ++r) {
       const std::size_t group = shape_.group(), row = (p.begin + r) / group,
                         q_head = p.head * group + (p.begin + r) % group;
@@ -162,14 +163,13 @@ class attention_pass {
     visit_list plan;
     start(p, total, total_o);
     const std::size_t n = splits(p);
-    clear_handout(p, place, n);
     for (std::size_t k = 0; k < n; ++k) {
       fold(p, k, place, plan, split, [&](std::size_t r) { return split_o + r * states_.padded(); });
       merge_rows(p, total, split);
     }
     finish_item(p, place, total);
   }
-  void start(const packed& p, attention_state* total, float* o) const {
+  void start(const item_rows& p, attention_state* total, float* o) const {
     for (std::size_t r = 0; r < p.rows; ++r) total[r] = {.o = o + r * states_.padded()};
     std::fill_n(o, p.rows * states_.padded(), 0.0f);
   }
@@ -179,10 +179,7 @@ class attention_pass {
   void by_split(std::size_t items, executor& threads) const {
     std::size_t most = 1;
     for (std::size_t item = 0; item < items; ++item) {
-      const packed p = pack(item);
-      const std::size_t n = splits(p);
-      clear_handout(p, p.head, n);
-      most = std::max(most, n);
+      most = std::max(most, splits(rows_of(item)));
       states_.of(item) = {};
     }
     shared_range work(items * most, threads.width(), items < threads.width() ? 1 : most);
@@ -213,7 +210,7 @@ class attention_pass {
     std::size_t mine = 0, merged = 0;  // total holds so many of the first splits of item `mine`
     const auto leave = [&] {
       if (merged == 0) return;
-      const packed own = pack(mine);
+      const item_rows own = rows_of(mine);
       for (std::size_t r = 0; r < own.rows; ++r) states_.keep(mine, merged - 1, r, total[r]);
       states_.of(mine).merged = static_cast<std::uint32_t>(merged);
       hand_in(own, std::exchange(merged, 0));
@@ -250,7 +247,7 @@ class attention_pass {
   }
 
   /// `n` more splits of an item are kept: with the last of them, all are merged.
-  void hand_in(const packed& p, std::size_t n) const {
+  void hand_in(const item_rows& p, std::size_t n) const {
     split_states::progress& so_far = states_.of(p.item);
     const std::size_t all = splits(p), before = std::atomic_ref(so_far.done)
                                                     .fetch_add(static_cast<std::uint32_t>(n),
