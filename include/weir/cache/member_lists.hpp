@@ -17,6 +17,7 @@
 #include <weir/cache/member_memory.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/thread_pool.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir {
 
@@ -90,12 +91,11 @@ class member_lists {
   /// Asks for what those members of a unit that are told of attention remember of its first `slots`
   /// slots, which they are going to write to.
   void ask_for_notes(std::size_t unit, std::size_t slots) const {
-    constexpr std::size_t line = cache_line / sizeof(float);
     for_each_member(unit, [&]<class M>(const M& member, const entry_memory& memory) {
       if constexpr (observing<M>)
         for (std::size_t k = 0; k < notes_of(member, shape_); ++k)
-          for (std::size_t s = 0; s < slots; s += line)
-            __builtin_prefetch(&memory.note(k)[s], 1, 2);
+          for (std::size_t at = 0; at < slots * sizeof(float); at += cache_line)
+            simd::prefetch(memory.note(k).data(), at);
     });
   }
   /// Tells a unit's members what a row saw there. `indices` `[lane]`.

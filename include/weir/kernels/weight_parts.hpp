@@ -109,8 +109,7 @@ inline float offset_of(const q5_k_block& w, std::size_t part) {
   return to_float(w.offset) * static_cast<float>(-detail::six_bit_offset(w.part_scales, part));
 }
 
-// ---- both
-// ----------------------------------------------------------------------------------------
+// ---- both --------------------------------------------------------------------------------------
 
 /// A part taken out of its block: weight i is `scale · step[i / 16] · codes[i]`, plus `offset`
 /// where there is one.
