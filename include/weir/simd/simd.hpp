@@ -100,6 +100,20 @@ inline void prefetch_lines(const void* p, std::size_t ahead) {
     __builtin_prefetch(reinterpret_cast<const void*>(address + i), 0, 3);
 }
 
+/// What a kernel asks for while it reads something of the same size: what it reads next, close by,
+/// and what it reads a microsecond later, to the second cache, which waits for more lines at a time
+/// than the first one does. Asked for by the first alone, memory is left idle.
+struct reads_ahead {
+  const void* next;
+  const void* later;
+
+  template <std::size_t Bytes>
+  void prefetch(std::size_t at) const {
+    prefetch_lines<Bytes>(next, at);
+    for (std::size_t i = 0; i < Bytes; i += 64) simd::prefetch(later, at + i);
+  }
+};
+
 /// The same number, in a register from here on: compilers may load it again for each use, and
 /// kernels that use it often would wait for the loads.
 template <class A>
@@ -205,8 +219,8 @@ inline constexpr float highest = 88.0f;       // above it: exp(88)
 template <class A>
 inline floats<A> exp(floats<A> x) {
   using namespace exp_constants;
-  using ints = xsimd::batch<std::int32_t, A>;
-  const floats<A> bounded = xsimd::min(x, broadcast<A>(highest));
+  using ints [[maybe_unused]] = xsimd::batch<std::int32_t, A>;
+  const floats<A> bounded = xsimd::min(broadcast<A>(highest), x);  // in this order NaN stays NaN
   const floats<A> shifted = fma<A>(bounded, broadcast<A>(log2_e), broadcast<A>(rounder));
   const floats<A> n = shifted - broadcast<A>(rounder);
   floats<A> r = fma<A>(n, broadcast<A>(-ln2_high), bounded);
@@ -217,11 +231,15 @@ inline floats<A> exp(floats<A> x) {
   p = fma<A>(p, r, broadcast<A>(c2));
   p = fma<A>(p, r, broadcast<A>(c1));
   p = fma<A>(p, r, broadcast<A>(1.0f));
+#if defined(__AVX512F__)
+  if constexpr (lanes<A> == 16)
+    return floats<A>(
+        _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(lowest), _CMP_NLT_UQ), p, n));
+#endif
   // The low bits of `shifted` hold n; multiply by 2^n through the exponent field of 1.0.
   const ints scale = (xsimd::bitwise_cast<ints>(shifted) << 23) + ints(0x3F800000);
   p = p * xsimd::bitwise_cast<floats<A>>(scale);
-  p = xsimd::select(x < broadcast<A>(lowest), broadcast<A>(0.0f), p);
-  return xsimd::select(x == x, p, x);  // xsimd 8.1 calls NaN != NaN false
+  return xsimd::select(x < broadcast<A>(lowest), broadcast<A>(0.0f), p);
 }
 
 /// The same function for one value: the same operations, so the same bits as any lane.
@@ -271,15 +289,21 @@ inline float sum_halving(floats<A> x) {
   return lane[0];
 }
 
-/// Adds up `Registers * lanes<A>` virtual lanes by halving: the same bits on every width.
+/// The first steps of halving `Registers * lanes<A>` virtual lanes: until one register is left.
 template <class A, std::size_t Registers>
-inline float sum_halving(const floats<A> (&x)[Registers]) {
+inline floats<A> halve_registers(const floats<A> (&x)[Registers]) {
   static_assert((Registers & (Registers - 1)) == 0);
   floats<A> y[Registers];
   for (std::size_t i = 0; i < Registers; ++i) y[i] = x[i];
   for (std::size_t n = Registers / 2; n > 0; n /= 2)
     for (std::size_t i = 0; i < n; ++i) y[i] = y[i] + y[i + n];
-  return sum_halving<A>(y[0]);
+  return y[0];
+}
+
+/// Adds up `Registers * lanes<A>` virtual lanes by halving: the same bits on every width.
+template <class A, std::size_t Registers>
+inline float sum_halving(const floats<A> (&x)[Registers]) {
+  return sum_halving<A>(halve_registers<A>(x));
 }
 
 /// The plain form of the same tree. `n` is a power of two; `lane` is overwritten.

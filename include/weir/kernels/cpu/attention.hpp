@@ -11,6 +11,7 @@
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/integer_tiles.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
+#include <weir/simd/row_reductions.hpp>
 
 namespace weir::cpu {
 
@@ -47,6 +48,86 @@ inline void rotate_tile(const Reader& reader, std::size_t tile, std::size_t head
   }
 }
 
+/// The online softmax of R rows, side by side: a row's m and d are a lane each.
+template <class A, std::size_t R>
+class softmax_rows {
+ public:
+  static constexpr float lowest = -std::numeric_limits<float>::infinity();
+
+  explicit softmax_rows(const attention_state* state) {
+    for (std::size_t r = 0; r < R; ++r) {
+      m_[r] = state[r].m;
+      d_[r] = state[r].d;
+    }
+  }
+  void leave(attention_state* state) const {
+    for (std::size_t r = 0; r < R; ++r) {
+      state[r].m = m_[r];
+      state[r].d = d_[r];
+    }
+  }
+
+  /// Turns the scores of a tile into weights exp(score − m), m being the largest score so far. The
+  /// rows that find no score above −∞ are taken out of `live`, and change nothing.
+  void weigh(float (*score)[tile_lanes], std::uint32_t* live, std::size_t place,
+             const attention_handout* handout) {
+    using row_registers = simd::floats<A>[tile_registers<A>];
+    simd::floats<A> top[R];
+    for (std::size_t r = 0; r < R; ++r) {
+      top[r] = simd::load<A>(score[r]);
+      for (std::size_t i = simd::lanes<A>; i < tile_lanes; i += simd::lanes<A>)
+        top[r] = simd::max<A>(top[r], simd::load<A>(score[r] + i));
+    }
+    simd::max_rows<A>(top, largest_);
+    for (std::size_t i = 0; i < R; i += simd::lanes<A>) {
+      const auto before = simd::load<A>(m_ + i), largest = simd::load<A>(largest_ + i);
+      const auto m = xsimd::select(before > largest, before, largest);
+      simd::store<A>(m_ + i, m);
+      simd::store<A>(rescale_ + i, xsimd::select(m == before, simd::broadcast<A>(1.0f),
+                                                 simd::exp<A>(before - m)));
+    }
+
+    simd::floats<A> sum[R];
+    for (std::size_t r = 0; r < R; ++r) {
+      sum[r] = simd::broadcast<A>(0.0f);
+      if (largest_[r] == lowest) {
+        live[r] = 0;
+        continue;
+      }
+      const attention_handout& out = handout[r];
+      if (out.score != nullptr) std::copy_n(score[r], tile_lanes, out.score + place * tile_lanes);
+      row_registers weight;
+      for (std::size_t i = 0; i < tile_registers<A>; ++i) {
+        float* at = score[r] + i * simd::lanes<A>;
+        weight[i] = simd::exp<A>(simd::load<A>(at) - simd::broadcast<A>(m_[r]));
+        simd::store<A>(at, weight[i]);
+      }
+      if (out.weight != nullptr)
+        for (std::size_t i = 0; i < tile_registers<A>; ++i)
+          simd::store<A>(out.weight + place * tile_lanes + i * simd::lanes<A>, weight[i]);
+      if (out.largest != nullptr) out.largest[place] = m_[r];
+      sum[r] = simd::halve_registers<A>(weight);
+    }
+    simd::sum_rows<A>(sum, total_);
+    for (std::size_t i = 0; i < R; i += simd::lanes<A>) {
+      const auto d = simd::load<A>(d_ + i);
+      simd::store<A>(d_ + i,
+                     simd::fma<A>(d, simd::load<A>(rescale_ + i), simd::load<A>(total_ + i)));
+    }
+  }
+
+  /// What weights given so far are worth since then, [row]; exactly 1 where m stayed.
+  const float* rescale() const { return rescale_; }
+
+ private:
+  static constexpr std::size_t numbers = simd::row_numbers<A, R>;
+  alignas(64) float m_[numbers] = {};
+  alignas(64) float d_[numbers] = {};
+  alignas(64) float rescale_[numbers];
+  alignas(64) float largest_[numbers];  // of a tile
+  alignas(64) float total_[numbers];    // its weights
+};
+
 }  // namespace detail
 
 /// Folds the visits of one split into the states of R packed rows, R of {1, 2, 4, 8}.
@@ -55,24 +136,26 @@ template <class A, std::size_t R, class Codec>
 void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
                attention_state* state) {
   using namespace detail;
-  constexpr float lowest = -std::numeric_limits<float>::infinity();
   alignas(64) float score[R][tile_lanes];
   alignas(64) float rotated[max_head_dim * tile_lanes];  // touched only with `rotation`
+  softmax_rows<A, R> softmax(state);
   tile_reader<A, R, Codec> reader(block);
 
   const auto visits = plan.visits();
+  const auto page = [&](std::size_t v) {
+    const std::size_t known = std::min(v, visits.size() - 1);
+    return plan.pieces(visits[known]).front().page + (v - known);
+  };
   for (std::size_t v = 0; v < visits.size(); ++v) {
     const tile_visit& visit = visits[v];
     const auto pieces = plan.pieces(visit);
-    // The tile that is read next; probably, at the end of a split. It is asked for in time.
-    const std::size_t next = v + 1 < visits.size() ? plan.pieces(visits[v + 1]).front().page
-                                                   : pieces.front().page + std::size_t{1};
-    std::uint32_t live[R] = {};
+    const pages_ahead ahead{page(v + 1), page(v + 2)};
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t i = 0; i < tile_lanes; i += simd::lanes<A>)
-        simd::store<A>(score[r] + i, simd::broadcast<A>(lowest));
+        simd::store<A>(score[r] + i, simd::broadcast<A>(softmax.lowest));
 
     // Scores: every physical tile apart, blended into one vector of 32 lanes.
+    std::uint32_t live[R] = {};
     for (const visit_piece& piece : pieces) {
       std::uint32_t mask[R];
       for (std::size_t r = 0; r < R; ++r) {
@@ -80,51 +163,19 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
         live[r] |= mask[r];
       }
       if (block.rotation == nullptr) {
-        reader.score(piece.page, visit.variant, mask, next, score);
+        reader.score(piece.page, visit.variant, mask, ahead, score);
       } else {
         rotate_tile<A>(reader, piece.page, block.head_dim, *block.rotation,
                        block.rank + piece.tile * tile_lanes, rotated);
         score_tile<A, R>(static_cast<const float*>(rotated), block.head_dim,
-                         block.query[visit.variant].data(), mask, score, rotated);
+                         block.query[visit.variant].data(), mask, score, {rotated, rotated});
       }
     }
 
-    // Softmax: one max, one rescale, one sum by halving, for the rows that read anything here.
-    float rescale[R];
-    for (std::size_t r = 0; r < R; ++r) {
-      rescale[r] = 1.0f;
-      float largest = lowest;
-      if (live[r] != 0) {
-        auto top = simd::load<A>(score[r]);
-        for (std::size_t i = simd::lanes<A>; i < tile_lanes; i += simd::lanes<A>)
-          top = simd::max<A>(top, simd::load<A>(score[r] + i));
-        largest = simd::max_lane<A>(top);
-      }
-      if (largest == lowest) {
-        live[r] = 0;
-        continue;
-      }
-      attention_state& s = state[r];
-      const float m = s.m > largest ? s.m : largest;
-      if (m != s.m) rescale[r] = simd::exp(s.m - m);  // else exactly 1
-      const attention_handout& out = block.handout[r];
-      if (out.score != nullptr)
-        std::copy_n(score[r], tile_lanes, out.score + visit.place * tile_lanes);
-      simd::floats<A> weight[tile_registers<A>];
-      for (std::size_t i = 0; i < tile_registers<A>; ++i) {
-        float* at = score[r] + i * simd::lanes<A>;
-        weight[i] = simd::exp<A>(simd::load<A>(at) - simd::broadcast<A>(m));
-        simd::store<A>(at, weight[i]);
-      }
-      if (out.weight != nullptr)
-        for (std::size_t i = 0; i < tile_registers<A>; ++i)
-          simd::store<A>(out.weight + visit.place * tile_lanes + i * simd::lanes<A>, weight[i]);
-      if (out.largest != nullptr) out.largest[visit.place] = m;
-      s.m = m;
-      s.d = std::fma(s.d, rescale[r], simd::sum_halving<A>(weight));
-    }
-    reader.add_values(pieces, live, rescale, score, next, state);
+    softmax.weigh(score, live, visit.place, block.handout.data());
+    reader.add_values(pieces, live, softmax.rescale(), score, ahead, state);
   }
+  softmax.leave(state);
 }
 
 /// The same for any number of rows up to `max_block_rows`.
@@ -169,7 +220,8 @@ void key_dots(const attention_block<Codec>& block, std::size_t tiles, Page page,
     tile_reader<A, R, Codec> reader(block);
     for (std::size_t t = 0; t < tiles; ++t) {
       alignas(64) float score[R][tile_lanes] = {};
-      reader.score_all(page(t), page(t + 1 < tiles ? t + 1 : t), score);
+      const auto after = [&](std::size_t n) { return page(std::min(t + n, tiles - 1)); };
+      reader.score_all(page(t), {after(1), after(2)}, score);
       for (std::size_t r = 0; r < rows; ++r)
         std::copy_n(score[r], tile_lanes, out + r * stride + t * tile_lanes);
     }

@@ -32,12 +32,12 @@ class tile_reader<A, R, C> {
 
   /// As for numbers, but tiles are read so fast that the next one is asked for as a whole: its keys
   /// here, its values with the values.
-  void score(std::size_t tile, std::size_t variant, const std::uint32_t* live, std::size_t next,
+  void score(std::size_t tile, std::size_t variant, const std::uint32_t* live, pages_ahead pages,
              float (*scores)[tile_lanes]) {
     const std::size_t head_dim = block_.head_dim, rows = tiles::key_rows(head_dim);
     const std::int8_t* const keys = block_.key_tile(tile);
     const auto* const scales = tiles::key_scales(keys, head_dim);
-    const std::int8_t* const ahead = block_.key_tile(next);
+    const simd::reads_ahead ahead{block_.key_tile(pages.next), block_.key_tile(pages.later)};
     prefetch_scales(ahead, tiles::key_codes(head_dim));
     const query_rows& query = rounded(variant);
     for (std::size_t first = 0; first < R; first += rows_at_once) {
@@ -51,7 +51,7 @@ class tile_reader<A, R, C> {
         constexpr std::size_t group_rows = C::group / tiles::row_elements;
         const std::size_t last = std::min(rows, (g + 1) * group_rows);
         for (std::size_t row = g * group_rows; row < last; ++row) {
-          simd::prefetch_lines<tiles::row_bytes>(ahead, row * tiles::row_bytes);
+          ahead.prefetch<tiles::row_bytes>(row * tiles::row_bytes);
           add_key_row(keys + row * tiles::row_bytes, &query.code[first][row * tiles::row_elements],
                       exact);
         }
@@ -72,10 +72,10 @@ class tile_reader<A, R, C> {
   }
 
   /// The scores of every lane.
-  void score_all(std::size_t tile, std::size_t next, float (*scores)[tile_lanes]) {
+  void score_all(std::size_t tile, pages_ahead pages, float (*scores)[tile_lanes]) {
     std::uint32_t every[R];
     std::fill_n(every, R, ~0u);
-    score(tile, 0, every, next, scores);
+    score(tile, 0, every, pages, scores);
   }
 
   simd::floats<A> key(std::size_t tile, std::size_t k, std::size_t at) const {
@@ -87,10 +87,11 @@ class tile_reader<A, R, C> {
 
   /// A row's weights, times their values' scales, are rounded to 15 bits by one power of two.
   void add_values(std::span<const visit_piece> pieces, const std::uint32_t* live,
-                  const float* rescale, const float (*weight)[tile_lanes], std::size_t next,
+                  const float* rescale, const float (*weight)[tile_lanes], pages_ahead pages,
                   attention_state* state) {
     const std::size_t groups = tiles::groups(block_.head_dim);
-    prefetch_scales(block_.value_tile(next), tiles::value_codes(block_.head_dim));
+    const simd::reads_ahead ahead{block_.value_tile(pages.next), block_.value_tile(pages.later)};
+    prefetch_scales(ahead, tiles::value_codes(block_.head_dim));
     for (std::size_t r = 0; r < R; ++r) {
       alignas(64) float scaled[most_groups][tile_lanes];
       for (const visit_piece& piece : pieces) {
@@ -118,7 +119,7 @@ class tile_reader<A, R, C> {
       const bool only = pieces.size() == 1;
       if (!only) choose(mask, groups);
       add_piece(block_.value_tile(pieces[p].page), any, only ? weight_ : chosen_, p == 0,
-                p + 1 == pieces.size(), rescale, block_.value_tile(next), state);
+                p + 1 == pieces.size(), rescale, ahead, state);
     }
   }
 
@@ -132,9 +133,9 @@ class tile_reader<A, R, C> {
   };
   using group_weights = std::int16_t[most_groups][tile_lanes];
 
-  void prefetch_scales(const std::int8_t* tile, std::size_t codes) const {
+  void prefetch_scales(const simd::reads_ahead& tiles_ahead, std::size_t codes) const {
     for (std::size_t i = 0; i < tiles::scale_bytes(block_.head_dim); i += 64)
-      simd::prefetch_lines<64>(tile, codes + i);
+      tiles_ahead.prefetch<64>(codes + i);
   }
 
   const query_rows& rounded(std::size_t variant) {
@@ -197,8 +198,8 @@ class tile_reader<A, R, C> {
 
   /// Adds one tile's values, `live` in some row. Sums are carried from piece to piece in `exact_`.
   void add_piece(const std::int8_t* values, std::uint32_t live, const group_weights* weight,
-                 bool first_piece, bool last_piece, const float* rescale, const std::int8_t* ahead,
-                 attention_state* state) {
+                 bool first_piece, bool last_piece, const float* rescale,
+                 const simd::reads_ahead& ahead, attention_state* state) {
     const std::size_t blocks = tiles::blocks(block_.head_dim),
                       padded = padded_head_dim(block_.head_dim);
     for (std::size_t first = 0; first < R; first += rows_at_once)
@@ -215,7 +216,7 @@ class tile_reader<A, R, C> {
           if ((live >> lane & 3u) == 0) continue;
           pairs x[registers];
           load_block(two, x);
-          simd::prefetch_lines<tiles::block_bytes>(ahead, offset);
+          ahead.prefetch<tiles::block_bytes>(offset);
           offset += tiles::block_bytes;
           for (std::size_t r = 0; r < rows_at_once; ++r)
             for (std::size_t i = 0; i < registers; ++i)
