@@ -1,6 +1,8 @@
-// Whoever takes which split: the same bits, and everybody's rows stored and finished once.
+// Whoever takes which split: the same bits, and everybody's rows stored and finished once, with all
+// that they handed out.
 #include <weir/cache/attention_pass.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <mutex>
@@ -46,6 +48,7 @@ struct one_layer {
     std::vector<float> out = std::vector<float>(shape.q_heads * shape.head_dim);
     std::vector<int> arrived = std::vector<int>(heads), finished = arrived;
     std::vector<std::set<std::thread::id>> who{heads};
+    std::vector<std::vector<float>> handed{heads};  // by KV head: weights, m and d
   };
   /// Whoever reads split `slow` of KV head `slow_head` waits until all others are being read.
   report attend(executor& threads, std::size_t slow_head = heads, std::size_t slow = splits) {
@@ -60,7 +63,7 @@ struct one_layer {
       for (std::size_t t = 0; t < split_tiles; ++t) {
         list.open(0, t);
         list.piece(static_cast<std::uint32_t>(k * split_tiles + t)).live[0] = ~0u;
-        list.close();
+        list.drop_if_empty();
       }
       {
         const std::lock_guard lock(mutex);
@@ -69,8 +72,21 @@ struct one_layer {
       ++begun;
       while (head == slow_head && k == slow && begun < heads * splits) std::this_thread::yield();
     };
+    const std::size_t tiles = splits * split_tiles, group = shape.group();
+    std::vector<float> weight(heads * group * tiles * tile_lanes), largest(heads * group * tiles),
+        total(heads * group * 2);
     const auto finished = [&](std::size_t head, std::size_t place) {
-      r.finished[head] += place == head ? 1 : 100;
+      ++r.finished[head];
+      const auto keep = [&](const std::vector<float>& from) {
+        const auto size = static_cast<std::ptrdiff_t>(from.size() / heads);
+        const auto first = from.begin() + static_cast<std::ptrdiff_t>(place) * size;
+        r.handed[head].insert(r.handed[head].end(), first, first + size);
+      };
+      keep(weight);
+      keep(largest);
+      keep(total);
+      // What the next one finds here is not to be what it would have handed out itself.
+      std::fill_n(&weight[place * group * tiles * tile_lanes], group * tiles * tile_lanes, -1.0f);
     };
     const function_ref<void(std::size_t, std::size_t)> told = finished;
     const attend_job job{.rows = 1,
@@ -80,7 +96,11 @@ struct one_layer {
                          .arrive = arrive,
                          .splits = count,
                          .plan = plan_of,
-                         .finished = threads.width() > 1 ? &told : nullptr};
+                         .handout = {.weight = weight.data(),
+                                     .largest = largest.data(),
+                                     .total = total.data(),
+                                     .tiles = tiles},
+                         .finished = &told};
     attention_pass<store_type, simd::native>(store, job, states).run(threads);
     return r;
   }
@@ -100,6 +120,7 @@ TEST_CASE("a split may be as slow as it likes: others take what is left") {
         INFO(threads->width() << " threads, KV head " << head << ", split " << k);
         const auto r = layer.attend(*threads, head, k);
         CHECK(r.out == expected.out);
+        CHECK(r.handed == expected.handed);
         CHECK(r.arrived == std::vector<int>(heads, 1));
         CHECK(r.finished == std::vector<int>(heads, 1));
         for (const auto& threads_of_head : r.who) shared += threads_of_head.size() > 1;
@@ -125,6 +146,7 @@ TEST_CASE("parts may run one after the other, in any order") {
       in_order threads(parts, rising);
       const auto r = layer.attend(threads);
       CHECK(r.out == expected.out);
+      CHECK(r.handed == expected.handed);
       CHECK(r.arrived == std::vector<int>(heads, 1));
       CHECK(r.finished == std::vector<int>(heads, 1));
     }

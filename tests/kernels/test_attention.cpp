@@ -91,7 +91,7 @@ struct scene {
           taken[r] |= live;
         }
       }
-      plan.close();
+      plan.drop_if_empty();
     }
   }
 };
@@ -160,7 +160,7 @@ TEST_CASE("the reference is softmax attention") {
   for (std::uint32_t tile = 0; tile < 4; ++tile) {
     s.plan.open(0);
     s.plan.piece(tile).live[0] = tile == 3 ? 0x0000FFFFu : ~0u;
-    s.plan.close();
+    s.plan.drop_if_empty();
   }
   std::vector<float> o(s.padded), out(s.head_dim);
   attention_state state{.o = o.data()};

@@ -60,7 +60,7 @@ struct filled_head {
         plan.open(0);
         const std::size_t n = std::min<std::size_t>(32, tokens - t * 32);
         plan.piece(static_cast<std::uint32_t>(t)).live[0] = n == 32 ? ~0u : (1u << n) - 1;
-        plan.close();
+        plan.drop_if_empty();
       }
       std::fill(part_o.begin(), part_o.end(), 0.0f);
       for (std::size_t r = 0; r < group; ++r) part[r] = {.o = &part_o[r * head_dim]};

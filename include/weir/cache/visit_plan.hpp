@@ -14,7 +14,7 @@ namespace weir {
 /// The lanes of a split that one row reads among committed tokens and the step's final rows, by
 /// query variant. Provisional rows are added by `plan_visits`.
 struct split_masks {
-  std::uint32_t lanes[query_variants][split_tiles] = {};
+  std::uint32_t lanes[query_variants][split_tiles];
 };
 
 /// Variant 0 is the query at the row's own position, variant 1 at the position from which it sees
@@ -36,6 +36,7 @@ void plan_visits(const Keeper& keeper, std::size_t unit, const step_rows& rows, 
   std::uint32_t any[query_variants][split_tiles] = {};
   std::uint64_t drafts = 0;
   for (std::size_t r = first; r < last; ++r) {
+    masks[r - first] = {};
     keeper.read_lanes(unit, rows, r, split, masks[r - first]);
     for (std::size_t v = 0; v < query_variants; ++v)
       for (std::size_t t = 0; t < split_tiles; ++t) any[v][t] |= masks[r - first].lanes[v][t];
@@ -60,7 +61,7 @@ void plan_visits(const Keeper& keeper, std::size_t unit, const step_rows& rows, 
         for (std::size_t r = first; r < last; ++r)
           if ((rows.ancestors(r) >> draft & 1u) != 0) piece.live[r - first] |= 1u << place.lane;
       }
-      list.close();
+      if (any[v][t] == 0) list.drop_if_empty();
     }
   }
 }

@@ -61,7 +61,7 @@ class visit_list {
     return piece_[pieces_++];
   }
   /// Drops the open visit if no row reads anything in it.
-  void close() {
+  void drop_if_empty() {
     const tile_visit& v = visit_[visits_ - 1];
     for (std::size_t i = v.first_piece; i < pieces_; ++i)
       for (const std::uint32_t live : piece_[i].live)
