@@ -144,6 +144,11 @@ template <class... Members, claim_keeper Keeper>
 void claim_round(const keep<Members...>& list, std::span<const deciding_head> heads,
                  std::size_t stride, const Keeper& keeper, executor& threads) {
   constexpr bool by_layer = keep_decides_by_layer<keep<Members...>>;
+  if constexpr (keep_decides_once<keep<Members...>>)
+    if (heads.size() > 1) {
+      claim_round(list, heads.first(1), stride, keeper, threads);
+      return detail::agree(heads);
+    }
   for (const deciding_head& head : heads)
     std::fill_n(head.taken.begin(), head.entries(), std::uint8_t{0});
   std::size_t entries[max_deciding_heads];

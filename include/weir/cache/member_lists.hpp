@@ -24,7 +24,8 @@ namespace weir {
 template <class Keep>
 class member_lists {
   /// True if all heads of a layer have to be at hand to decide.
-  static constexpr bool by_layer = keep_decides_by_layer<Keep> || keep_apportions_heads<Keep>;
+  static constexpr bool by_layer =
+      keep_decides_by_layer<Keep> || keep_apportions_heads<Keep> || keep_decides_once<Keep>;
 
  public:
   member_lists(arena_plan& plan, const Keep& keep, const kv_shape& shape,

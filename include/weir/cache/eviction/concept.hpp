@@ -12,9 +12,8 @@
 //       state, no cost.
 //   float score(const slots_view&, slot) const               largest scores stay. Asked at every
 //       boundary, for every entry not yet claimed. Ties: the older token wins; NaN ranks lowest.
-//   void score_all(const slots_view&, std::span<float>) const     for all entries at once, claimed
-//   or
-//       not, in stream order.
+//   void score_all(const slots_view&, std::span<float>) const
+//       the same for all entries at once, claimed or not, in stream order.
 //   void claim(claims&) const                                the escape hatch: takes what it likes
 //       of what is left, up to its budget.
 //
@@ -23,11 +22,12 @@
 //   static constexpr told needs            what it must be told, beyond keys, values and indices
 //   std::size_t last_rows() const          told only of so many rows before each boundary
 //   static constexpr deciding unit         whether each KV head decides for itself (the default),
-//       or all heads of a layer keep the same tokens. One such member makes its whole list decide
-//       by layer, other members' scores averaged over the heads.
-//   std::size_t notes(const kv_shape&) const    floats it keeps with each entry, 0 when a token
-//   comes std::size_t state(const kv_shape&) const    floats it keeps for each (layer, KV head)
-//   std::size_t scratch(const kv_shape&) const  arrays `[entry]` it works in
+//       or all heads of a layer keep the same tokens: one such member makes its whole list decide
+//       by layer, other members' scores averaged over the heads. Or the member goes by nothing that
+//       differs from head to head: where that holds for a whole list, one head decides for all.
+//   std::size_t notes(const kv_shape&) const    floats kept with each entry, 0 when a token comes
+//   std::size_t state(const kv_shape&) const    floats kept for each (layer, KV head)
+//   std::size_t scratch(const kv_shape&) const  arrays `[entry]` to work in
 //   void observe(const observed_row&) const     called for each row, in stream order, once it is
 //       certain that the row stays
 //   void describe(const slots_view&, slot, const arrival&) const    called once for each entry, in
@@ -88,8 +88,10 @@ constexpr bool includes(told set, told part) {
          static_cast<std::uint8_t>(part);
 }
 
-/// Who decides: each KV head for itself, or all heads of a layer together.
-enum class deciding : std::uint8_t { kv_head, layer };
+/// Who decides: each KV head for itself; all heads of a layer together; or one of them for all,
+/// since what the member goes by is the same everywhere, for as long as all members of a list say
+/// so.
+enum class deciding : std::uint8_t { kv_head, layer, one_for_all };
 
 template <class M>
 concept has_budget = requires(const M& m) {

@@ -137,6 +137,13 @@ template <class... Members>
 inline constexpr bool keep_decides_by_layer<keep<Members...>> =
     ((deciding_unit<Members> == deciding::layer) || ...);
 
+/// True if the heads of a layer cannot but decide alike, so that one of them does it for all.
+template <class K>
+inline constexpr bool keep_decides_once = false;
+template <class... Members>
+inline constexpr bool keep_decides_once<keep<Members...>> =
+    ((positional_claim<Members> || deciding_unit<Members> == deciding::one_for_all) && ...);
+
 /// True if a member observes rows.
 template <class K>
 inline constexpr bool keep_observes = false;

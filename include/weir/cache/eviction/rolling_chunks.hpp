@@ -22,6 +22,7 @@ struct rolling_chunks {
   std::size_t chunk = 1;   ///< tokens
   std::size_t chunks = 1;  ///< that stay
   std::size_t budget = chunk * chunks;
+  static constexpr deciding unit = deciding::one_for_all;
 
   void claim(claims& open) const {
     const slots_view& view = open.view();

@@ -30,6 +30,7 @@ template <std::size_t Kinds>
 struct token_kinds {
   std::array<kind_window, Kinds> kinds;
   std::size_t budget = 0;
+  static constexpr deciding unit = deciding::one_for_all;
 
   template <std::same_as<kind_window>... K>
   explicit token_kinds(K... k) : kinds{k...}, budget((0 + ... + (k.last + k.first))) {}

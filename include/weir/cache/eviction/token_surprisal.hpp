@@ -8,8 +8,7 @@
 // Deviations. The authors' code reads each token's probability from the logits behind it, not from
 // those before it; this is the formula. In a stream only the first token has no prediction; it gets
 // the largest surprisal of the tokens up to the first boundary, as the first of a chunk does there.
-// Sinks do not count among the surprising tokens here. Everything in here is the same for all
-// heads, so heads disagree only where another member of the list does.
+// Sinks do not count among the surprising tokens here.
 #pragma once
 
 #include <algorithm>
@@ -23,6 +22,7 @@ struct token_surprisal {
   std::size_t budget = 0;
   float decay = 1;  ///< per boundary; the paper's 0.7 to 1 go by the task
   static constexpr told needs = told::log_probability;
+  static constexpr deciding unit = deciding::one_for_all;
 
   std::size_t notes(const kv_shape&) const { return 1; }
 
