@@ -68,7 +68,9 @@ void read_lists(settings& s) {
   for (const std::string& name : split(s.policy_list)) {
     if (name == "all") {
       for (const tool::preset_facts& p : tool::presets())
-        if (!p.calibrated || !s.cache.calibration.empty()) s.policies.emplace_back(p.name);
+        if ((!p.calibrated || !s.cache.calibration.empty()) &&
+            (!p.labelled || !s.cache.head_table.empty()))
+          s.policies.emplace_back(p.name);
     } else if (tool::find_preset(name) != nullptr) {
       s.policies.push_back(name);
     } else {
@@ -274,6 +276,7 @@ void compare(settings s) {
       const std::string what = policy + " " + std::to_string(budget);
       bar.begin(what);
       try {
+        choice.rows = tool::require_context(choice, n, model);
         json run = rate(s, model, choice, tokens, bar);
         run["control"] = policy == "random";
         report["runs"].push_back(std::move(run));
@@ -311,6 +314,11 @@ int main(int argc, char** argv) {
   line.number<std::size_t>("--cadence", s.cache.cadence, "tokens between decisions", 1, 1 << 20);
   line.file("--calibration", s.cache.calibration,
             "query centres of the model, from calibrate; all leaves out triattention without");
+  line.file("--head-table", s.cache.head_table,
+            "numbers from 0 to 1, a row a layer and a column a KV head; all leaves out "
+            "duo-attention without, whose other heads keep all");
+  line.number("--sparsity", s.cache.sparsity, "share of heads that stream (duo-attention)", 0.0,
+              1.0);
   line.choice("--positions", s.cache.positions, {"original", "within-cache"},
               "what a kept token's position is counted from")
       ->default_str("each policy's own");

@@ -144,7 +144,8 @@ inline void add_cache_flags(command_line& line, cache_choice& c) {
       "--window", c.window, "last tokens of the stream that stay (window, sinks-window)", 1, most);
   const auto* budget = line.number<std::size_t>(
       "--budget", c.budget,
-      "most entries that any token reads, or their mean where heads or layers differ "
+      "most entries that any token reads, their mean where heads or layers differ, or those of "
+      "heads that stream "
       "(all but full, window, sinks-window)",
       1, most);
   const auto* cadence = line.number<std::size_t>(
@@ -152,12 +153,18 @@ inline void add_cache_flags(command_line& line, cache_choice& c) {
       1 << 20);
   const auto* calibration = line.file("--calibration", c.calibration,
                                       "query centres of the model, from calibrate (triattention)");
+  const auto* head_table = line.file(
+      "--head-table", c.head_table,
+      "numbers from 0 to 1, a row a layer and a column a KV head; those with the largest keep all "
+      "(duo-attention)");
+  const auto* sparsity =
+      line.number("--sparsity", c.sparsity, "share of heads that do not (duo-attention)", 0.0, 1.0);
   const auto* positions = line.choice("--positions", c.positions, {"original", "within-cache"},
                                       "what a kept token's position is counted from (all but full)")
                               ->default_str("the policy's own");
   line.choice("--codec", c.codec, {"f32", "f16", "bf16", "int8", "int4"},
               "how keys and values are stored");
-  line.check([&c, sinks, window, budget, cadence, calibration, positions] {
+  line.check([&c, sinks, window, budget, cadence, calibration, head_table, sparsity, positions] {
     const auto unread = [&](const CLI::Option* flag) {
       if (flag->count() > 0)
         throw CLI::ValidationError(flag->get_name(), "not read by --policy " + c.policy);
@@ -168,6 +175,7 @@ inline void add_cache_flags(command_line& line, cache_choice& c) {
     if (c.policy == "full") unread(positions);
     if (preset == nullptr) unread(budget);
     if (preset == nullptr || !preset->calibrated) unread(calibration);
+    if (preset == nullptr || !preset->labelled) unread(head_table), unread(sparsity);
     if (preset == nullptr || preset->positional) unread(cadence);
   });
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <type_traits>
 
+#include <weir/cache/eviction/head_labels.hpp>
 #include <weir/presets.hpp>
 
 #include "cache_makers.hpp"
@@ -21,6 +22,11 @@ cache_maker preset_cache(const cache_choice& c, const weir::kv_shape& shape) {
   presets::recipes::ask ask{.entries = c.budget - reserved, .cadence = c.cadence, .shape = shape};
   if constexpr (presets::recipes::needs_centres<Recipe>)
     ask.centres = std::make_shared<query_centres>(query_centres::load(c.calibration));
+  if constexpr (presets::recipes::needs_labels<Recipe>) {
+    ask.labels =
+        head_labels(read_head_table(c.head_table, shape.layers, shape.kv_heads), c.sparsity);
+    ask.capacity = c.rows;
+  }
   const keep_type keep = Recipe::of(ask);
   const auto place = [&]<class Positions>(Positions) {
     return c.codec == "f32" ? maker_of<kv_cache<f32, keep_type, Positions, layout>>(keep)

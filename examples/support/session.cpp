@@ -39,11 +39,12 @@ preset_facts facts_of() {
           .original_only = weir::keep_needs_original_positions<keep>,
           .renumbered = std::ranges::find(renumbered, Recipe::name) != std::end(renumbered),
           .calibrated = recipes::needs_centres<Recipe>,
+          .labelled = recipes::needs_labels<Recipe>,
           .uneven = weir::keep_has_changing_budgets<keep> || has_budgets_by_layer<keep>};
 }
 
 using preset_function = cache_maker(const cache_choice&, const weir::kv_shape&);
-using listed = decltype(std::tuple_cat(recipes::all{}, recipes::calibrated{}));
+using listed = decltype(std::tuple_cat(recipes::all{}, recipes::calibrated{}, recipes::labelled{}));
 constexpr std::size_t preset_count = std::tuple_size_v<listed>;
 
 /// Presets and, under the same numbers, what makes their caches.
@@ -91,9 +92,11 @@ std::string_view positions_of(const cache_choice& c) {
 std::size_t require_context(const cache_choice& choice, std::uint64_t rows,
                             const weir::llama_model& model) {
   const std::size_t most = model.config.context_length;
+  const preset_facts* preset = find_preset(choice.policy);
+  const bool keeps_all = choice.policy == "full" || (preset != nullptr && preset->labelled);
   weir::error::require<weir::error::bad_input>(
-      choice.policy != "full" || rows <= most,
-      "--policy full: ", rows == no_end ? "endlessly many" : std::to_string(rows),
+      !keeps_all || rows <= most, "--policy ", choice.policy, ": ",
+      rows == no_end ? "endlessly many" : std::to_string(rows),
       " tokens to feed (expected at most ", most, ", the model's context)");
   return static_cast<std::size_t>(rows);
 }
@@ -110,6 +113,8 @@ void require_offered(const cache_choice& c) {
                       " reads keys as they were rotated at their stream index (expected original)");
   require<bad_config>(!preset->calibrated || !c.calibration.empty(), "--policy ", c.policy,
                       ": needs --calibration FILE, which `calibrate` writes");
+  require<bad_config>(!preset->labelled || !c.head_table.empty(), "--policy ", c.policy,
+                      ": needs --head-table FILE, a row a layer and a column a KV head");
   if (preset->positional) {
     require<bad_config>(c.budget >= least, "--budget: ", c.budget, " (expected ", least,
                         " or more)");

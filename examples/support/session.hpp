@@ -27,9 +27,11 @@ struct cache_choice {
   std::size_t budget = 256;             ///< read by presets: the most entries that any row reads
   std::size_t cadence = 32;             ///< read by presets that decide at boundaries
   std::string calibration;              ///< file of query centres, for presets that need one
+  std::string head_table;               ///< file of trained numbers, for presets that label heads
+  double sparsity = .5;                 ///< share of heads that stream, of those presets
   std::string positions;                ///< original or within-cache; empty: the policy's default
   std::string codec = "f16";            ///< f32, f16, bf16, int8 or int4
-  std::size_t rows = 0;                 ///< tokens to be fed in all; read by full
+  std::size_t rows = 0;                 ///< tokens to be fed in all; read where all are kept
 };
 
 /// How a stream guesses, by the names of drafter and verifier.
@@ -55,6 +57,7 @@ struct preset_facts {
   bool original_only;  ///< cannot be renumbered within the cache
   bool renumbered;     ///< is, unless something else was asked for
   bool calibrated;     ///< needs query centres
+  bool labelled;       ///< needs a head table; some heads keep all, `budget` is for the others
   bool uneven;         ///< budgets differ between layers or heads; `budget` is their mean
 };
 /// In the order in which they are listed.
@@ -103,8 +106,8 @@ class scorer : public session {
   virtual void score(std::span<const weir::token_id> tokens, scored show) = 0;
 };
 
-/// The rows to be fed, if the policy takes so many. Throws error::bad_input if it keeps everything
-/// and they exceed the model's context. `no_end`: for ever.
+/// The rows to be fed, if the policy takes so many. Throws error::bad_input if some head keeps
+/// everything and they exceed the model's context. `no_end`: for ever.
 inline constexpr std::uint64_t no_end = std::numeric_limits<std::uint64_t>::max();
 std::size_t require_context(const cache_choice& choice, std::uint64_t rows,
                             const weir::llama_model& model);

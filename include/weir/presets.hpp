@@ -10,9 +10,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include <weir/cache/eviction/adaptive_heads.hpp>
 #include <weir/cache/eviction/adaptive_sinks.hpp>
@@ -74,6 +77,8 @@ struct ask {
   std::size_t cadence = 32;  ///< of the cache
   kv_shape shape = {};
   std::shared_ptr<const query_centres> centres = {};  ///< what triattention was calibrated with
+  std::vector<std::uint8_t> labels = {};  ///< [layer, kv_head], for duo_attention; 1: retrieval
+  std::size_t capacity = 0;               ///< tokens of a stream, for heads that keep all
 };
 
 struct streaming_llm {
@@ -197,6 +202,20 @@ struct triattention {
     return {sinks{4}, window{rest / 4}, trigonometric{rest - rest / 4, a.centres}};
   }
 };
+/// Needs labels: of the model's heads, from a trained table (head_labels). `entries` are those of a
+/// head that streams; the others keep all.
+struct duo_attention {
+  static constexpr std::string_view name = "duo-attention";
+  static constexpr bool needs_labels = true;
+  static presets::duo_attention authors(std::vector<std::uint8_t> labels = {},
+                                        std::size_t capacity = 0) {
+    return {{sinks{64}, window{256}}, keep_all{capacity}, std::move(labels)};
+  }
+  static presets::duo_attention of(const ask& a) {
+    const std::size_t first = a.entries / 5;
+    return {{sinks{first}, window{a.entries - first}}, keep_all{a.capacity}, a.labels};
+  }
+};
 struct kvcrush {
   static constexpr std::string_view name = "kvcrush";
   static presets::kvcrush authors() { return of({.entries = 1024}); }
@@ -296,12 +315,22 @@ using all =
 /// Those that also need query centres.
 using calibrated = std::tuple<triattention>;
 
+/// Those that also need head labels.
+using labelled = std::tuple<duo_attention>;
+
 /// True for recipes that need query centres.
 template <class Recipe>
 inline constexpr bool needs_centres = false;
 template <class Recipe>
   requires requires { Recipe::needs_centres; }
 inline constexpr bool needs_centres<Recipe> = Recipe::needs_centres;
+
+/// True for recipes that need head labels.
+template <class Recipe>
+inline constexpr bool needs_labels = false;
+template <class Recipe>
+  requires requires { Recipe::needs_labels; }
+inline constexpr bool needs_labels<Recipe> = Recipe::needs_labels;
 
 /// The policy that a recipe makes.
 template <class Recipe>

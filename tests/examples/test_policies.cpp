@@ -7,7 +7,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <weir/model/load_model.hpp>
 #include <weir/presets.hpp>
+#include <weir/stream/shared_pass.hpp>
 
 #include "examples/run.hpp"
 #include "support/catch.hpp"
@@ -79,6 +81,39 @@ TEST_CASE("triattention goes by a calibration file, which calibrate writes") {
   require_status(rate + " --calibration " + text(), 1, "expected");
   require_status(perplexity + "--text " + text() + " --policy h2o --calibration '" + file + "'", 2,
                  "--calibration");
+}
+
+TEST_CASE("duo-attention goes by a head table") {
+  if (!examples_built()) return;
+  const auto table = [](const char* name, const std::string& row, std::size_t rows) {
+    std::string all;
+    for (std::size_t i = 0; i < rows; ++i) all += row + "\n";
+    return " --head-table '" + scratch.with(name, all) + "'";
+  };
+  const weir::kv_shape shape = weir::shape_of(
+      weir::load_model(WEIR_SOURCE_DIR "/examples/models/weir-tiny-f16.gguf").config);
+  std::string row = "1";
+  for (std::size_t head = 1; head < shape.kv_heads; ++head) row += "\t0";
+  const std::string heads = table("heads", row, shape.layers);
+  const std::string with = perplexity + "--max-tokens 150 --threads 1 --text " + text() + " ";
+  const auto nats = [&](const std::string& flags) {
+    return json::parse(output_of(with + flags))["nats_per_token"];
+  };
+  const std::string duo = "--policy duo-attention --budget 40" + heads;
+  // A share of 0 streams: all heads keep all. A share of 1: none does.
+  REQUIRE(nats(duo + " --sparsity 0") == nats("--policy full"));
+  REQUIRE(nats(duo + " --sparsity 1") ==
+          nats("--policy sinks-window --sinks 8 --window 32 --positions original"));
+  REQUIRE(nats(duo) != nats("--policy full"));
+  REQUIRE(nats(duo) != nats(duo + " --sparsity 1"));
+
+  const std::string without = with + "--policy duo-attention";
+  require_status(without, 1, "needs --head-table FILE");
+  require_status(without + table("short", row, shape.layers - 1), 1, "rows (expected");
+  require_status(without + table("wide", row + "\t0", shape.layers), 1, "columns (expected");
+  require_status(with + "--policy h2o" + heads, 2, "--head-table");
+  require_status(with + "--policy h2o --sparsity 0.5", 2, "--sparsity");
+  require_status(without + heads + " --sparsity 1.5", 1, "--sparsity: 1.5 (expected 0 to 1)");
 }
 
 TEST_CASE("With room for the whole text every preset keeps it") {
