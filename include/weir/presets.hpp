@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,6 +20,7 @@
 
 #include <weir/cache/eviction/adaptive_heads.hpp>
 #include <weir/cache/eviction/adaptive_sinks.hpp>
+#include <weir/cache/eviction/block_signatures.hpp>
 #include <weir/cache/eviction/buckets.hpp>
 #include <weir/cache/eviction/expected_attention.hpp>
 #include <weir/cache/eviction/frame_diversity.hpp>
@@ -58,6 +60,7 @@ using keydiff = keep<window, key_diversity>;                        ///< arXiv 2
 using expected_attention = keep<window, weir::expected_attention>;  ///< arXiv 2510.00636
 using triattention = keep<sinks, window, trigonometric>;            ///< arXiv 2604.04921
 using kvcrush = keep<window, signatures<heavy_hitters>>;            ///< arXiv 2503.00022, over H2O
+using kvcrush_blocks = keep<window, block_signatures<heavy_hitters>>;  ///< as its code has it
 /// arXiv 2406.13035; paged
 using d2o = keep<sinks, window, variance_budgets<heavy_hitters>, similarity_merge>;
 using duo_attention = per_head<keep<sinks, window>, keep_all>;  ///< arXiv 2410.10819; 1: retrieval
@@ -225,6 +228,18 @@ struct kvcrush {
     return {window{a.entries / 4}, signatures<heavy_hitters>{heavy_hitters{rest}, rest / 4}};
   }
 };
+/// Blocks of 32, as the authors have them, or smaller ones for a small budget.
+struct kvcrush_blocks {
+  static constexpr std::string_view name = "kvcrush-blocks";
+  static presets::kvcrush_blocks authors() { return of({.entries = 1024}); }
+  static presets::kvcrush_blocks of(const ask& a) {
+    const std::size_t most = a.entries - a.entries / 4,
+                      block = std::min<std::size_t>(32, std::bit_floor(most / 4)),
+                      rest = most / block * block;
+    return {window{a.entries - rest},
+            block_signatures<heavy_hitters>{heavy_hitters{rest}, block, rest / 4 / block}};
+  }
+};
 struct d2o {
   static constexpr std::string_view name = "d2o";
   static presets::d2o authors() { return of({.entries = 1024}); }
@@ -307,10 +322,10 @@ struct random {
 };
 
 /// Every preset whose budget is a number of entries, in the order in which tools list them.
-using all =
-    std::tuple<streaming_llm, accllm, meshtron, h2o, h2o_per_row, keyformer, sirllm, tova, snapkv,
-               pyramidkv, ada_kv, expected_attention, knorm, keydiff, kvcrush, d2o, streaming_vlm,
-               infinite_vggt, rolling_forcing, motion_stream, stream_diffusion_v2, livevlm, random>;
+using all = std::tuple<streaming_llm, accllm, meshtron, h2o, h2o_per_row, keyformer, sirllm, tova,
+                       snapkv, pyramidkv, ada_kv, expected_attention, knorm, keydiff, kvcrush,
+                       kvcrush_blocks, d2o, streaming_vlm, infinite_vggt, rolling_forcing,
+                       motion_stream, stream_diffusion_v2, livevlm, random>;
 
 /// Those that also need query centres.
 using calibrated = std::tuple<triattention>;

@@ -53,6 +53,21 @@ TEST_CASE("a sink and the last chunks stay, whole") {
   }
 }
 
+TEST_CASE("a new chunk lies where the dropped one lay") {
+  policy_bench bench(weir::motion_stream(sinks{1}, rolling_chunks{1, 2}), two_wide(), 1);
+  const auto by_slot = [&] {
+    numbers chunk(4);
+    for (const auto index : bench.kept()) chunk.at(bench.place(index).lane) = index;
+    return chunk;
+  };
+  for (int i = 0; i < 5; ++i) bench.append();
+  CHECK(by_slot() == numbers{0, 4, 2, 3});
+  bench.append();
+  CHECK(by_slot() == numbers{0, 4, 5, 3});
+  bench.append();
+  CHECK(by_slot() == numbers{0, 4, 5, 6});
+}
+
 TEST_CASE("a chunk that is still coming counts, and old ones leave whole") {
   policy_bench bench(keep(rolling_chunks{4, 2}), two_wide(), 2);
   std::vector<std::size_t> entries;

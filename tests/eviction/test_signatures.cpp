@@ -1,3 +1,4 @@
+#include <weir/cache/eviction/block_signatures.hpp>
 #include <weir/cache/eviction/heavy_hitters.hpp>
 #include <weir/cache/eviction/signatures.hpp>
 #include <weir/cache/eviction/sinks.hpp>
@@ -33,8 +34,8 @@ entries representatives(const entries& candidates, std::vector<float> distance, 
   return out;
 }
 
-entries chosen(const signatures<given_scores>& member, hand_scores scores,
-               std::vector<std::uint8_t> taken = {}) {
+template <class Member>
+entries chosen(const Member& member, hand_scores scores, std::vector<std::uint8_t> taken = {}) {
   const std::size_t n = scores.entries[0];
   hand_head head(member, 1, std::vector<std::vector<float>>(n, {0}));
   taken.resize(n);
@@ -84,6 +85,45 @@ TEST_CASE("the base's best stay by mean score, and representatives by what heads
   CHECK(with(3, 2, alternating, {1}) == entries{1, 2, 3});  // of 3 4 7 1 5 6
   CHECK(with(3, 9, ones) == entries{0, 2, 5});              // nothing but representatives
   CHECK(with(20, 2, ones) == entries{0, 1, 2, 3, 4, 5, 6, 7});
+}
+
+TEST_CASE("blocks stay by their sums, and representatives by which of their tokens stand out") {
+  // The better half stands out: 10 00 11 01; sums 1.0 .5 1.5 .45.
+  const hand_scores scores({{.9f, .1f, .2f, .3f, .8f, .7f, .05f, .4f}});
+  const auto with = [&](std::size_t budget, std::size_t r, signature_anchor a,
+                        std::vector<std::uint8_t> taken = {}) {
+    return chosen(weir::block_signatures<given_scores>(given_scores{budget}, 2, r, a), scores,
+                  taken);
+  };
+  using enum signature_anchor;
+  CHECK(with(2, 0, mean) == entries{4, 5});  // the base alone
+  CHECK(with(4, 0, mean) == entries{0, 1, 4, 5});
+  // Distances 1 0 2 1: of blocks 1 0 3, which remain, the first two.
+  CHECK(with(6, 2, mean) == entries{0, 1, 2, 3, 4, 5});
+  CHECK(with(6, 2, alternating) == entries{2, 3, 4, 5, 6, 7});  // 2 1 1 0: of 3 1 0
+  CHECK(with(6, 2, ones) == entries{0, 1, 4, 5, 6, 7});         // 1 2 0 1: of 0 3 1
+  CHECK(with(4, 1, zeros) == entries{2, 3, 4, 5});              // 1 0 2 1: of 1 0 3
+  CHECK(with(4, 2, ones) == entries{4, 5, 6, 7});               // of 2 0 3 1, every second
+  CHECK(with(8, 9, mean) == entries{0, 1, 2, 3, 4, 5, 6, 7});
+  CHECK(with(7, 0, mean) == entries{0, 1, 2, 3, 4, 5});  // no half blocks
+  // What another member claims is no candidate; the rest of its block is a block.
+  CHECK(with(3, 0, mean, {0, 0, 0, 0, 1}) == entries{0, 1, 5});
+  CHECK(with(8, 1, ones, {0, 0, 0, 0, 1}) == entries{0, 1, 2, 3, 5, 6, 7});
+}
+
+TEST_CASE("blocks are at least a token and at most the budget") {
+  const weir::kv_shape shape{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 4};
+  const auto bench = [&](std::size_t budget, std::size_t block) {
+    weir::testing::policy_bench(
+        weir::keep(weir::block_signatures<weir::heavy_hitters>({budget}, block, 1)), shape, 8);
+  };
+  CHECK_THROWS_WITH(bench(8, 0),
+                    "block_signatures: blocks of 0 tokens (expected 1 to 8, the budget)");
+  CHECK_THROWS_WITH(bench(8, 9),
+                    "block_signatures: blocks of 9 tokens (expected 1 to 8, the budget)");
+  CHECK_THROWS_WITH(bench(4096, 1025),
+                    "block_signatures: blocks of 1025 tokens (expected 1 to 1024)");
+  CHECK_NOTHROW(bench(8, 8));
 }
 
 TEST_CASE("a layer's heads keep the same entries") {

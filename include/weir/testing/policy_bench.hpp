@@ -143,14 +143,8 @@ class policy_bench {
     store_.read_value(layer, kv_head, place(index, layer, kv_head), x.data());
     return x;
   }
-
- private:
-  auto access_in(std::size_t layer) {
-    return [this, layer](std::size_t head, float* sum) -> const entry_access& {
-      return access_[head]->enter(layer, keeper_.tiles_in_use(layer * shape_.kv_heads + head), sum);
-    };
-  }
-  tile_place place(std::uint64_t index, std::size_t layer, std::size_t kv_head) const {
+  /// Where an entry lies.
+  tile_place place(std::uint64_t index, std::size_t layer = 0, std::size_t kv_head = 0) const {
     tile_place found;
     bool is_there = false;
     keeper_.for_each_live(layer * shape_.kv_heads + kv_head, [&](std::uint64_t i, tile_place at) {
@@ -158,6 +152,13 @@ class policy_bench {
     });
     error::require<error::bad_input>(is_there, "policy_bench: no entry ", index);
     return found;
+  }
+
+ private:
+  auto access_in(std::size_t layer) {
+    return [this, layer](std::size_t head, float* sum) -> const entry_access& {
+      return access_[head]->enter(layer, keeper_.tiles_in_use(layer * shape_.kv_heads + head), sum);
+    };
   }
   /// From entries in stream order to slots.
   std::vector<float> spread(std::size_t layer, std::size_t kv_head, std::span<const float> by_entry,

@@ -5,7 +5,9 @@
 // stream; the rest retrieve. The labels serve per_head<keep<sinks, window>, keep_all>, whose second
 // list is for label 1.
 //
-// Deviation. The authors break ties with random noise; here the earlier head retrieves.
+// Deviations. The authors break ties with random noise; here the earlier head retrieves. They put
+// retrieving heads first, in weights and cache; here every KV head has tiles of its own, as many as
+// its list needs, wherever it stands.
 #pragma once
 
 #include <algorithm>
