@@ -8,9 +8,9 @@
 //
 // Deviations. `budget` includes the representatives, so that memory is what was asked for; the
 // authors' code, which forms signatures of blocks of tokens instead (block_signatures.hpp), adds
-// them to it. The best split is not known; there are no representatives unless asked for. Bits are KV heads'. As all
-// heads keep as many, `mean` has equal bits in all places: they say whether more than half of the
-// candidates stay.
+// them to it. The best split is not known; there are no representatives unless asked for. Bits are
+// KV heads'. As all heads keep as many, `mean` has equal bits in all places: they say whether more
+// than half of the candidates stay.
 #pragma once
 
 #include <algorithm>
