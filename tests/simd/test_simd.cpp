@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <weir/simd/integer.hpp>
+#include <weir/simd/row_reductions.hpp>
 #include "support/arches.hpp"
 #include "support/catch.hpp"
 #include "support/random_weights.hpp"
@@ -123,6 +124,38 @@ TEMPLATE_TEST_CASE("lanes are added up in one order on every width", "", weir_te
     REQUIRE(bits(simd::sum_halving<TestType>(r32[0])) ==
             bits(simd::sum_halving(plain.data(), lanes)));
   }
+}
+
+namespace {
+
+template <class A, std::size_t R>
+void check_rows() {
+  constexpr std::size_t lanes = simd::lanes<A>;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto numbers = random_floats(R * lanes, seed, 1e6f);
+    simd::floats<A> x[R];
+    for (std::size_t r = 0; r < R; ++r) x[r] = simd::load<A>(&numbers[r * lanes]);
+    float sum[simd::row_numbers<A, R>], most[simd::row_numbers<A, R>];
+    simd::sum_rows<A>(x, sum);
+    simd::max_rows<A>(x, most);
+    for (std::size_t r = 0; r < R; ++r) {
+      INFO(R << " rows, row " << r);
+      REQUIRE(bits(sum[r]) == bits(simd::sum_halving<A>(x[r])));
+      REQUIRE(most[r] == simd::max_lane<A>(x[r]));
+    }
+  }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("rows side by side come to what they come to alone", "", weir_test::native,
+                   weir_test::avx2, weir_test::sse2) {
+  check_rows<TestType, 1>();
+  check_rows<TestType, 2>();
+  check_rows<TestType, 3>();
+  check_rows<TestType, 4>();
+  check_rows<TestType, 7>();
+  check_rows<TestType, 8>();
 }
 
 TEMPLATE_TEST_CASE("blend takes the first where a bit is set", "", weir_test::native,

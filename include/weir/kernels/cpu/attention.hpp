@@ -71,7 +71,6 @@ class softmax_rows {
   /// rows that find no score above −∞ are taken out of `live`, and change nothing.
   void weigh(float (*score)[tile_lanes], std::uint32_t* live, std::size_t place,
              const attention_handout* handout) {
-    using row_registers = simd::floats<A>[tile_registers<A>];
     simd::floats<A> top[R];
     for (std::size_t r = 0; r < R; ++r) {
       top[r] = simd::load<A>(score[r]);
@@ -96,7 +95,7 @@ class softmax_rows {
       }
       const attention_handout& out = handout[r];
       if (out.score != nullptr) std::copy_n(score[r], tile_lanes, out.score + place * tile_lanes);
-      row_registers weight;
+      simd::floats<A> weight[tile_registers<A>];
       for (std::size_t i = 0; i < tile_registers<A>; ++i) {
         float* at = score[r] + i * simd::lanes<A>;
         weight[i] = simd::exp<A>(simd::load<A>(at) - simd::broadcast<A>(m_[r]));
@@ -124,8 +123,8 @@ class softmax_rows {
   alignas(64) float m_[numbers] = {};
   alignas(64) float d_[numbers] = {};
   alignas(64) float rescale_[numbers];
-  alignas(64) float largest_[numbers];  // of a tile
-  alignas(64) float total_[numbers];    // its weights
+  alignas(64) float largest_[numbers] = {};  // of a tile
+  alignas(64) float total_[numbers] = {};    // its weights
 };
 
 }  // namespace detail
