@@ -206,4 +206,5 @@ int main(int argc, char** argv) {
   const std::string only = argc > 4 ? argv[4] : "";
   report_all(static_cast<presets::recipes::all*>(nullptr), s, only, threads);
   report_all(static_cast<presets::recipes::calibrated*>(nullptr), s, only, threads);
+  report_all(static_cast<presets::recipes::labelled*>(nullptr), s, only, threads);
 }
