@@ -23,7 +23,7 @@ namespace weir {
 
 template <class Keep>
 class member_lists {
-  /// True if all heads of a layer have to be at hand to decide.
+  /// True if all heads of a layer are at hand when it is decided.
   static constexpr bool by_layer =
       keep_decides_by_layer<Keep> || keep_apportions_heads<Keep> || keep_decides_once<Keep>;
 

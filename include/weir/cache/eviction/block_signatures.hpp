@@ -54,7 +54,7 @@ struct block_signatures : Base {
       return x.begin() + static_cast<std::ptrdiff_t>(n);
     };
     const std::size_t n = detail::sum_candidates(scores, open, score, list);
-    std::nth_element(list.begin(), number(list, n / 2), number(list, n), best_first(score));
+    std::nth_element(list.begin(), number(list, n / 2), number(list, n), detail::best_first(score));
     std::fill(stands_out.begin(), stands_out.end(), 0.0f);
     for (const float i : list.first(n / 2)) stands_out[detail::unpacked(i)] = 1;
 
@@ -91,26 +91,23 @@ struct block_signatures : Base {
 
     const auto order = array(6).first(blocks);
     for (std::size_t b = 0; b < blocks; ++b) order[b] = detail::packed(b);
-    std::sort(order.begin(), order.end(), best_first(sum));
+    std::sort(order.begin(), order.end(), detail::best_first(sum));
+    const auto take_whole = [&](std::size_t b, std::size_t room) {
+      const auto tokens = static_cast<std::size_t>(size[b]);
+      if (tokens > room) return std::size_t{0};
+      for_each_entry(b, [&](std::size_t i) { open.take(i); });
+      size[b] = 0;  // nothing of it is left to be had
+      return tokens;
+    };
     const auto take_best = [&](std::size_t room) {
-      for (const float b : order) {
-        const auto tokens = static_cast<std::size_t>(size[detail::unpacked(b)]);
-        if (tokens > room || tokens == 0) continue;
-        for_each_entry(detail::unpacked(b), [&](std::size_t i) { open.take(i); });
-        size[detail::unpacked(b)] = 0;
-        room -= tokens;
-      }
+      for (const float b : order) room -= take_whole(detail::unpacked(b), room);
     };
     take_best(open.left() - std::min(open.left(), representatives * block));
     const auto rest = list.first(blocks);
     const auto end = std::copy_if(order.begin(), order.end(), rest.begin(),
                                   [&](float b) { return size[detail::unpacked(b)] > 0; });
     for_each_representative(rest.first(static_cast<std::size_t>(end - rest.begin())), distance,
-                            representatives, [&](std::size_t b) {
-                              if (size[b] > static_cast<float>(open.left())) return;
-                              for_each_entry(b, [&](std::size_t i) { open.take(i); });
-                              size[b] = 0;
-                            });
+                            representatives, [&](std::size_t b) { take_whole(b, open.left()); });
     take_best(open.left());  // what broken blocks left of the budget
   }
 
@@ -118,12 +115,6 @@ struct block_signatures : Base {
   const Base& base() const { return *this; }
   std::uint64_t rank_of(const slots_view& view, std::size_t i) const {
     return view.index(view.at(i)).value - view.first_index().value;
-  }
-  static auto best_first(std::span<const float> score) {
-    return [score](float a, float b) {
-      const std::uint32_t i = detail::unpacked(a), j = detail::unpacked(b);
-      return score[i] != score[j] ? score[i] > score[j] : i < j;
-    };
   }
 };
 

@@ -36,10 +36,7 @@ void fill_buckets(const bucket_rule& rule, std::span<const float> score, std::sp
   using detail::unpacked;
   if (order.empty()) return;
   const std::size_t first = unpacked(order.front()), length = unpacked(order.back()) - first + 1;
-  std::sort(order.begin(), order.end(), [&](float a, float b) {
-    const std::uint32_t i = unpacked(a), j = unpacked(b);
-    return score[i] != score[j] ? score[i] > score[j] : i < j;
-  });
+  std::sort(order.begin(), order.end(), detail::best_first(score));
   std::fill_n(room.begin(), rule.ranges, static_cast<float>(rule.capacity));
   std::size_t passed = 0;
   for (std::size_t k = 0; k < order.size() && wanted > 0; ++k) {

@@ -16,6 +16,14 @@ namespace weir::detail {
 inline float packed(std::size_t i) { return std::bit_cast<float>(static_cast<std::uint32_t>(i)); }
 inline std::uint32_t unpacked(float x) { return std::bit_cast<std::uint32_t>(x); }
 
+/// Orders packed indices by score, the largest first, and the older first among equals.
+inline auto best_first(std::span<const float> score) {
+  return [score](float a, float b) {
+    const std::uint32_t i = unpacked(a), j = unpacked(b);
+    return score[i] != score[j] ? score[i] > score[j] : i < j;
+  };
+}
+
 /// Of the entries still to be had: sums the heads' scores in `sum` `[entry]`, −∞ for NaN, and lists
 /// packed indices in `order`, in stream order. Returns how many there are.
 inline std::size_t sum_candidates(const head_scores& scores, const claims& open,

@@ -81,10 +81,7 @@ struct signatures : Base {
     const std::size_t best = std::min(n, budget - std::min(budget, representatives));
     const auto middle = all.begin() + static_cast<std::ptrdiff_t>(best);
     std::nth_element(all.begin(), middle, all.begin() + static_cast<std::ptrdiff_t>(n),
-                     [&](float a, float b) {
-                       const std::uint32_t i = detail::unpacked(a), j = detail::unpacked(b);
-                       return mean[i] != mean[j] ? mean[i] > mean[j] : i < j;
-                     });
+                     detail::best_first(mean));
     const std::span<float> distance = mean;  // no longer needed
     measure(scores, budget, 2 * std::min(budget, n) > n, distance);
     for (const float i : all.first(best)) open.take(detail::unpacked(i));
