@@ -14,7 +14,6 @@
 
 #include <benchmark/benchmark.h>
 #include <weir/core/thread_pool.hpp>
-#include "support/huge_buffer.hpp"
 #include "support/plain_read.hpp"
 #include "support/timing.hpp"
 
@@ -65,7 +64,7 @@ class plain_reads {
 
  private:
   static std::span<const std::byte> memory() {
-    static const huge_buffer buffer(bytes);
+    static const read_buffer buffer(bytes);
     return buffer.bytes();
   }
 

@@ -1,5 +1,6 @@
 #include <weir/core/arena.hpp>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "support/catch.hpp"
@@ -49,4 +50,17 @@ TEST_CASE("an empty plan takes no memory") {
   const arena memory{arena_plan{}};
   CHECK(memory.bytes() == 0);
   CHECK(arena().bytes() == 0);
+}
+
+TEST_CASE("an arena of several huge pages is aligned, zeroed and copied to its last byte") {
+  arena_plan plan;
+  const auto block = plan.reserve<std::uint32_t>((std::size_t{5} << 20) / 4 + 3);
+  const arena first(plan);
+  CHECK(reinterpret_cast<std::uintptr_t>(first[block].data()) % (std::size_t{2} << 20) == 0);
+  CHECK(std::all_of(first[block].begin(), first[block].end(), [](auto x) { return x == 0; }));
+  for (std::uint32_t i = 0; std::uint32_t & x : first[block]) x = i++;
+  const arena second = first.copy();
+  CHECK(second.bytes() == first.bytes());
+  CHECK(second[block].data() != first[block].data());
+  CHECK(std::ranges::equal(first[block], second[block]));
 }
