@@ -221,10 +221,19 @@ class kv_store {
     const std::size_t base = Layout::pages_taken ? 0 : page(unit(layer, head), 0);
     return {.keys = key_page(base), .values = value_page(base), .head_dim = shape_.head_dim};
   }
-  /// Tells a plan's visits where their tiles lie.
+  /// Tells a plan's visits where their tiles lie, and what is read after them: the tiles that
+  /// follow, the next head's behind the last.
   void find_pages(std::size_t layer, std::size_t head, visit_list& plan) const {
-    if constexpr (Layout::pages_taken)
-      plan.find_pages([&](std::size_t t) { return map_.page(unit(layer, head), t); });
+    if (plan.visits().empty()) return;
+    const std::uint32_t last = plan.last_tile();
+    if constexpr (Layout::pages_taken) {
+      const std::size_t u = unit(layer, head);
+      plan.find_pages([&](std::size_t t) { return map_.page(u, t); });
+      const auto next = map_.after({u, last});
+      plan.go_on_at({map_.page(next), map_.page(map_.after(next))});
+    } else {
+      plan.go_on_at({last + 1, last + 2});
+    }
   }
 
  private:

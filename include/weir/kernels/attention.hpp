@@ -75,6 +75,14 @@ class visit_list {
   void find_pages(Page page) {
     for (std::size_t i = 0; i < pieces_; ++i) piece_[i].page = page(piece_[i].tile);
   }
+  /// Says where the reader goes on behind the last visit: what it may ask for meanwhile.
+  void go_on_at(std::array<std::uint32_t, 2> pages) { behind_ = pages; }
+  /// The page of visit v, which may be one of the two behind the last.
+  std::uint32_t page(std::size_t v) const {
+    return v < visits_ ? piece_[visit_[v].first_piece].page : behind_[v - visits_];
+  }
+  /// The tile that the last visit reads; there must be one.
+  std::uint32_t last_tile() const { return piece_[visit_[visits_ - 1].first_piece].tile; }
 
   std::span<const tile_visit> visits() const { return {visit_.data(), visits_}; }
   std::span<const visit_piece> pieces(const tile_visit& v) const {
@@ -89,6 +97,7 @@ class visit_list {
   std::array<tile_visit, max_visits> visit_;
   std::array<visit_piece, max_visits + max_siblings> piece_;
   std::size_t visits_ = 0, pieces_ = 0;
+  std::array<std::uint32_t, 2> behind_ = {};
 };
 
 /// The online-softmax state of one row: everything attention has seen, in a form that merges.

@@ -68,13 +68,27 @@ class page_map<layouts::paged> {
     for (std::uint32_t& page : table_) page = no_page;
   }
 
+  struct tile_of_unit {
+    std::size_t unit, tile;
+  };
   std::uint32_t page(std::size_t unit, std::size_t tile) const { return entry(unit, tile); }
+  std::uint32_t page(tile_of_unit at) const { return entry(at.unit, at.tile); }
+  /// What lies behind a tile: the next of the unit, the next unit's first, or nothing else.
+  tile_of_unit after(tile_of_unit at) const {
+    if (holds({at.unit, at.tile + 1})) return {at.unit, at.tile + 1};
+    return holds({at.unit + 1, 0}) ? tile_of_unit{at.unit + 1, 0} : at;
+  }
   std::uint32_t& entry(std::size_t unit, std::size_t tile) const {
     return table_[first_[unit] + tile];
   }
   std::span<std::uint32_t> entries() const { return table_; }
 
  private:
+  bool holds(tile_of_unit at) const {
+    return at.unit + 1 < first_.size() && at.tile < first_[at.unit + 1] - first_[at.unit] &&
+           page(at) != no_page;
+  }
+
   arena_plan::block<std::uint32_t> first_block_, table_block_;
   std::span<std::uint32_t> first_;  // [unit + 1]
   std::span<std::uint32_t> table_;  // [unit, tile] page, or no_page

@@ -94,16 +94,15 @@ class softmax_rows {
         continue;
       }
       const attention_handout& out = handout[r];
-      if (out.score != nullptr) std::copy_n(score[r], tile_lanes, out.score + place * tile_lanes);
       simd::floats<A> weight[tile_registers<A>];
       for (std::size_t i = 0; i < tile_registers<A>; ++i) {
-        float* at = score[r] + i * simd::lanes<A>;
-        weight[i] = simd::exp<A>(simd::load<A>(at) - simd::broadcast<A>(m_[r]));
-        simd::store<A>(at, weight[i]);
+        const std::size_t at = i * simd::lanes<A>;
+        const auto x = simd::load<A>(score[r] + at);
+        weight[i] = simd::exp<A>(x - simd::broadcast<A>(m_[r]));
+        simd::store<A>(score[r] + at, weight[i]);
+        if (out.score != nullptr) simd::store<A>(out.score + place * tile_lanes + at, x);
+        if (out.weight != nullptr) simd::store<A>(out.weight + place * tile_lanes + at, weight[i]);
       }
-      if (out.weight != nullptr)
-        for (std::size_t i = 0; i < tile_registers<A>; ++i)
-          simd::store<A>(out.weight + place * tile_lanes + i * simd::lanes<A>, weight[i]);
       if (out.largest != nullptr) out.largest[place] = m_[r];
       sum[r] = simd::halve_registers<A>(weight);
     }
@@ -141,14 +140,10 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
   tile_reader<A, R, Codec> reader(block);
 
   const auto visits = plan.visits();
-  const auto page = [&](std::size_t v) {
-    const std::size_t known = std::min(v, visits.size() - 1);
-    return plan.pieces(visits[known]).front().page + (v - known);
-  };
   for (std::size_t v = 0; v < visits.size(); ++v) {
     const tile_visit& visit = visits[v];
     const auto pieces = plan.pieces(visit);
-    const pages_ahead ahead{page(v + 1), page(v + 2)};
+    const pages_ahead ahead{plan.page(v + 1), plan.page(v + 2)};
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t i = 0; i < tile_lanes; i += simd::lanes<A>)
         simd::store<A>(score[r] + i, simd::broadcast<A>(softmax.lowest));
@@ -208,10 +203,9 @@ void fold(attention_block<Codec> block, const visit_list& plan, attention_state*
 }
 
 /// Dot products of keys with the block's first `rows` queries (at most max_block_rows, the others
-/// repeat one of them) in tiles 0 … tiles − 1, which lie at page(tile): out[row * stride + tile *
-/// 32
-/// + lane], whatever lies in a lane. Integer codecs round the queries to 8 bits, as attention does.
-/// O(rows · tiles · 32 · head_dim).
+/// repeat one of them) in tiles 0 … tiles − 1, which lie at page(tile), whatever lies in a lane:
+/// `out` `[row, tile, 32]`, rows `stride` apart. Integer codecs round the queries to 8 bits, as
+/// attention does. O(rows · tiles · 32 · head_dim).
 template <class A = simd::native, class Codec, class Page>
 void key_dots(const attention_block<Codec>& block, std::size_t tiles, Page page, std::size_t rows,
               float* out, std::size_t stride) {
