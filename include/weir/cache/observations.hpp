@@ -44,7 +44,7 @@ class observations {
     score_block_ = plan.reserve<float>(logits ? packed * tile_stride_ * tile_lanes : 0);
     largest_block_ = plan.reserve<float>(any ? packed * tile_stride_ : 0);
     total_block_ = plan.reserve<float>(any ? packed * 2 : 0);
-    row_block_ = plan.reserve<float>(shape.kv_heads * row_floats());
+    row_block_ = plan.reserve<float>(probabilities ? shape.kv_heads * tiles_ * tile_lanes : 0);
     staged_block_ = plan.reserve<float>(2 * shape.units() * staged_rows_ * row_floats());
   }
   void bind(const arena& memory) {
@@ -67,24 +67,54 @@ class observations {
   }
 
   /// Works out what row `r` of a job of `rows` handed out at `place`, of a unit with so many tiles
-  /// in use, in that place's scratch. `q` `[query head of the group, head_dim]` are the row's
-  /// queries, unrotated.
+  /// in use; it stays there until the place is used again. `q` `[query head of the group,
+  /// head_dim]` are the row's queries, unrotated.
   observed_row::record read(std::size_t place, std::size_t tiles, std::size_t r, std::size_t rows,
                             const float* q) const {
-    return write(row_.subspan(place * row_floats(), row_floats()), place, tiles, r, rows, q, false);
+    const std::size_t first = (place * rows + r) * group();  // packed row of the first query head
+    const std::size_t head_floats = tile_stride_ * tile_lanes;
+    observed_row::record out;
+    if constexpr (logits) {
+      for (std::size_t g = 0; g < group(); ++g)
+        cpu::clear_unread(&score_[(first + g) * head_floats], &largest_[(first + g) * tile_stride_],
+                          tiles);
+      out.logits = score_.subspan(first * head_floats, group() * head_floats);
+    }
+    if constexpr (probabilities) {
+      const auto mean = row_.subspan(place * tiles_ * tile_lanes, tiles * tile_lanes);
+      cpu::mean_probabilities(&weight_[first * head_floats], &largest_[first * tile_stride_],
+                              tile_stride_, &total_[first * 2], group(), tiles, mean.data());
+      out.probabilities = mean;
+    }
+    if (queries) out.queries = {q, group() * shape_.head_dim};
+    return out;
   }
   /// The same, to be kept: `staged` is 0 for a step's last final row, 1 + its number for a
   /// provisional one.
   void stage(std::size_t unit, std::size_t place, std::size_t tiles, std::size_t staged,
              std::size_t r, std::size_t rows, const float* q) const {
-    write(staged_row(side_, unit, staged), place, tiles, r, rows, q, true);
+    const observed_row::record row = read(place, tiles, r, rows, q);
+    const std::size_t lanes = tiles * tile_lanes, head_floats = tile_stride_ * tile_lanes;
+    float* to = staged_row(side_, unit, staged).data();
+    to = std::ranges::copy(row.probabilities, to).out;
+    if (logits)
+      for (std::size_t g = 0; g < group(); ++g)
+        to = std::copy_n(row.logits.data() + g * head_floats, lanes, to);
+    std::ranges::copy(row.queries, to);
   }
   /// The step is over: what it staged can be read, and the next one stages elsewhere, for it may
   /// yet be taken back.
   void turn_over() { side_ = 1 - side_; }
   /// What a row of the last step saw. The unit has as many tiles in use as it had then.
   observed_row::record staged(std::size_t unit, std::size_t tiles, std::size_t number) const {
-    return record_in(staged_row(1 - side_, unit, number), tiles, nullptr);
+    const std::span<float> row = staged_row(1 - side_, unit, number);
+    const std::size_t lanes = tiles * tile_lanes, shown = probabilities ? lanes : 0,
+                      scored = logits ? group() * lanes : 0;
+    observed_row::record out;
+    out.probabilities = row.first(shown);
+    out.logits = row.subspan(shown, scored);
+    if (queries) out.queries = row.subspan(shown + scored, group() * shape_.head_dim);
+    return out;
   }
 
  private:
@@ -99,36 +129,6 @@ class observations {
         ((side * shape_.units() + unit) * staged_rows_ + number - first_staged_) * row_floats(),
         row_floats());
   }
-  /// `q`: queries that lie elsewhere.
-  observed_row::record record_in(std::span<float> row, std::size_t tiles, const float* q) const {
-    const std::size_t lanes = tiles * tile_lanes;
-    observed_row::record out;
-    if (probabilities) out.probabilities = row.first(lanes);
-    if (logits) out.logits = row.subspan(probabilities ? lanes : 0, group() * lanes);
-    if (queries)
-      out.queries = q != nullptr ? std::span(q, group() * shape_.head_dim)
-                                 : row.last(group() * shape_.head_dim);
-    return out;
-  }
-  observed_row::record write(std::span<float> row, std::size_t place, std::size_t tiles,
-                             std::size_t r, std::size_t rows, const float* q,
-                             bool keep_queries) const {
-    const std::size_t lanes = tiles * tile_lanes;
-    const std::size_t first = (place * rows + r) * group();  // packed row of the first query head
-    const observed_row::record out = record_in(row, tiles, keep_queries ? nullptr : q);
-    if constexpr (logits)
-      for (std::size_t g = 0; g < group(); ++g)
-        cpu::read_logits(&score_[(first + g) * tile_stride_ * tile_lanes],
-                         &largest_[(first + g) * tile_stride_], tiles,
-                         row.data() + (probabilities ? lanes : 0) + g * lanes);
-    if constexpr (probabilities)
-      cpu::mean_probabilities(&weight_[first * tile_stride_ * tile_lanes],
-                              &largest_[first * tile_stride_], tile_stride_, &total_[first * 2],
-                              group(), tiles, row.data());
-    if (queries && keep_queries)
-      std::copy_n(q, group() * shape_.head_dim, row.last(group() * shape_.head_dim).data());
-    return out;
-  }
 
   kv_shape shape_;
   std::size_t tiles_, tile_stride_, first_staged_, staged_rows_, side_ = 0;
@@ -137,7 +137,7 @@ class observations {
   std::span<float> weight_, score_;  // [kv_head, row, group, tile, 32]
   std::span<float> largest_;         // [kv_head, row, group, tile]
   std::span<float> total_;           // [kv_head, row, group, 2]
-  std::span<float> row_;             // [kv_head, row_floats]
+  std::span<float> row_;             // [kv_head, tile, 32] mean probabilities of a row
   std::span<float> staged_;          // [side, unit, staged row, row_floats]
 };
 

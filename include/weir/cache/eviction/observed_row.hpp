@@ -21,7 +21,7 @@ class observed_row {
     std::uint64_t index = 0;               ///< stream index of the row
     std::uint64_t boundary = 0;            ///< of the boundary that follows
     std::span<const float> probabilities;  ///< [slot]
-    std::span<const float> logits;         ///< [query head of the group, slot]
+    std::span<const float> logits;         ///< [query head of the group, slot and room for more]
     std::span<const float> queries;        ///< [query head of the group, head_dim]
   };
 
@@ -53,7 +53,7 @@ class observed_row {
   std::span<const float> probabilities() const { return row_.probabilities; }
   /// Scaled attention logits `[slot]` of one query head of the group. Needs told::logits.
   std::span<const float> logits(std::size_t head) const {
-    return row_.logits.subspan(head * slots(), slots());
+    return row_.logits.subspan(head * (row_.logits.size() / shape_->group()), slots());
   }
   /// The query `[head_dim]` of one query head of the group, neither rotated nor scaled. Needs
   /// told::queries.

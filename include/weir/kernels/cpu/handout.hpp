@@ -42,16 +42,12 @@ void mean_probabilities(const float* weight, float* largest, std::size_t tile_st
   }
 }
 
-/// out[tile, 32] = one query head's logits, −∞ in tiles it did not read. O(tiles · 32).
-inline void read_logits(const float* score, const float* largest, std::size_t tiles, float* out) {
+/// One query head's logits `[tile, 32]` as they were handed out: those of tiles that it did not
+/// read become −∞. O(tiles · 32).
+inline void clear_unread(float* score, const float* largest, std::size_t tiles) {
   constexpr float none = -std::numeric_limits<float>::infinity();
-  for (std::size_t t = 0; t < tiles; ++t) {
-    float* const to = out + t * tile_lanes;
-    if (largest[t] == none)
-      std::fill_n(to, tile_lanes, none);
-    else
-      std::copy_n(score + t * tile_lanes, tile_lanes, to);
-  }
+  for (std::size_t t = 0; t < tiles; ++t)
+    if (largest[t] == none) std::fill_n(score + t * tile_lanes, tile_lanes, none);
 }
 
 }  // namespace weir::cpu
