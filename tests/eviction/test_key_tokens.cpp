@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include <weir/cache/eviction/keep.hpp>
@@ -32,8 +33,8 @@ float noise(std::uint64_t seed, std::uint64_t unit, std::size_t first, std::size
       weir::philox({low(row), high(row), low(unit),
                     static_cast<std::uint32_t>(weir::purpose::scoring) << 24 | low(first)},
                    {low(seed), high(seed)});
-  const auto words = weir::philox({low(entry), high(entry), own[2], own[3]}, {own[0], own[1]});
-  return weir::simd::gumbel(words[head - first]);
+  const auto words = weir::philox<7>({low(entry), high(entry), own[2], own[3]}, {own[0], own[1]});
+  return std::numbers::ln2_v<float> * weir::simd::gumbel_bits(words[head - first]);
 }
 
 /// Logits that, with the row's own noise, are as with the noise `zeta`.

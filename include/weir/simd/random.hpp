@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include <weir/simd/integer.hpp>
-#include <weir/simd/log.hpp>
+#include <weir/simd/log2.hpp>
 #include <weir/simd/simd.hpp>
 
 namespace weir::simd {
@@ -63,9 +63,10 @@ inline ints<A> lower_halves(longs<A> a, longs<A> b) {
   return ints<A>::load_unaligned(low);
 }
 
-/// A Philox key, as its ten rounds want it.
+/// A Philox key, as its rounds want it.
+template <int Rounds = 10>
 struct philox_key {
-  std::uint64_t round[10][2];
+  std::uint64_t round[Rounds][2];
 
   explicit constexpr philox_key(std::array<std::uint32_t, 2> key) {
     for (auto& words : round) {
@@ -76,10 +77,11 @@ struct philox_key {
   }
 };
 
-/// Word w of philox({low(i), high(i), c, d}, key) for each of `lanes<A>` numbers i, in out[w].
-template <class A>
-inline void philox(const std::uint64_t* i, std::uint32_t c, std::uint32_t d, const philox_key& key,
-                   ints<A> (&out)[4]) {
+/// Word w of philox<Rounds>({low(i), high(i), c, d}, key) for each of `lanes<A>` numbers i, in
+/// out[w].
+template <class A, int Rounds>
+inline void philox(const std::uint64_t* i, std::uint32_t c, std::uint32_t d,
+                   const philox_key<Rounds>& key, ints<A> (&out)[4]) {
   longs<A> word[2][4];
   for (std::size_t half = 0; half < 2; ++half) {
     word[half][0] = longs<A>::load_unaligned(i + half * longs<A>::size);
@@ -108,20 +110,22 @@ inline floats<A> open_uniform(ints<A> bits) {
   return xsimd::bitwise_cast<floats<A>>(one_to_two) - broadcast<A>(1 - 0x1p-24f);
 }
 
-/// Draws from the standard Gumbel distribution: −log(−log u).
+/// Gumbel noise in bits: −log2(−log2 u). Times ln 2 it is a draw from the standard Gumbel
+/// distribution less −ln ln 2, which a softmax does not see.
 template <class A, std::size_t Registers>
-inline void gumbel(const ints<A> (&bits)[Registers], floats<A> (&out)[Registers]) {
+inline void gumbel_bits(const ints<A> (&bits)[Registers], floats<A> (&out)[Registers]) {
+  const auto zero = broadcast<A>(0.0f);
   for (std::size_t i = 0; i < Registers; ++i) out[i] = open_uniform<A>(bits[i]);
-  log_normal<A>(out);
-  for (floats<A>& x : out) x = broadcast<A>(0.0f) - x;
-  log_normal<A>(out);
-  for (floats<A>& x : out) x = broadcast<A>(0.0f) - x;
+  log2<A>(out);
+  for (floats<A>& x : out) x = zero - x;
+  log2<A>(out);
+  for (floats<A>& x : out) x = zero - x;
 }
 
 /// The same functions for one value: the same operations, so the same bits as any lane.
 inline float open_uniform(std::uint32_t bits) {
   return std::bit_cast<float>(bits >> 9 | 0x3F800000u) - (1 - 0x1p-24f);
 }
-inline float gumbel(std::uint32_t bits) { return -log(-log(open_uniform(bits))); }
+inline float gumbel_bits(std::uint32_t bits) { return -log2(-log2(open_uniform(bits))); }
 
 }  // namespace weir::simd

@@ -23,6 +23,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numbers>
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/philox.hpp>
@@ -75,7 +76,7 @@ struct key_tokens {
                              low(row.layer() * row.shape().kv_heads + row.kv_head()),
                              static_cast<std::uint32_t>(purpose::scoring) << 24 | low(first)},
                             {low(seed), low(seed >> 32)});
-    const simd::philox_key key({own[0], own[1]});
+    const simd::philox_key<7> key({own[0], own[1]});
     const std::uint64_t* const index = row.indices().data();
     const float* const logits = row.logits(first).data();
     float* const noisy = row.scratch().data();
@@ -84,6 +85,7 @@ struct key_tokens {
 
     const auto scale =
         simd::broadcast<A>(1 / temperature(row.index().value - row.first_index().value));
+    const auto nats = simd::broadcast<A>(std::numbers::ln2_v<float>);
     simd::floats<A> most[Heads];
     for (auto& m : most) m = simd::broadcast<A>(-std::numeric_limits<float>::infinity());
     for (std::size_t s = 0; s < n; s += lanes) {
@@ -91,9 +93,9 @@ struct key_tokens {
       simd::floats<A> noise[Heads];
       simd::philox<A>(index + s, own[2], own[3], key, words);
       for (std::size_t h = 0; h < Heads; ++h) bits[h] = words[h];
-      simd::gumbel<A>(bits, noise);
+      simd::gumbel_bits<A>(bits, noise);
       for (std::size_t h = 0; h < Heads; ++h) {
-        const auto x = (simd::load<A>(logits + h * n + s) + noise[h]) * scale;
+        const auto x = simd::fma<A>(noise[h], nats, simd::load<A>(logits + h * n + s)) * scale;
         simd::store<A>(noisy + h * n + s, x);
         most[h] = simd::max<A>(most[h], x);
       }
