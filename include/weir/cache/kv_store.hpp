@@ -206,9 +206,8 @@ class kv_store {
                      const float* weight, float* sum, float* out) const {
     const block_type block = block_of(layer, head);
     std::fill_n(sum, shape_.head_dim * tile_lanes, 0.0f);
-    for (std::size_t t = 0; t < tile_count; ++t)
-      cpu::add_weighted_keys<A>(block, place_in_block(unit(layer, head), t),
-                                weight + t * tile_lanes, sum);
+    const auto at = [&](std::size_t t) { return place_in_block(unit(layer, head), t); };
+    cpu::add_weighted_keys<A>(block, tile_count, at, weight, sum);
     for (std::size_t k = 0; k < shape_.head_dim; ++k)
       out[k] = simd::sum_halving(sum + k * tile_lanes, tile_lanes);
   }

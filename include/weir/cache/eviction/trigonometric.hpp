@@ -26,6 +26,7 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/query_centres.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir {
 
@@ -43,11 +44,13 @@ class trigonometric {
                 over_queries by = over_queries::max, std::size_t offsets = 17)
       : budget(budget), centres_(std::move(centres)), by_(by) {
     if (centres_ == nullptr) return;  // refused by notes()
+    spread_.resize(centres_->layers() * centres_->q_heads() * room());
+    float* spread = spread_.data();
     for (std::size_t layer = 0; layer < centres_->layers(); ++layer)
-      for (std::size_t head = 0; head < centres_->q_heads(); ++head)
+      for (std::size_t head = 0; head < centres_->q_heads(); ++head, spread += room())
         for (std::size_t f = 0; f < centres_->pairs(); ++f)
-          spread_.push_back(centres_->magnitude(layer, head, f) -
-                            std::abs(centres_->centre(layer, head, f)));
+          spread[f] =
+              centres_->magnitude(layer, head, f) - std::abs(centres_->centre(layer, head, f));
     const rope_shape& rope = centres_->rope();
     for (std::size_t f = 0; f < centres_->pairs(); ++f) {
       speed_.push_back(f >= rope.dims / 2
@@ -71,20 +74,26 @@ class trigonometric {
 
   /// What never changes, for each query head.
   void describe(const slots_view& view, slot s, const arrival&) const {
+    using arch = simd::native;
+    constexpr std::size_t lanes = simd::lanes<arch>, registers = at_a_time / lanes;
     const std::span<const float> key = view.key(s);
-    float length[max_head_dim / 2];
+    float length[max_head_dim / 2] = {};
     for (std::size_t f = 0; f < centres_->pairs(); ++f) {
       const auto [a, b] = centres_->elements(f);
-      length[f] = std::sqrt(key[a] * key[a] + key[b] * key[b]);
+      length[f] = key[a] * key[a] + key[b] * key[b];
     }
-    for (std::size_t h = 0; h < view.shape().group(); h += at_once) {
-      const std::size_t n = std::min(at_once, view.shape().group() - h), pairs = centres_->pairs();
-      const float* const spread =
-          &spread_[(view.layer() * view.shape().q_heads + q_head(view, h)) * pairs];
-      float sum[at_once] = {};  // several, as each waits for its last addition
-      for (std::size_t f = 0; f < pairs; ++f)
-        for (std::size_t i = 0; i < n; ++i) sum[i] += spread[i * pairs + f] * length[f];
-      for (std::size_t i = 0; i < n; ++i) view.note(s, h + i) = sum[i];
+    for (std::size_t f = 0; f < room(); f += lanes)
+      simd::store<arch>(length + f, xsimd::sqrt(simd::load<arch>(length + f)));
+    const float* spread =
+        &spread_[(view.layer() * view.shape().q_heads + q_head(view, 0)) * room()];
+    for (std::size_t h = 0; h < view.shape().group(); ++h, spread += room()) {
+      simd::floats<arch> sum[registers];
+      for (auto& part : sum) part = simd::broadcast<arch>(0.0f);
+      for (std::size_t f = 0; f < room(); f += at_a_time)
+        for (std::size_t r = 0; r < registers; ++r)
+          sum[r] = simd::fma<arch>(simd::load<arch>(spread + f + r * lanes),
+                                   simd::load<arch>(length + f + r * lanes), sum[r]);
+      view.note(s, h) = simd::sum_halving<arch>(sum);
     }
   }
 
@@ -122,13 +131,18 @@ class trigonometric {
   }
 
  private:
+  static constexpr std::size_t at_a_time = 16;  // pairs added side by side, on any width
+  static_assert(max_head_dim / 2 % at_a_time == 0);
+
+  /// Pairs of a query head, rounded up.
+  std::size_t room() const { return (centres_->pairs() + at_a_time - 1) / at_a_time * at_a_time; }
   static std::size_t q_head(const slots_view& view, std::size_t h) {
     return view.kv_head() * view.shape().group() + h;
   }
 
   std::shared_ptr<const query_centres> centres_;
   over_queries by_;
-  std::vector<float> spread_;                // [layer, q_head, pair] A − |Q|
+  std::vector<float> spread_;                // [layer, q_head, pair and zeros] A − |Q|
   std::vector<double> speed_;                // [pair] radians a position
   std::vector<std::complex<double>> ahead_;  // [pair] mean of e^{iωδ} over the offsets
 };

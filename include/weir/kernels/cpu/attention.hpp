@@ -224,21 +224,37 @@ void key_dots(const attention_block<Codec>& block, std::size_t tiles, Page page,
   with.template operator()<max_block_rows>();
 }
 
-/// sum[k, lane] += weight[lane] · key element k, over the lanes whose weight is not 0. `sum` is
-/// `[head_dim, 32]`. O(32 · head_dim).
-template <class A = simd::native, class Codec>
-void add_weighted_keys(const attention_block<Codec>& block, std::size_t page, const float* weight,
-                       float* sum) {
+/// sum[k, lane] += weight[tile, lane] · key element k, tile by tile, over the lanes whose weight is
+/// not 0. Tiles 0 … tiles − 1 lie at page(tile); `sum` is `[head_dim, 32]`. O(tiles · 32 ·
+/// head_dim).
+template <class A = simd::native, class Codec, class Page>
+void add_weighted_keys(const attention_block<Codec>& block, std::size_t tiles, Page page,
+                       const float* weight, float* sum) {
   const tile_reader<A, 1, Codec> reader(block);
-  for (std::size_t at = 0; at < tile_lanes; at += simd::lanes<A>) {
-    const auto w = simd::load<A>(weight + at);
-    const auto none = simd::broadcast<A>(0.0f);
-    for (std::size_t k = 0; k < block.head_dim; ++k) {
-      float* const to = sum + k * tile_lanes + at;
-      const auto key = xsimd::select(w == none, none, reader.key(page, k, at));
-      simd::store<A>(to, simd::fma<A>(w, key, simd::load<A>(to)));
+  const auto none = simd::broadcast<A>(0.0f);
+  // Several tiles at a time, so that a sum is fetched and put back less often.
+  const auto add = [&]<std::size_t Tiles>(std::size_t first) {
+    for (std::size_t at = 0; at < tile_lanes; at += simd::lanes<A>) {
+      simd::floats<A> w[Tiles];
+      std::size_t pages[Tiles];
+      for (std::size_t t = 0; t < Tiles; ++t) {
+        w[t] = simd::load<A>(weight + (first + t) * tile_lanes + at);
+        pages[t] = page(first + t);
+      }
+      for (std::size_t k = 0; k < block.head_dim; ++k) {
+        float* const to = sum + k * tile_lanes + at;
+        auto total = simd::load<A>(to);
+        for (std::size_t t = 0; t < Tiles; ++t)
+          total = simd::fma<A>(w[t], xsimd::select(w[t] == none, none, reader.key(pages[t], k, at)),
+                               total);
+        simd::store<A>(to, total);
+      }
     }
-  }
+  };
+  constexpr std::size_t many = 4;
+  std::size_t t = 0;
+  for (; t + many <= tiles; t += many) add.template operator()<many>(t);
+  for (; t < tiles; ++t) add.template operator()<1>(t);
 }
 
 }  // namespace weir::cpu
