@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <string>
 
+#include "support/byte_buffer.hpp"
 #include "support/measure.hpp"
 #include "support/plain_read.hpp"
 
@@ -10,7 +11,7 @@ namespace {
 
 void bandwidth(benchmark::State& state, std::size_t mebibytes, unsigned width) {
   weir::executor& threads = threads_of(width);
-  const read_buffer memory(mebibytes << 20);
+  const byte_buffer memory(mebibytes << 20);
   const read_variant& variant = best_read_variant(memory.bytes(), threads, 9);
   const double seconds = measure(state, [&] { read_all(variant, memory.bytes(), threads); });
   state.counters["GB_per_s"] = static_cast<double>(memory.bytes().size()) / seconds / 1e9;

@@ -14,6 +14,7 @@
 
 #include <benchmark/benchmark.h>
 #include <weir/core/thread_pool.hpp>
+#include "support/byte_buffer.hpp"
 #include "support/plain_read.hpp"
 #include "support/timing.hpp"
 
@@ -64,7 +65,7 @@ class plain_reads {
 
  private:
   static std::span<const std::byte> memory() {
-    static const read_buffer buffer(bytes);
+    static const byte_buffer buffer(bytes);
     return buffer.bytes();
   }
 

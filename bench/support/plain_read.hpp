@@ -8,27 +8,10 @@
 #include <span>
 
 #include <benchmark/benchmark.h>
-#include <weir/core/arena.hpp>
 #include <weir/core/thread_pool.hpp>
 #include "support/timing.hpp"
 
 namespace weir_bench {
-
-/// Bytes to read, in memory of the kind that caches and weights lie in.
-class read_buffer {
- public:
-  explicit read_buffer(std::size_t bytes) {
-    weir::arena_plan plan;
-    const auto block = plan.reserve<std::byte>(bytes);
-    memory_ = weir::arena(plan);
-    bytes_ = memory_[block];
-  }
-  std::span<const std::byte> bytes() const { return bytes_; }
-
- private:
-  weir::arena memory_;
-  std::span<const std::byte> bytes_;
-};
 
 /// Reads `bytes` as `Streams` runs side by side, four cache lines of each in turn, and asks for
 /// lines `Ahead` bytes before they are needed (0: leaves that to the processor). Their number is a

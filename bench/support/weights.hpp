@@ -17,7 +17,7 @@
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/model/ggml_type.hpp>
-#include "support/huge_buffer.hpp"
+#include "support/byte_buffer.hpp"
 #include "support/random.hpp"
 #include "support/random_weights.hpp"  // of the tests
 
@@ -86,7 +86,7 @@ class weight_matrices {
  private:
   weir::matrix_view first_;
   std::size_t count_;
-  huge_buffer memory_;
+  byte_buffer memory_;
 };
 
 /// Working memory for products of `rows` rows of up to `cols` activations.
