@@ -1,6 +1,7 @@
 // Keyformer, arXiv 2403.09054: a worked example by hand.
 #include <weir/cache/eviction/key_tokens.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -172,6 +173,17 @@ TEMPLATE_TEST_CASE("every width adds the same bits, which are those of the defin
   }
   CHECK(found[11] == 0);
   for (std::size_t s = 0; s < n; ++s) CHECK(std::abs(found[s] - expected[s]) <= 1e-6);
+}
+
+TEST_CASE("logits may lie farther apart than there are slots") {
+  constexpr std::size_t n = 32, group = 4, room = 48;
+  std::vector<std::uint64_t> entry(n);
+  for (std::size_t s = 0; s < n; ++s) entry[s] = s;
+  const auto close = weir_test::random_floats(group * n, 5, 2.0f);
+  std::vector<float> apart(group * room, std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t h = 0; h < group; ++h) std::copy_n(&close[h * n], n, &apart[h * room]);
+  CHECK(notes_of<weir_test::native, 4>(entry, close, group, 0) ==
+        notes_of<weir_test::native, 4>(entry, apart, group, 0));
 }
 
 TEST_CASE("a row's noise follows its entries from slot to slot") {

@@ -8,8 +8,8 @@
 
 namespace weir {
 
-/// One block of Philox-4x32. Ten rounds are the paper's choice; seven are the fewest that its
-/// batteries of tests found nothing against (its table 2).
+/// One block of Philox-4x32. Ten rounds are the paper's choice, seven the fewest that passed its
+/// batteries of tests.
 template <int Rounds = 10>
 constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
                                               std::array<std::uint32_t, 2> key) {

@@ -76,9 +76,10 @@ struct key_tokens {
                              low(row.layer() * row.shape().kv_heads + row.kv_head()),
                              static_cast<std::uint32_t>(purpose::scoring) << 24 | low(first)},
                             {low(seed), low(seed >> 32)});
-    const simd::philox_key<7> key({own[0], own[1]});
+    const simd::philox_key<7> key({own[0], own[1]});  // enough for noise, and 0.7 of the work
     const std::uint64_t* const index = row.indices().data();
-    const float* const logits = row.logits(first).data();
+    const float* logits[Heads];
+    for (std::size_t h = 0; h < Heads; ++h) logits[h] = row.logits(first + h).data();
     float* const noisy = row.scratch().data();
     float* const note = row.notes().data();
     const std::size_t n = row.slots();
@@ -95,7 +96,7 @@ struct key_tokens {
       for (std::size_t h = 0; h < Heads; ++h) bits[h] = words[h];
       simd::gumbel_bits<A>(bits, noise);
       for (std::size_t h = 0; h < Heads; ++h) {
-        const auto x = simd::fma<A>(noise[h], nats, simd::load<A>(logits + h * n + s)) * scale;
+        const auto x = simd::fma<A>(noise[h], nats, simd::load<A>(logits[h] + s)) * scale;
         simd::store<A>(noisy + h * n + s, x);
         most[h] = simd::max<A>(most[h], x);
       }
