@@ -71,32 +71,17 @@ class observations {
   /// head_dim]` are the row's queries, unrotated.
   observed_row::record read(std::size_t place, std::size_t tiles, std::size_t r, std::size_t rows,
                             const float* q) const {
-    const std::size_t first = (place * rows + r) * group();  // packed row of the first query head
-    const std::size_t head_floats = tile_stride_ * tile_lanes;
-    observed_row::record out;
-    if constexpr (logits) {
-      for (std::size_t g = 0; g < group(); ++g)
-        cpu::clear_unread(&score_[(first + g) * head_floats], &largest_[(first + g) * tile_stride_],
-                          tiles);
-      out.logits = score_.subspan(first * head_floats, group() * head_floats);
-    }
-    if constexpr (probabilities) {
-      const auto mean = row_.subspan(place * tiles_ * tile_lanes, tiles * tile_lanes);
-      cpu::mean_probabilities(&weight_[first * head_floats], &largest_[first * tile_stride_],
-                              tile_stride_, &total_[first * 2], group(), tiles, mean.data());
-      out.probabilities = mean;
-    }
-    if (queries) out.queries = {q, group() * shape_.head_dim};
-    return out;
+    return read_to(row_.subspan(probabilities ? place * tiles_ * tile_lanes : 0).data(), place,
+                   tiles, r, rows, q);
   }
   /// The same, to be kept: `staged` is 0 for a step's last final row, 1 + its number for a
   /// provisional one.
   void stage(std::size_t unit, std::size_t place, std::size_t tiles, std::size_t staged,
              std::size_t r, std::size_t rows, const float* q) const {
-    const observed_row::record row = read(place, tiles, r, rows, q);
-    const std::size_t lanes = tiles * tile_lanes, head_floats = tile_stride_ * tile_lanes;
     float* to = staged_row(side_, unit, staged).data();
-    to = std::ranges::copy(row.probabilities, to).out;
+    const observed_row::record row = read_to(to, place, tiles, r, rows, q);
+    const std::size_t lanes = tiles * tile_lanes, head_floats = tile_stride_ * tile_lanes;
+    to += row.probabilities.size();
     if (logits)
       for (std::size_t g = 0; g < group(); ++g)
         to = std::copy_n(row.logits.data() + g * head_floats, lanes, to);
@@ -123,6 +108,26 @@ class observations {
     const std::size_t lanes = tiles_ * tile_lanes;
     return (probabilities ? lanes : 0) + (logits ? group() * lanes : 0) +
            (queries ? group() * shape_.head_dim : 0);
+  }
+  /// `read`, with the mean probabilities `[tile, 32]` in `mean`.
+  observed_row::record read_to(float* mean, std::size_t place, std::size_t tiles, std::size_t r,
+                               std::size_t rows, const float* q) const {
+    const std::size_t first = (place * rows + r) * group();  // packed row of the first query head
+    const std::size_t head_floats = tile_stride_ * tile_lanes;
+    observed_row::record out;
+    if constexpr (logits) {
+      for (std::size_t g = 0; g < group(); ++g)
+        cpu::clear_unread(&score_[(first + g) * head_floats], &largest_[(first + g) * tile_stride_],
+                          tiles);
+      out.logits = score_.subspan(first * head_floats, group() * head_floats);
+    }
+    if constexpr (probabilities) {
+      cpu::mean_probabilities(&weight_[first * head_floats], &largest_[first * tile_stride_],
+                              tile_stride_, &total_[first * 2], group(), tiles, mean);
+      out.probabilities = {mean, tiles * tile_lanes};
+    }
+    if (queries) out.queries = {q, group() * shape_.head_dim};
+    return out;
   }
   std::span<float> staged_row(std::size_t side, std::size_t unit, std::size_t number) const {
     return staged_.subspan(
