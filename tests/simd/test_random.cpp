@@ -44,7 +44,7 @@ TEST_CASE("open uniform numbers stay off both ends") {
   CHECK(simd::open_uniform(0xFFFFFFFFu) == 1 - 0x1p-24f);
 }
 
-TEST_CASE("fewer rounds are the first of ten, and leave another block") {
+TEST_CASE("seven rounds of Philox are those of its plain form, and leave another block than ten") {
   const std::array<std::uint32_t, 4> counter = {1, 2, 3, 4};
   const std::array<std::uint32_t, 2> key = {5, 6};
   constexpr std::size_t lanes = simd::lanes<simd::native>;

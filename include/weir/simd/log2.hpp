@@ -7,7 +7,9 @@
 
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 #include <weir/simd/integer.hpp>
 #include <weir/simd/simd.hpp>
