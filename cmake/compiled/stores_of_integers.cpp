@@ -1,4 +1,3 @@
 #include "compiled.hpp"
 
-template class weir::kv_store<weir::int8, weir::layouts::contiguous>;
-template class weir::kv_store<weir::int4, weir::layouts::contiguous>;
+WEIR_COMPILED_INTEGERS()
