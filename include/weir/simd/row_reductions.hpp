@@ -3,7 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 
 #include <weir/simd/simd.hpp>
 
@@ -73,6 +75,26 @@ inline void max_rows(const floats<A> (&x)[R], float* out) {
   detail::reduce_rows<A>(
       x, out, [](floats<A> a, floats<A> b) { return max<A>(a, b); },
       [](floats<A> row) { return max_lane<A>(row); });
+}
+
+/// Lane by lane the larger magnitude, NaN above infinity; `a` is one already.
+template <class A>
+inline floats<A> larger_magnitude(floats<A> a, floats<A> b) {
+  using bits = xsimd::batch<std::int32_t, A>;
+  const auto magnitude = xsimd::bitwise_cast<bits>(b) & bits(0x7FFFFFFF);
+  return xsimd::bitwise_cast<floats<A>>(xsimd::max(xsimd::bitwise_cast<bits>(a), magnitude));
+}
+
+/// out[r] = the largest of the magnitudes in x[r], NaN above infinity. `out` has row_numbers<A, R>.
+template <class A, std::size_t R>
+inline void largest_magnitudes(const floats<A> (&x)[R], float* out) {
+  detail::reduce_rows<A>(
+      x, out, [](floats<A> a, floats<A> b) { return larger_magnitude<A>(a, b); },
+      [](floats<A> row) {
+        std::int32_t lane[lanes<A>];
+        xsimd::bitwise_cast<xsimd::batch<std::int32_t, A>>(row).store_unaligned(lane);
+        return std::bit_cast<float>(*std::max_element(lane, lane + lanes<A>));
+      });
 }
 
 }  // namespace weir::simd

@@ -6,12 +6,14 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
 #include <weir/kernels/integer_tiles.hpp>
 #include <weir/simd/kv_dots.hpp>
+#include <weir/simd/row_reductions.hpp>
 
 namespace weir::cpu {
 
@@ -92,23 +94,33 @@ class tile_reader<A, R, C> {
     const std::size_t groups = tiles::groups(block_.head_dim);
     const simd::reads_ahead ahead{block_.value_tile(pages.next), block_.value_tile(pages.later)};
     prefetch_scales(ahead, tiles::value_codes(block_.head_dim));
-    for (std::size_t r = 0; r < R; ++r) {
-      alignas(64) float scaled[most_groups][tile_lanes];
-      for (const visit_piece& piece : pieces) {
-        const std::uint32_t mask = piece.live[block_.step_row[r]] & live[r];
-        const auto* const scales =
-            tiles::value_scales(block_.value_tile(piece.page), block_.head_dim);
-        for (std::size_t g = 0; g < groups; ++g)
-          for (std::size_t i = 0; i < tile_lanes; i += lanes) {
-            const auto before =
-                &piece == pieces.data() ? simd::broadcast<A>(0.0f) : simd::load<A>(scaled[g] + i);
-            const auto product =
-                simd::load<A>(weight[r] + i) * simd::load<A>(scales + g * tile_lanes + i);
-            simd::store<A>(scaled[g] + i, simd::blend<A>(mask >> i, product, before));
+    alignas(64) float scaled[R][most_groups][tile_lanes];
+    simd::floats<A> most[R];
+    for (auto& x : most) x = simd::broadcast<A>(0.0f);
+    for (const visit_piece& piece : pieces) {
+      const bool is_first = &piece == pieces.data();
+      std::uint32_t mask[R];
+      for (std::size_t r = 0; r < R; ++r) mask[r] = piece.live[block_.step_row[r]] & live[r];
+      const auto* const scales =
+          tiles::value_scales(block_.value_tile(piece.page), block_.head_dim);
+      for (std::size_t g = 0; g < groups; ++g)
+        for (std::size_t i = 0; i < tile_lanes; i += lanes) {
+          const auto scale = simd::load<A>(scales + g * tile_lanes + i);
+          for (std::size_t r = 0; r < R; ++r) {
+            float* const at = scaled[r][g] + i;
+            const auto before = is_first ? simd::broadcast<A>(0.0f) : simd::load<A>(at);
+            const auto x =
+                simd::blend<A>(mask[r] >> i, simd::load<A>(weight[r] + i) * scale, before);
+            simd::store<A>(at, x);
+            most[r] = simd::larger_magnitude<A>(most[r], x);
           }
-      }
-      const weight_scale unit(dots::largest(scaled[0], groups * tile_lanes));
-      dots::round(scaled[0], unit.inverse, weight_[r][0], groups * tile_lanes);
+        }
+    }
+    alignas(64) float largest[simd::row_numbers<A, R>];
+    simd::largest_magnitudes<A>(most, largest);
+    for (std::size_t r = 0; r < R; ++r) {
+      const weight_scale unit(largest[r]);
+      dots::round(scaled[r][0], unit.inverse, weight_[r][0], groups * tile_lanes);
       scale_[r] = unit.scale;
     }
 
@@ -131,6 +143,8 @@ class tile_reader<A, R, C> {
     float scale[R];
     bool ready = false;
   };
+  /// Pairs of tokens whose block is a cache line.
+  static constexpr std::size_t pairs_at_once = 64 / tiles::block_bytes;
   using group_weights = std::int16_t[most_groups][tile_lanes];
 
   void prefetch_scales(const simd::reads_ahead& tiles_ahead, std::size_t codes) const {
@@ -145,16 +159,16 @@ class tile_reader<A, R, C> {
     for (std::size_t r = 0; r < R; ++r) {
       const std::size_t padded = (block_.head_dim + 31) / 32 * 32;
       alignas(64) float x[max_head_dim];
-      for (std::size_t k = 0; k < padded; ++k)
-        x[k] = k < block_.head_dim ? block_.query[variant][r][k] : 0.0f;
+      alignas(64) std::int16_t nearest[max_head_dim];
+      std::fill(std::copy_n(block_.query[variant][r], block_.head_dim, x), x + padded, 0.0f);
       const query_scale unit(dots::largest(x, padded));
       query.scale[r] = unit.scale;
+      dots::round(x, unit.inverse, nearest, padded);
+      std::copy_n(nearest, padded, query.code[r]);
       for (std::size_t g = 0; g < tiles::groups(block_.head_dim); ++g) {
-        std::int32_t sum = 0;
-        for (std::size_t k = g * C::group; k < std::min(padded, (g + 1) * C::group); ++k)
-          sum += query.code[r][k] =
-              static_cast<std::int8_t>(simd::round_to_int16(x[k], unit.inverse));
-        query.start[r][g] = -static_cast<std::int32_t>(tiles::key_bias) * sum;
+        const std::size_t first = g * C::group, last = std::min(padded, first + C::group);
+        query.start[r][g] = -static_cast<std::int32_t>(tiles::key_bias) *
+                            std::accumulate(nearest + first, nearest + last, std::int32_t{0});
       }
     }
     return query;
@@ -211,16 +225,17 @@ class tile_reader<A, R, C> {
             exact[r][i] = first_piece ? dots::broadcast(0) : exact_[first + r][b][i];
         const std::int8_t* two = values + b * tiles::block_bytes;
         std::size_t offset = b * tile_lanes / 2 * tiles::block_bytes;  // in `ahead`, front to back
-        for (std::size_t lane = 0; lane < tile_lanes;
-             lane += 2, two += blocks * tiles::block_bytes) {
-          if ((live >> lane & 3u) == 0) continue;
-          pairs x[registers];
-          load_block(two, x);
-          ahead.prefetch<tiles::block_bytes>(offset);
-          offset += tiles::block_bytes;
-          for (std::size_t r = 0; r < rows_at_once; ++r)
-            for (std::size_t i = 0; i < registers; ++i)
-              exact[r][i] = dots::dot(exact[r][i], x[i], &weight[first + r][g][lane]);
+        for (std::size_t lane = 0; lane < tile_lanes; lane += 2 * pairs_at_once) {
+          ahead.prefetch<pairs_at_once * tiles::block_bytes>(offset);
+          offset += pairs_at_once * tiles::block_bytes;
+          for (std::size_t p = 0; p < pairs_at_once; ++p, two += blocks * tiles::block_bytes) {
+            if ((live >> (lane + 2 * p) & 3u) == 0) continue;
+            pairs x[registers];
+            load_block(two, x);
+            for (std::size_t r = 0; r < rows_at_once; ++r)
+              for (std::size_t i = 0; i < registers; ++i)
+                exact[r][i] = dots::dot(exact[r][i], x[i], &weight[first + r][g][lane + 2 * p]);
+          }
         }
         for (std::size_t r = 0; r < rows_at_once; ++r)
           for (std::size_t i = 0; i < registers; ++i) {
