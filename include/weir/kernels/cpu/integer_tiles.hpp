@@ -158,9 +158,9 @@ class tile_reader<A, R, C> {
     query.ready = true;
     for (std::size_t r = 0; r < R; ++r) {
       const std::size_t padded = (block_.head_dim + 31) / 32 * 32;
-      alignas(64) float x[max_head_dim];
+      alignas(64) float x[max_head_dim] = {};
       alignas(64) std::int16_t nearest[max_head_dim];
-      std::fill(std::copy_n(block_.query[variant][r], block_.head_dim, x), x + padded, 0.0f);
+      std::copy_n(block_.query[variant][r], std::min(block_.head_dim, max_head_dim), x);
       const query_scale unit(dots::largest(x, padded));
       query.scale[r] = unit.scale;
       dots::round(x, unit.inverse, nearest, padded);
