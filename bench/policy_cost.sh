@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cmake --preset release >&2
 cmake --build --preset release --target policy_cost >&2
-usual=$(build/release/bench/policy_cost 1024 32 160)
-every=$(build/release/bench/policy_cost 1024 1 160)
+usual=$(build/release/bench/policy_cost 1024 32 64)
+every=$(build/release/bench/policy_cost 1024 1 64)
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 cxx=$(sed -n 's/^CMAKE_CXX_COMPILER:[^=]*=//p' build/release/CMakeCache.txt)
 cat > docs/policy_cost.md <<EOF
@@ -16,9 +16,9 @@ Made by \`bench/policy_cost.sh\`: $cpu, two threads; $("$cxx" --version | head -
 -march=native\`.
 
 Each policy against the same kept set given for free: the same kernels, the same tokens, and a policy
-that looks up what the other one kept. One token at a time through the attention of 8 layers of
-Llama-3-8B's shape (32 query heads, 8 KV heads, head_dim 128), f16, 1024 entries kept. Both run in
-turns, eight times in new memory; numbers are means of each time's median, with their standard error.
+that looks up what the other one kept. One token at a time through the attention of Llama-3-8B (32
+layers of 32 query heads, 8 KV heads, head_dim 128), f16, 1024 entries kept. Both run in turns, four
+times in new memory; numbers are means of each time's median, with their standard error.
 Policies that only look at positions are masks and decide nothing.
 
 ## At every 32nd token
