@@ -128,7 +128,7 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
       .max_rows = 32, .may_take_back = false, .cadence = s.cadence, .threads = &threads};
   const std::size_t block = std::max<std::size_t>(s.cadence, 8);
   const std::size_t warm = (s.entries / s.cadence + 2) * s.cadence;
-  const std::size_t tokens = warm + (s.blocks + 1) * block;
+  const std::size_t blocks = s.blocks / rounds, tokens = warm + (blocks + 1) * block;
 
   kept_sets sets;
   std::size_t most = 0;
@@ -149,16 +149,10 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
       }
     }
   }
-  const auto run = [&](auto& c, std::size_t n) {
-    const double seconds = seconds_of([&] {
-      for (std::size_t t = 0; t < n; ++t) append(c, rows);
-    });
-    return seconds / static_cast<double>(n);
-  };
   // Where memory happens to lie is worth some per cent: so each round takes new caches, the other
   // one first, and a head's slots lie as far from the next one's in both.
   const weir::keep<replay> lookup{replay{std::max<std::size_t>(most, 2), &sets, s.cadence}};
-  std::vector<double> seconds, extras;  // medians of rounds
+  std::vector<double> seconds, extras;  // of each round
   for (std::size_t round = 0; round < rounds; ++round) {
     std::optional<cache_type> cache;
     std::optional<free_type> free;
@@ -167,17 +161,21 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
     if (round % 2 == 1) cache.emplace(shape, keep, options);
     fill(*cache, rows, warm);
     fill(*free, rows, warm);
-    std::vector<double> bases, extra;
-    for (std::size_t b = 0; b < s.blocks / rounds; ++b) {
-      const bool first = b % 2 == 0;  // whoever goes second finds warmer caches
-      double mine = first ? run(*cache, block) : 0;
-      const double base = run(*free, block);
-      if (!first) mine = run(*cache, block);
-      bases.push_back(base);
-      extra.push_back(mine / base - 1);
+    // Token by token in turns, and the median of each place behind a boundary: what disturbs one
+    // token disturbs few.
+    std::vector<std::vector<double>> base(block), extra(block);
+    for (std::size_t t = 0; t < blocks * block; ++t) {
+      const auto time = [&](auto& c) { return seconds_of([&] { append(c, rows); }); };
+      const bool first = (t + round / 2) % 2 == 0;  // whoever goes second finds warmer caches
+      double mine = first ? time(*cache) : 0;
+      base[t % block].push_back(time(*free));
+      if (!first) mine = time(*cache);
+      extra[t % block].push_back(mine - base[t % block].back());
     }
-    seconds.push_back(median(bases));
-    extras.push_back(median(extra));
+    double both = 0, more = 0;
+    for (std::size_t t = 0; t < block; ++t) both += median(base[t]), more += median(extra[t]);
+    seconds.push_back(both / static_cast<double>(block));
+    extras.push_back(more / both);
   }
   return {mean_error(seconds).mean, mean_error(extras)};
 }
