@@ -1,7 +1,9 @@
 #include <weir/simd/simd.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -146,7 +148,41 @@ void check_rows() {
   }
 }
 
+template <class A, std::size_t R>
+void check_magnitudes() {
+  constexpr std::size_t lanes = simd::lanes<A>;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    auto numbers = random_floats(R * lanes, seed, 1e6f);
+    if (seed % 3 == 1) numbers[seed % numbers.size()] = -infinity;
+    if (seed % 3 == 2) {
+      numbers[seed % numbers.size()] = -std::numeric_limits<float>::quiet_NaN();
+      numbers[7 * seed % numbers.size()] = infinity;
+    }
+    simd::floats<A> x[R];
+    for (std::size_t r = 0; r < R; ++r)
+      x[r] =
+          simd::larger_magnitude<A>(simd::broadcast<A>(0.0f), simd::load<A>(&numbers[r * lanes]));
+    float most[simd::row_numbers<A, R>];
+    simd::largest_magnitudes<A>(x, most);
+    for (std::size_t r = 0; r < R; ++r) {
+      std::uint32_t expected = 0;
+      for (std::size_t l = 0; l < lanes; ++l)
+        expected = std::max(expected, bits(numbers[r * lanes + l]) & 0x7FFFFFFFu);
+      INFO(R << " rows, row " << r << ", seed " << seed);
+      REQUIRE(bits(most[r]) == expected);
+    }
+  }
+}
+
 }  // namespace
+
+TEMPLATE_TEST_CASE("the largest magnitude is an infinity, and NaN above that", "",
+                   weir_test::native, weir_test::avx2, weir_test::sse2) {
+  check_magnitudes<TestType, 1>();
+  check_magnitudes<TestType, 3>();
+  check_magnitudes<TestType, 4>();
+  check_magnitudes<TestType, 8>();
+}
 
 TEMPLATE_TEST_CASE("rows side by side come to what they come to alone", "", weir_test::native,
                    weir_test::avx2, weir_test::sse2) {
