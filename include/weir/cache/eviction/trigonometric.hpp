@@ -36,7 +36,7 @@ class trigonometric {
  public:
   std::size_t budget = 0;
   static constexpr bool needs_original_positions = true;
-  static constexpr std::size_t at_once = 4;  ///< query heads looked at together
+  static constexpr std::size_t heads_at_once = 4;  ///< query heads looked at together
 
   /// `offsets`: powers of 2 from 1 on, at least one; 17 are the authors'. Throws error::bad_config
   /// for shapes that the centres were not made for, once a cache asks.
@@ -75,7 +75,7 @@ class trigonometric {
   /// What never changes, for each query head.
   void describe(const slots_view& view, slot s, const arrival&) const {
     using arch = simd::native;
-    constexpr std::size_t lanes = simd::lanes<arch>, registers = at_a_time / lanes;
+    constexpr std::size_t lanes = simd::lanes<arch>, registers = pairs_at_once / lanes;
     const std::span<const float> key = view.key(s);
     float length[max_head_dim / 2] = {};
     for (std::size_t f = 0; f < centres_->pairs(); ++f) {
@@ -89,7 +89,7 @@ class trigonometric {
     for (std::size_t h = 0; h < view.shape().group(); ++h, spread += room()) {
       simd::floats<arch> sum[registers];
       for (auto& part : sum) part = simd::broadcast<arch>(0.0f);
-      for (std::size_t f = 0; f < room(); f += at_a_time)
+      for (std::size_t f = 0; f < room(); f += pairs_at_once)
         for (std::size_t r = 0; r < registers; ++r)
           sum[r] = simd::fma<arch>(simd::load<arch>(spread + f + r * lanes),
                                    simd::load<arch>(length + f + r * lanes), sum[r]);
@@ -103,9 +103,9 @@ class trigonometric {
     for (std::size_t f = 0; f < centres_->pairs(); ++f)
       turn[f] = std::complex<float>(
           std::polar(1.0, speed_[f] * static_cast<double>(view.boundary().value)) * ahead_[f]);
-    for (std::size_t h = 0; h < g; h += at_once) {
-      const std::size_t n = std::min(at_once, g - h);
-      float vectors[at_once * max_head_dim] = {};
+    for (std::size_t h = 0; h < g; h += heads_at_once) {
+      const std::size_t n = std::min(heads_at_once, g - h);
+      float vectors[heads_at_once * max_head_dim] = {};
       for (std::size_t i = 0; i < n; ++i)
         for (std::size_t f = 0; f < centres_->pairs(); ++f) {
           const auto [a, b] = centres_->elements(f);
@@ -131,11 +131,13 @@ class trigonometric {
   }
 
  private:
-  static constexpr std::size_t at_a_time = 16;  // pairs added side by side, on any width
-  static_assert(max_head_dim / 2 % at_a_time == 0);
+  static constexpr std::size_t pairs_at_once = 16;  // pairs added side by side, on any width
+  static_assert(max_head_dim / 2 % pairs_at_once == 0);
 
   /// Pairs of a query head, rounded up.
-  std::size_t room() const { return (centres_->pairs() + at_a_time - 1) / at_a_time * at_a_time; }
+  std::size_t room() const {
+    return (centres_->pairs() + pairs_at_once - 1) / pairs_at_once * pairs_at_once;
+  }
   static std::size_t q_head(const slots_view& view, std::size_t h) {
     return view.kv_head() * view.shape().group() + h;
   }
