@@ -17,11 +17,12 @@ double seconds_of(Body&& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The upper one of the two in the middle, if there are two.
+/// Of an even number the mean of the two in the middle.
 inline double median(std::vector<double> x) {
   const auto middle = x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2);
   std::nth_element(x.begin(), middle, x.end());
-  return *middle;
+  if (x.size() % 2 != 0) return *middle;
+  return (*std::max_element(x.begin(), middle) + *middle) / 2;
 }
 
 /// A mean and its standard error, of at least two numbers.
