@@ -232,29 +232,38 @@ void add_weighted_keys(const attention_block<Codec>& block, std::size_t tiles, P
                        const float* weight, float* sum) {
   const tile_reader<A, 1, Codec> reader(block);
   const auto none = simd::broadcast<A>(0.0f);
-  // Several tiles at a time, so that a sum is fetched and put back less often.
+  constexpr std::size_t lanes = simd::lanes<A>, parts = tile_lanes / lanes;
+  constexpr std::size_t bytes = tile_lanes * sizeof(*block.keys);  // of an element of all keys
+  // Two tiles at a time, so that a sum is fetched and put back less often; meanwhile those behind
+  // them are asked for.
   const auto add = [&]<std::size_t Tiles>(std::size_t first) {
-    for (std::size_t at = 0; at < tile_lanes; at += simd::lanes<A>) {
-      simd::floats<A> w[Tiles];
-      std::size_t pages[Tiles];
-      for (std::size_t t = 0; t < Tiles; ++t) {
-        w[t] = simd::load<A>(weight + (first + t) * tile_lanes + at);
-        pages[t] = page(first + t);
-      }
-      for (std::size_t k = 0; k < block.head_dim; ++k) {
-        float* const to = sum + k * tile_lanes + at;
-        auto total = simd::load<A>(to);
-        for (std::size_t t = 0; t < Tiles; ++t)
-          total = simd::fma<A>(w[t], xsimd::select(w[t] == none, none, reader.key(pages[t], k, at)),
-                               total);
-        simd::store<A>(to, total);
+    const auto keys = [&](std::size_t t) { return block.key_tile(page(std::min(t, tiles - 1))); };
+    std::size_t pages[Tiles];
+    simd::reads_ahead ahead[Tiles];
+    simd::floats<A> w[Tiles][parts];
+    for (std::size_t i = 0; i < Tiles; ++i) {
+      const std::size_t t = first + i;
+      pages[i] = page(t);
+      ahead[i] = {keys(t + Tiles), keys(t + 2 * Tiles)};
+      for (std::size_t p = 0; p < parts; ++p)
+        w[i][p] = simd::load<A>(weight + t * tile_lanes + p * lanes);
+    }
+    for (std::size_t k = 0; k < block.head_dim; ++k) {
+      float* const to = sum + k * tile_lanes;
+      for (std::size_t i = 0; i < Tiles; ++i) ahead[i].template prefetch<bytes>(k * bytes);
+      for (std::size_t p = 0; p < parts; ++p) {
+        auto total = simd::load<A>(to + p * lanes);
+        for (std::size_t i = 0; i < Tiles; ++i) {
+          const auto key = reader.key(pages[i], k, p * lanes);
+          total = simd::fma<A>(w[i][p], xsimd::select(w[i][p] == none, none, key), total);
+        }
+        simd::store<A>(to + p * lanes, total);
       }
     }
   };
-  constexpr std::size_t many = 4;
   std::size_t t = 0;
-  for (; t + many <= tiles; t += many) add.template operator()<many>(t);
-  for (; t < tiles; ++t) add.template operator()<1>(t);
+  for (; t + 2 <= tiles; t += 2) add.template operator()<2>(t);
+  if (t < tiles) add.template operator()<1>(t);
 }
 
 }  // namespace weir::cpu
