@@ -77,18 +77,18 @@ inline void smallest_first(std::span<std::uint64_t> ranks, std::size_t n) {
 /// Claims the `budget` best of the entries not yet taken.
 inline void take_best(const deciding_head& head, std::span<const float> score, std::size_t budget) {
   const std::size_t n = head.entries();
+  const auto ranks = head.ranking.first(n);
   std::size_t candidates = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    const float s = score[i];
-    head.ranking[candidates] =
-        rank_of(s == s ? s : -std::numeric_limits<float>::infinity(), i);  // NaN ranks lowest
+    const float s = score[i] == score[i] ? score[i] : -std::numeric_limits<float>::infinity();
+    const std::uint64_t taken = std::uint64_t{0} - (head.taken[i] != 0);  // those rank highest
+    ranks[i] = rank_of(s, i) | taken;
     candidates += head.taken[i] == 0;
   }
-  const auto list = head.ranking.first(candidates);
   const std::size_t losses = candidates - std::min(budget, candidates);
-  smallest_first(list, losses);
+  smallest_first(ranks, losses);
   std::fill_n(head.taken.begin(), n, std::uint8_t{1});
-  for (const std::uint64_t rank : list.first(losses))
+  for (const std::uint64_t rank : ranks.first(losses))
     head.taken[0xFFFF'FFFFu - static_cast<std::uint32_t>(rank)] = 0;
 }
 

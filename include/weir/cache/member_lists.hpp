@@ -191,11 +191,14 @@ class member_lists {
       claim_round(list, std::span<const deciding_head>(heads, n), slots_,
                   round_side<List>{*this, list, first}, threads);
     });
-    std::size_t dropped = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      if constexpr (keep_has_fate<Keep>) meet_fate(heads[i]);
-      dropped += drop(heads[i].unit, heads[i].taken.first(heads[i].entries()));
-    }
+    std::atomic<std::size_t> dropped{0};
+    const std::size_t cost = n * slots_ * (keep_has_fate<Keep> ? shape_.head_dim : 8);
+    threads.for_range(n, cost, [&](std::size_t a, std::size_t b) {
+      for (std::size_t i = a; i < b; ++i) {
+        if constexpr (keep_has_fate<Keep>) meet_fate(heads[i]);
+        dropped += drop(heads[i].unit, heads[i].taken.first(heads[i].entries()));
+      }
+    });
     return dropped;
   }
 

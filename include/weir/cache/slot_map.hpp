@@ -86,11 +86,13 @@ class slot_map {
   /// become free. Returns how many were dropped.
   std::size_t drop(std::size_t unit, std::size_t n, std::span<const std::uint8_t> stays) const {
     const auto slots = order(unit);
+    for (std::size_t i = kept_[unit]; i < n; ++i) set_live(unit, slots[i], true);  // it came since
     std::size_t left = 0;
     for (std::size_t i = 0; i < n; ++i) {
       const std::uint32_t s = slots[i];
-      set_live(unit, s, stays[i] != 0);
-      if (stays[i] != 0) slots[left++] = s;
+      slots[left] = s;
+      left += stays[i] != 0;
+      if (stays[i] == 0) set_live(unit, s, false);
     }
     kept_[unit] = static_cast<std::uint32_t>(left);
     return n - left;

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,9 +12,12 @@ namespace weir {
 
 /// A score as a number whose order is the score's; NaN lowest.
 inline std::uint32_t score_rank(float score) {
-  if (std::isnan(score)) return 0;
   const auto bits = std::bit_cast<std::uint32_t>(score + 0.0f);  // -0 becomes +0
-  return bits >> 31 != 0 ? ~bits : bits | 1u << 31;
+  // Negative ones the other way round, above which the others begin: without a branch, which
+  // could not be foreseen.
+  const auto flipped = static_cast<std::uint32_t>(static_cast<std::int32_t>(bits) >> 31);
+  const std::uint32_t rank = bits ^ (flipped | 1u << 31);
+  return score == score ? rank : 0;
 }
 
 /// Calls `use(i, rank)` for each entry of a head that is still to be had, in stream order.
