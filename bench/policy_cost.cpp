@@ -5,9 +5,11 @@
 // One token after the other through the attention of Llama-3-8B (32 layers of 32 query heads, 8 KV
 // heads, head_dim 128), f16, two threads: more than processors' caches hold, as in use. A policy
 // runs once to write down what it keeps at each boundary; then it runs again, in turns with a
-// policy that only looks that up, a cadence of tokens at a time. Prints a Markdown table: means of
-// the medians of rounds, each in new memory, and their standard error.
+// policy that only looks that up, token by token. Costs are medians over BLOCKS at each place
+// behind a boundary, added up. Prints a Markdown table: means of rounds, each in new memory, and
+// their standard error.
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -61,6 +63,7 @@ struct replay {
 /// Rows that come round again; each layer its own.
 struct rows_of_tokens {
   static constexpr std::size_t tokens = 64;
+  std::array<row, tokens> of_step = {};  ///< what a step is told of its rows
   std::vector<testing::layer_rows> by_layer;
   rows_of_tokens() : by_layer(layers) {
     const auto names = testing::names_of(tokens, 1);
@@ -74,8 +77,7 @@ template <class Cache>
 void append(Cache& cache, rows_of_tokens& rows, std::size_t n = 1) {
   constexpr std::size_t q = shape.q_heads * shape.head_dim, kv = shape.kv_heads * shape.head_dim;
   const std::size_t t = cache.length() % rows_of_tokens::tokens;
-  const std::vector<row> tokens(n);
-  auto step = cache.begin(tokens);
+  auto step = cache.begin(std::span(rows.of_step).first(n));
   for (std::size_t layer = 0; layer < layers; ++layer) {
     testing::layer_rows& x = rows.by_layer[layer];
     step.attend(layer, std::span(x.q).subspan(t * q, n * q), std::span(x.k).subspan(t * kv, n * kv),

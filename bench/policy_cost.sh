@@ -18,7 +18,7 @@ Made by \`bench/policy_cost.sh\`: $cpu, two threads; $("$cxx" --version | head -
 Each policy against the same kept set given for free: the same kernels, the same tokens, and a policy
 that looks up what the other one kept. One token at a time through the attention of Llama-3-8B (32
 layers of 32 query heads, 8 KV heads, head_dim 128), f16, 1024 entries kept. Both run in turns, four
-times in new memory; numbers are means of each time's median, with their standard error.
+times in new memory; numbers are means of each time's medians, with their standard error.
 Policies that only look at positions are masks and decide nothing.
 
 ## At every 32nd token

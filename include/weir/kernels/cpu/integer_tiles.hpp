@@ -156,11 +156,12 @@ class tile_reader<A, R, C> {
     query_rows& query = query_[variant];
     if (query.ready) return query;
     query.ready = true;
+    const std::size_t dim = std::min(block_.head_dim, max_head_dim);  // compilers cannot know
+    const std::size_t padded = (dim + 31) / 32 * 32;
     for (std::size_t r = 0; r < R; ++r) {
-      const std::size_t padded = (block_.head_dim + 31) / 32 * 32;
       alignas(64) float x[max_head_dim] = {};
       alignas(64) std::int16_t nearest[max_head_dim];
-      std::copy_n(block_.query[variant][r], std::min(block_.head_dim, max_head_dim), x);
+      std::copy_n(block_.query[variant][r], dim, x);
       const query_scale unit(dots::largest(x, padded));
       query.scale[r] = unit.scale;
       dots::round(x, unit.inverse, nearest, padded);
