@@ -7,7 +7,7 @@
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/thread_pool.hpp>
-#include <weir/kernels/attention.hpp>
+#include <weir/kernels/visits.hpp>
 
 namespace weir {
 

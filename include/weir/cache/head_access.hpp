@@ -7,6 +7,7 @@
 
 #include <weir/cache/eviction/slots_view.hpp>
 #include <weir/cache/tile_place.hpp>
+#include <weir/kernels/visits.hpp>
 
 namespace weir {
 

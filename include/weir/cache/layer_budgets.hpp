@@ -13,6 +13,7 @@
 #include <weir/cache/member_memory.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
+#include <weir/kernels/visits.hpp>
 
 namespace weir {
 

@@ -11,7 +11,7 @@
 
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
-#include <weir/kernels/attention.hpp>
+#include <weir/kernels/visits.hpp>
 
 namespace weir {
 

@@ -7,7 +7,7 @@
 
 #include <weir/cache/step_rows.hpp>
 #include <weir/cache/tile_place.hpp>
-#include <weir/kernels/attention.hpp>
+#include <weir/kernels/visits.hpp>
 
 namespace weir {
 

@@ -5,10 +5,15 @@
 #include <cstddef>
 
 #include <weir/core/error.hpp>
-#include <weir/kernels/attention.hpp>
 #include <weir/kernels/rope.hpp>
 
 namespace weir {
+
+/// Largest head_dim: kernels keep a rotated tile and their states on the stack.
+inline constexpr std::size_t max_head_dim = 512;
+
+/// head_dim as outputs, and values that are numbers, are padded.
+constexpr std::size_t padded_head_dim(std::size_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
 /// What a model asks of its cache. Plain numbers: fill them in by hand for a model of your own.
 struct kv_shape {

@@ -14,17 +14,11 @@
 #include <cstddef>
 
 #include <weir/core/half.hpp>
+#include <weir/kernels/kv_shape.hpp>
+#include <weir/kernels/visits.hpp>
 #include <weir/simd/simd.hpp>
 
 namespace weir {
-
-inline constexpr std::size_t tile_lanes = 32;
-
-/// Largest head_dim: kernels keep a rotated tile and their states on the stack.
-inline constexpr std::size_t max_head_dim = 512;
-
-/// head_dim as outputs, and values that are numbers, are padded.
-constexpr std::size_t padded_head_dim(std::size_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
 template <class Codec>
 struct kv_tiles;
