@@ -12,27 +12,20 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include <weir/cache/attention_pass.hpp>
 #include <weir/cache/cache_options.hpp>
+#include <weir/cache/cache_parts.hpp>
 #include <weir/cache/cache_reports.hpp>
 #include <weir/cache/cache_step.hpp>
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/head_access.hpp>
-#include <weir/cache/kv_store.hpp>
+#include <weir/cache/layer_pass.hpp>
 #include <weir/cache/legal_cache.hpp>
 #include <weir/cache/position/positions.hpp>
-#include <weir/cache/positional_keeper.hpp>
 #include <weir/cache/refused_cache.hpp>
-#include <weir/cache/rotations.hpp>
-#include <weir/cache/scored_keeper.hpp>
-#include <weir/cache/split_states.hpp>
-#include <weir/core/exact_arithmetic.hpp>
-#include <weir/kernels/cpu/rope.hpp>
 
 namespace weir {
 
@@ -51,61 +44,9 @@ class kv_cache : public refused_cache {
 template <class Codec, class Keep, class Positions, class Layout, class Arch>
   requires legal_cache<Codec, Keep, Positions, Layout>
 class kv_cache<Codec, Keep, Positions, Layout, Arch> {
-  using keeper_type =
-      std::conditional_t<is_positional_keep<Keep>, positional_keeper<Keep, Positions::renumbers>,
-                         scored_keeper<Keep, Positions::renumbers>>;
-  using store_type = kv_store<Codec, Layout, Arch>;
-
-  /// Keys of a KV head that members find in one piece when they are told of them.
-  static constexpr std::size_t most_recent = 64;
-
-  /// Everything that holds memory, planned in one order.
-  struct parts {
-    arena_plan plan;
-    keeper_type keeper;
-    store_type store;
-    split_states states;
-    rotations turns;
-    std::size_t segment_rows;
-    arena_plan::block<float> query;
-
-    parts(const kv_shape& shape, const Keep& keep, const cache_options& options)
-        : keeper((require_exact_arithmetic(), validate(shape), validate(options),
-                  validate(keep, shape), plan),
-                 shape, keep, options),
-          store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,
-                keep_describes<Keep> ? std::min(options.cadence, most_recent) : 0),
-          states(plan, shape, keeper.most_splits()),
-          turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
-      if (Positions::renumbers)
-        error::require<error::bad_config>(
-            shape.rope.dims > 0,
-            "positions::within_cache: the model rotates its queries and keys itself "
-            "(expected unrotated ones and kv_shape.rope.dims > 0)");
-      segment_rows = std::max(std::min(options.max_rows, tile_lanes), options.max_draft_rows);
-      query = plan.reserve<float>(query_variants * segment_rows * shape.q_heads * shape.head_dim);
-    }
-
-    std::size_t bytes() const { return plan.bytes() + store.pool_bytes(); }
-    /// Pages that one step of `rows` rows may take; that rows may which come to an open one; and
-    /// that `rows` rows may whatever steps they come in.
-    std::size_t pages_for_step(std::size_t rows) const {
-      return rewrites ? store.pages_for(keeper.most_entries()) : pages_for_more(rows);
-    }
-    std::size_t pages_for_more(std::size_t rows) const {
-      return store.pages_for(std::min(rows, keeper.tiles_written(rows)));
-    }
-    std::size_t pages_for_rows(std::size_t rows) const {
-      const std::size_t most = keeper.most_tiles();
-      return rewrites ? most : std::min(most, store.pages_for(keeper.tiles_written(rows)));
-    }
-    std::size_t ranks() const {
-      if constexpr (keeper_type::stores_rotated_keys)
-        return 0;
-      else
-        return keeper.ranks();
-    }
-  };
+  using parts = cache_parts<Codec, Keep, Positions, Layout, Arch>;
+  using keeper_type = typename parts::keeper_type;
+  using store_type = typename parts::store_type;
 
  public:
   /// Bytes a cache of these settings holds, exactly. Throws what the constructor throws, and
@@ -311,17 +252,11 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   friend step;
 
   void bind() {
-    keeper().bind(memory_);
-    store().bind(memory_);
-    parts_.states.bind(memory_);
-    parts_.turns.bind(memory_, keeper().sink_query_positions());
+    parts_.bind(memory_);
     if constexpr (keeper_type::has_boundaries)
       for (std::size_t head = 0; head < shape_.kv_heads; ++head)
         access_.push_back(std::make_unique<head_access<store_type>>(store(), head));
   }
-
-  /// True if boundaries may write to any tile.
-  static constexpr bool rewrites = keep_has_fate<Keep> || keep_has_changing_budgets<Keep>;
 
   keeper_type& keeper() { return parts_.keeper; }
   const keeper_type& keeper() const { return parts_.keeper; }
@@ -384,163 +319,11 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                        k.size(), " and ", v.size(), " floats (expected ", n, " rows of ", kv_row,
                        ")");
     attended_[layer] = end;
-    const layer_rows in{base, q.data(), k.data(), v.data(), out.data()};
-    const std::size_t finals = rows_.finals();
-    for (std::size_t first = base; first < finals;) {
-      const std::size_t last = keeper().segment_end(first, finals);
-      bool observe_first = first == 0;
-      if constexpr (keeper_type::has_boundaries)
-        if (keeper().boundary_due(length() + first, layer)) {
-          if (std::exchange(observe_first, false)) observe_pending(layer);
-          decide(layer, length() + first);
-        }
-      attend_segment(layer, first, last, observe_first, in);
-      first = last;
-    }
-    if (finals < end) {
-      keeper().prepare(layer, rows_);
-      attend_segment(layer, std::max(base, finals), end, false, in);
-    }
-  }
-
-  /// Has the layer's KV heads observe what was staged.
-  void observe_pending(std::size_t layer)
-    requires keeper_type::has_boundaries
-  {
-    threads().for_range(shape_.kv_heads, shape_.q_heads * most_entries(),
-                        [&](std::size_t first, std::size_t last) {
-                          for (std::size_t head = first; head < last; ++head)
-                            keeper().observe_pending(layer * shape_.kv_heads + head);
-                        });
-  }
-  /// How policies reach the KV heads of a layer.
-  auto access_in(std::size_t layer)
-    requires keeper_type::has_boundaries
-  {
-    return [this, layer](std::size_t head, float* sum) -> const entry_access& {
-      return access_[head]->enter(layer, keeper().tiles_in_use(layer * shape_.kv_heads + head),
-                                  sum);
-    };
-  }
-
-  /// Lets every KV head of the layer decide what stays.
-  void decide(std::size_t layer, std::uint64_t index)
-    requires keeper_type::has_boundaries
-  {
-    const std::size_t first_unit = layer * shape_.kv_heads;
-    if constexpr (keep_has_fate<Keep>)  // entries may be rewritten, on several threads
-      for (std::size_t unit = first_unit; unit < first_unit + shape_.kv_heads; ++unit)
-        for (std::size_t t = 0; t < keeper().tiles_in_use(unit); ++t)
-          store().prepare_to_rewrite(unit, t);
-    step_evictions_ += keeper().decide(layer, index, rows_, access_in(layer), threads());
-    keeper().end_boundary(
-        layer, index,
-        [&](std::size_t head, tile_place from, tile_place to) {
-          store().prepare_to_write(first_unit + head, to.tile);
-          store().copy(layer, head, from, to);
-        },
-        [&](std::size_t head, std::size_t tile) { store().give_back(first_unit + head, tile); });
-    ++stats_.boundaries;
-  }
-
-  /// What came to a layer, of the step's rows from `first` on.
-  struct layer_rows {
-    std::size_t first;
-    const float *q, *k, *v;
-    float* out;
-  };
-
-  /// Stores row r's key and value for one KV head, and writes the rotated and scaled queries that
-  /// share it to `query` `[q_head, head_dim]`, the sinks' variant `variant_stride` behind.
-  void store_row(std::size_t layer, std::size_t head, std::size_t r, const layer_rows& in,
-                 float* query, std::size_t variant_stride) {
-    const std::size_t dim = shape_.head_dim, group = shape_.group();
-    const std::size_t unit = layer * shape_.kv_heads + head;
-    const std::size_t kv_head = (r - in.first) * shape_.kv_heads + head;
-    const float scale = shape_.score_scale();
-    const float* key = in.k + kv_head * dim;
-    float rotated[max_head_dim], scratch[2 * max_head_dim];
-    rotations::factors turn = parts_.turns.row(r);
-    if constexpr (keeper_type::stores_rotated_keys) {
-      cpu::rotate<Arch>(shape_.rope, key, rotated, dim, turn.cos, turn.sin);
-      key = rotated;
-    } else if constexpr (Positions::renumbers) {  // the rank among the entries this head kept
-      turn = parts_.turns.rank(keeper().query_position(unit, rows_, r), scratch);
-    }
-    store().write(layer, head, keeper().place(unit, rows_, r), key, in.v + kv_head * dim);
-    const bool two_variants = keeper().uses_sink_variant(unit, rows_);
-    for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
-      const float* from = in.q + ((r - in.first) * shape_.q_heads + q_head) * dim;
-      float* to = query + q_head * dim;
-      cpu::rotate<Arch>(shape_.rope, from, to, dim, turn.cos, turn.sin, scale);
-      if (!two_variants) continue;
-      const rotations::factors sinks = parts_.turns.sinks(keeper().sink_query_number(unit));
-      cpu::rotate<Arch>(shape_.rope, from, to + variant_stride, dim, sinks.cos, sinks.sin, scale);
-    }
-  }
-
-  /// Stores rows [first, last) and attends them. `observe_first`: what was staged is observed
-  /// before that.
-  void attend_segment(std::size_t layer, std::size_t first, std::size_t last, bool observe_first,
-                      const layer_rows& in) {
-    const std::size_t n = last - first, q_row = shape_.q_heads * shape_.head_dim;
-    const std::size_t variant_stride = parts_.segment_rows * q_row;
-    float* const query = memory_[parts_.query].data();
-    if constexpr (Layout::pages_taken)
-      for (std::size_t r = first; r < last; ++r)
-        for (std::size_t unit = layer * shape_.kv_heads; unit < (layer + 1) * shape_.kv_heads;
-             ++unit)
-          store().prepare_to_write(unit, keeper().place(unit, rows_, r).tile);
-    const auto arrive = [&](std::size_t head) {
-      if constexpr (keeper_type::has_boundaries) {
-        const std::size_t unit = layer * shape_.kv_heads + head;
-        if (observe_first) keeper().observe_pending(unit);
-        if constexpr (keeper_type::observes) keeper().ask_for_notes(unit);
-      }
-      for (std::size_t r = first; r < last; ++r)
-        store_row(layer, head, r, in, query + (r - first) * q_row, variant_stride);
-    };
-    const auto splits = [&](std::size_t head, std::size_t a, std::size_t b) {
-      return keeper().splits(layer * shape_.kv_heads + head, rows_, first + a, first + b);
-    };
-    const auto plan = [&](std::size_t head, std::size_t a, std::size_t b, std::size_t split,
-                          visit_list& list) {
-      keeper().plan(layer * shape_.kv_heads + head, rows_, first + a, first + b, split, list);
-    };
-    attend_job job{.layer = layer,
-                   .rows = n,
-                   .query = query,
-                   .variant_stride = variant_stride,
-                   .out = in.out + (first - in.first) * q_row,
-                   .most_entries = static_cast<std::size_t>(std::min<std::uint64_t>(
-                       most_entries(), length() - keeper().first_index() + last)),
-                   .arrive = arrive,
-                   .splits = splits,
-                   .plan = plan};
-    rotate_on_read rotation;
-    if constexpr (!keeper_type::stores_rotated_keys) {
-      rotation = parts_.turns.on_read();
-      job.rotation = &rotation;
-      job.ranks = keeper().ranks(layer * shape_.kv_heads).data();
-      job.rank_stride = keeper().rank_stride();
-    }
-    if constexpr (keeper_type::has_boundaries) {
-      if constexpr (keeper_type::observes) {
-        job.handout = keeper().handout(rows_, first, last);
-        const auto observe = [&](std::size_t head, std::size_t place) {
-          keeper().observe_rows(layer * shape_.kv_heads + head, place, rows_, first, last,
-                                in.q + (first - in.first) * q_row);
-        };
-        const function_ref<void(std::size_t, std::size_t)> finished = observe;
-        job.finished = &finished;
-        attend_all(job);
-        return;
-      }
-    }
-    attend_all(job);
-  }
-  void attend_all(const attend_job& job) {
-    attention_pass<store_type, Arch>(store(), job, parts_.states).run(threads());
+    layer_pass<parts> pass(parts_, access_, rows_, threads(), layer,
+                           {base, q.data(), k.data(), v.data(), out.data()});
+    pass.run(end);
+    stats_.boundaries += pass.boundaries();
+    step_evictions_ += pass.dropped();
   }
 
   commit_report commit(std::span<const std::size_t> path) {
