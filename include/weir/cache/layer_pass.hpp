@@ -23,7 +23,7 @@
 namespace weir {
 
 /// What came to a layer, of the step's rows from `first` on.
-struct layer_rows {
+struct layer_input {
   std::size_t first;
   const float* q;  ///< [row, q_head, head_dim], unrotated
   const float* k;  ///< [row, kv_head, head_dim], unrotated
@@ -43,7 +43,7 @@ class layer_pass {
   using heads = std::span<const std::unique_ptr<head_access<store_type>>>;
 
   layer_pass(Parts& parts, heads access, const step_rows& rows, executor& threads,
-             std::size_t layer, const layer_rows& in)
+             std::size_t layer, const layer_input& in)
       : parts_(parts),
         shape_(parts.store.shape()),
         access_(access),
@@ -203,7 +203,7 @@ class layer_pass {
   const step_rows& rows_;
   executor& threads_;
   std::size_t layer_;
-  layer_rows in_;
+  layer_input in_;
   std::size_t boundaries_ = 0, dropped_ = 0;
 };
 

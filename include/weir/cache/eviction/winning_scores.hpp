@@ -13,8 +13,7 @@ namespace weir {
 /// A score as a number whose order is the score's; NaN lowest.
 inline std::uint32_t score_rank(float score) {
   const auto bits = std::bit_cast<std::uint32_t>(score + 0.0f);  // -0 becomes +0
-  // Negative ones the other way round, above which the others begin: without a branch, which
-  // could not be foreseen.
+  // Negative ones count down, below the others. No branch: nobody could foresee which way it goes.
   const auto flipped = static_cast<std::uint32_t>(static_cast<std::int32_t>(bits) >> 31);
   const std::uint32_t rank = bits ^ (flipped | 1u << 31);
   return score == score ? rank : 0;
