@@ -35,7 +35,7 @@ struct cache_parts {
   static constexpr bool has_fate = keep_has_fate<Keep>;
   /// True if boundaries may write to any tile.
   static constexpr bool rewrites = has_fate || keep_has_changing_budgets<Keep>;
-  /// Keys of a KV head that members find in one piece when they are told of them.
+  /// Keys of a KV head that members find in one piece when they describe them.
   static constexpr std::size_t most_recent = 64;
 
   arena_plan plan;
@@ -52,7 +52,8 @@ struct cache_parts {
                 validate(keep, shape), plan),
                shape, keep, options),
         store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,
-              keep_describes<Keep> ? std::min(options.cadence, most_recent) : 0),
+              includes(keep_needs<Keep>, told::new_keys) ? std::min(options.cadence, most_recent)
+                                                         : 0),
         states(plan, shape, keeper.most_splits()),
         turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
     if (Positions::renumbers)

@@ -78,6 +78,7 @@ enum class told : std::uint8_t {
   logits = 2,           ///< of attention, of every row and query head
   queries = 4,          ///< unrotated, of every row
   log_probability = 8,  ///< of each token under the logits before it; cuts the forward pass
+  new_keys = 16,        ///< for describe: keys once more in one piece, where view.key is fast
 };
 constexpr told operator|(told a, told b) {
   return static_cast<told>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));

@@ -23,6 +23,7 @@ struct frame_diversity {
   std::size_t budget = 0;  ///< mean over the layers
   std::size_t anchor = 0;  ///< tokens of the first frame
   float temperature = 0.5f;
+  static constexpr told needs = told::new_keys;
 
   /// 1 / norm of the key.
   std::size_t notes(const kv_shape&) const { return 1; }

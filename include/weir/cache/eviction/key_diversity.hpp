@@ -17,6 +17,7 @@ namespace weir {
 
 struct key_diversity {
   std::size_t budget = 0;
+  static constexpr told needs = told::new_keys;
 
   std::size_t notes(const kv_shape&) const { return 1; }  // 1 / norm of the key
   std::size_t scratch(const kv_shape&) const { return 1; }

@@ -14,6 +14,7 @@ namespace weir {
 
 struct key_norm {
   std::size_t budget = 0;
+  static constexpr told needs = told::new_keys;
 
   std::size_t notes(const kv_shape&) const { return 1; }
 

@@ -27,6 +27,7 @@ enum class merge_weight : std::uint8_t { exponential, count };
 struct similarity_merge {
   float alpha = 0.5f, beta = 0.5f;
   merge_weight weight = merge_weight::exponential;
+  static constexpr told needs = told::new_keys;
 
   static constexpr std::size_t at_once = 8;  ///< keys compared in one pass over the cache
 

@@ -36,6 +36,7 @@ class trigonometric {
  public:
   std::size_t budget = 0;
   static constexpr bool needs_original_positions = true;
+  static constexpr told needs = told::new_keys;
   static constexpr std::size_t heads_at_once = 4;  ///< query heads looked at together
 
   /// `offsets`: powers of 2 from 1 on, at least one; 17 are the authors'. Throws error::bad_config
