@@ -146,7 +146,8 @@ TEST_CASE("winning scores are ranked whatever their sign, and ties by head") {
   CHECK(head_budgets(1, 0, hand_scores({{-5, -3, -1}, {-2, -4, -6}})) == shares{1, 1});
   CHECK(head_budgets(1, 0, hand_scores({{-5, -3, -1}, {-8, -4, -6}})) == shares{2, 0});
   CHECK(head_budgets(1, 0, hand_scores({{0.f, -1, 7}, {-0.f, 3, -2}})) == shares{1, 1});
-  CHECK(head_budgets(1, 0, hand_scores({{nothing, nothing}, {-infinity, 1}})) == shares{0, 2});
+  CHECK(head_budgets(1, 0, hand_scores({{nothing, nothing}, {-100, 1}})) == shares{0, 2});
+  CHECK(head_budgets(1, 0, hand_scores({{nothing, nothing}, {-infinity, 1}})) == shares{1, 1});
   CHECK(head_budgets(1, 0, hand_scores({{1, 1, 1}, {1, 1, 1}})) == shares{2, 0});
   CHECK(head_budgets(2, 0, hand_scores({{infinity, 1, 1}, {1, 1, 1}})) == shares{3, 1});
   CHECK(head_budgets(2, 0, hand_scores({{2, 2, 1}, {2, 2, 1}, {1, 9, 9}})) == shares{2, 2, 2});

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <tuple>
 
@@ -80,9 +79,8 @@ inline void take_best(const deciding_head& head, std::span<const float> score, s
   const auto ranks = head.ranking.first(n);
   std::size_t candidates = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    const float s = score[i] == score[i] ? score[i] : -std::numeric_limits<float>::infinity();
     const std::uint64_t taken = std::uint64_t{0} - (head.taken[i] != 0);  // those rank highest
-    ranks[i] = rank_of(s, i) | taken;
+    ranks[i] = rank_of(score[i], i) | taken;
     candidates += head.taken[i] == 0;
   }
   const std::size_t losses = candidates - std::min(budget, candidates);

@@ -192,7 +192,8 @@ class member_lists {
                   round_side<List>{*this, list, first}, threads);
     });
     std::atomic<std::size_t> dropped{0};
-    const std::size_t cost = n * slots_ * (keep_has_fate<Keep> ? shape_.head_dim : 8);
+    constexpr std::size_t drop_cost = 8;  // of an entry, in multiply-adds
+    const std::size_t cost = n * slots_ * (keep_has_fate<Keep> ? shape_.head_dim : drop_cost);
     threads.for_range(n, cost, [&](std::size_t a, std::size_t b) {
       for (std::size_t i = a; i < b; ++i) {
         if constexpr (keep_has_fate<Keep>) meet_fate(heads[i]);

@@ -100,9 +100,9 @@ inline void prefetch_lines(const void* p, std::size_t ahead) {
     __builtin_prefetch(reinterpret_cast<const void*>(address + i), 0, 3);
 }
 
-/// What a kernel asks for while it reads something of the same size: what it reads next, close by,
-/// and what it reads a microsecond later, to the second cache, which waits for more lines at a time
-/// than the first one does. Asked for by the first alone, memory is left idle.
+/// What a kernel asks for while it reads something of the same size: what it reads next and what it
+/// reads after that. Each line is asked for twice, as processors drop what they have no room to
+/// wait for.
 struct reads_ahead {
   const void* next;
   const void* later;
@@ -110,7 +110,7 @@ struct reads_ahead {
   template <std::size_t Bytes>
   void prefetch(std::size_t at) const {
     prefetch_lines<Bytes>(next, at);
-    for (std::size_t i = 0; i < Bytes; i += 64) simd::prefetch(later, at + i);
+    prefetch_lines<Bytes>(later, at);
   }
 };
 

@@ -19,7 +19,7 @@
 //
 // It may have any of the following; what nobody asks for is not computed.
 //
-//   static constexpr told needs            what it must be told, beyond keys, values and indices
+//   static constexpr told needs            what it must be told, or is best handed ready
 //   std::size_t last_rows() const          told only of so many rows before each boundary
 //   static constexpr deciding unit         whether each KV head decides for itself (the default),
 //       or all heads of a layer keep the same tokens: one such member makes its whole list decide
@@ -71,14 +71,15 @@ namespace weir {
 /// Which end of the stream a positional member claims from.
 enum class claimed_end : std::uint8_t { first, last };
 
-/// What a member is told, beyond keys, values and stream indices. A set: combine with |.
+/// What a member is told, beyond keys, values and stream indices, which all may look at; and what
+/// of those is made quick to look at. A set: combine with |.
 enum class told : std::uint8_t {
   nothing = 0,
   probabilities = 1,    ///< of attention, of every row: mean over the query heads of a KV head
   logits = 2,           ///< of attention, of every row and query head
   queries = 4,          ///< unrotated, of every row
   log_probability = 8,  ///< of each token under the logits before it; cuts the forward pass
-  new_keys = 16,        ///< for describe: keys once more in one piece, where view.key is fast
+  new_keys = 16,        ///< no more than others, but view.key is fast in `describe`
 };
 constexpr told operator|(told a, told b) {
   return static_cast<told>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));

@@ -5,18 +5,21 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include <weir/cache/eviction/slots_view.hpp>
 
 namespace weir {
 
-/// A score as a number whose order is the score's; NaN lowest.
+/// A score as a number whose order is the score's; NaN with −∞.
 inline std::uint32_t score_rank(float score) {
   const auto bits = std::bit_cast<std::uint32_t>(score + 0.0f);  // -0 becomes +0
   // Negative ones count down, below the others. No branch: nobody could foresee which way it goes.
   const auto flipped = static_cast<std::uint32_t>(static_cast<std::int32_t>(bits) >> 31);
   const std::uint32_t rank = bits ^ (flipped | 1u << 31);
-  return score == score ? rank : 0;
+  constexpr std::uint32_t lowest =
+      ~std::bit_cast<std::uint32_t>(-std::numeric_limits<float>::infinity());
+  return score == score ? rank : lowest;
 }
 
 /// Calls `use(i, rank)` for each entry of a head that is still to be had, in stream order.

@@ -239,6 +239,16 @@ class eight_scales_of<q6_k_block> {
     const __m256i top = _mm256_slli_epi32(steps_[i / 4], 24 - 8 * static_cast<int>(i % 4));
     return _mm256_srai_epi32(top, 24);
   }
+#if defined(__AVX512F__)
+  /// Of the 64 weights from 64 · i on, of the first four blocks or the last: 16 in each 128 bits.
+  __m512i steps_of_four(std::size_t four, std::size_t i) const {
+    const __m128i each =
+        four == 0 ? _mm256_castsi256_si128(steps_[i]) : _mm256_extracti128_si256(steps_[i], 1);
+    const __m512i shifts =
+        _mm512_setr_epi32(24, 24, 24, 24, 16, 16, 16, 16, 8, 8, 8, 8, 0, 0, 0, 0);
+    return _mm512_srai_epi32(_mm512_sllv_epi32(_mm512_broadcast_i32x4(each), shifts), 24);
+  }
+#endif
 
  private:
   __m256 scale_;
