@@ -181,9 +181,7 @@ class kv_store {
   }
   /// Decodes a value `[head_dim]`.
   void read_value(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    const storage* const tile = value_page(page(unit(layer, head), at.tile));
-    for (std::size_t i = 0; i < shape_.head_dim; ++i)
-      out[i] = tiles::value(tile, shape_.head_dim, at.lane, i);
+    tiles::read_value(value_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane, out);
   }
 
   /// Dot products of the keys in tiles 0 … tile_count − 1 with vectors `[n, head_dim]`: `out`

@@ -152,6 +152,10 @@ struct kv_tiles<C> {
                        float* out) {
     for (std::size_t k = 0; k < head_dim; ++k) out[k] = key(tile, head_dim, lane, k);
   }
+  static void read_value(const std::int8_t* tile, std::size_t head_dim, std::size_t lane,
+                         float* out) {
+    for (std::size_t k = 0; k < head_dim; ++k) out[k] = value(tile, head_dim, lane, k);
+  }
   static void copy_key(const storage* from, std::size_t from_lane, storage* to, std::size_t to_lane,
                        std::size_t head_dim) {
     for (std::size_t row = 0; row < key_rows(head_dim); ++row)

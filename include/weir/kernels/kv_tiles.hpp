@@ -48,6 +48,10 @@ struct kv_tiles<T> {
     for (std::size_t k = 0; k < head_dim; ++k) stored[k] = tile[k * tile_lanes + lane];
     decode(stored, head_dim, out);
   }
+  /// Decodes a value `[head_dim]`.
+  static void read_value(const T* tile, std::size_t head_dim, std::size_t lane, float* out) {
+    decode(tile + lane * padded_head_dim(head_dim), head_dim, out);
+  }
   /// Numbers side by side.
   static void decode(const T* stored, std::size_t n, float* out) {
     std::size_t k = 0;

@@ -19,6 +19,8 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/packed_index.hpp>
+#include <weir/cache/eviction/winning_scores.hpp>
+#include <weir/kernels/visits.hpp>
 
 namespace weir {
 
@@ -54,7 +56,7 @@ struct similarity_merge {
     for (const slot j : kept) inverse[j.value] = view.note(j);
     double sum = 0;
     for (std::size_t i = 0; i < n; i += at_once)
-      compare(view, dropped.subspan(i, std::min(at_once, n - i)), kept[0], inverse, &cosine[i],
+      compare(view, dropped.subspan(i, std::min(at_once, n - i)), inverse.data(), &cosine[i],
               &next[i]);
     for (std::size_t i = 0; i < n; ++i) sum += cosine[i];
     const float mean = static_cast<float>(sum / static_cast<double>(n));
@@ -79,10 +81,21 @@ struct similarity_merge {
   static float packed(std::size_t i) { return detail::packed(i); }
   static std::uint32_t unpacked(float x) { return detail::unpacked(x); }
 
-  /// The largest cosine of each of `some` with a kept key, and the first entry that has it; `first`
-  /// if all are NaN. `inverse` `[slot]`: 1 / norm of kept keys, NaN elsewhere.
-  static void compare(const slots_view& view, std::span<const slot> some, slot first,
-                      std::span<const float> inverse, float* cosine, float* target) {
+  /// The rank of the largest product in a tile.
+  static std::uint32_t largest_product(const float* a, const float* b) {
+    std::uint32_t most = 0;
+    for (std::size_t i = 0; i < tile_lanes; ++i) {
+      const std::uint32_t rank = score_rank(a[i] * b[i]);
+      most = most < rank ? rank : most;  // GCC does not see a maximum in std::max here
+    }
+    return most;
+  }
+
+  /// The largest cosine of each of `some` with a kept key, and the oldest entry that has it.
+  /// `inverse` `[slot]`: 1 / norm of kept keys, NaN elsewhere.
+  static void compare(const slots_view& view, std::span<const slot> some, const float* inverse,
+                      float* cosine, float* target) {
+    const auto is_kept = [&](slot j) { return inverse[j.value] == inverse[j.value]; };
     const std::size_t d = view.shape().head_dim, slots = view.slots();
     const std::span<float> keys = view.state().subspan(2, some.size() * d);
     for (std::size_t g = 0; g < some.size(); ++g)
@@ -91,23 +104,19 @@ struct similarity_merge {
     view.dots(keys, dots);
     for (std::size_t g = 0; g < some.size(); ++g) {
       const float* const dot = &dots[g * slots];
-      constexpr std::size_t lanes = 16;  // so many at a time; slots come in whole tiles
-      float most[lanes];
-      std::ranges::fill(most, -std::numeric_limits<float>::infinity());
-      for (std::size_t s = 0; s < slots; s += lanes)
-        for (std::size_t l = 0; l < lanes; ++l) {
-          const float x = dot[s + l] * inverse[s + l];
-          most[l] = x > most[l] ? x : most[l];
-        }
-      const float largest = *std::ranges::max_element(most);
-      std::uint32_t best = first.value;
-      bool is_found = false;
-      for (std::uint32_t l = 0; l < lanes; ++l)
-        for (std::uint32_t s = l; most[l] == largest && s < slots; s += lanes)
-          if (dot[s] * inverse[s] == largest)
-            if (!is_found || view.index({s}) < view.index({best})) best = s, is_found = true;
-      cosine[g] = largest * view.note(some[g]);
-      target[g] = packed(best);
+      std::uint32_t largest = 0, from = 0, to = 0;  // the tiles that have it
+      for (std::uint32_t s = 0; s < slots; s += tile_lanes) {
+        const std::uint32_t most = largest_product(dot + s, inverse + s);
+        if (most > largest) largest = most, from = s;
+        if (most == largest) to = s + tile_lanes;
+      }
+      slot best{};
+      std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
+      for (slot j{from}; j.value < to; ++j.value)
+        if (score_rank(dot[j.value] * inverse[j.value]) == largest && is_kept(j))
+          if (view.index(j).value < oldest) best = j, oldest = view.index(j).value;
+      cosine[g] = dot[best.value] * inverse[best.value] * view.note(some[g]);
+      target[g] = packed(best.value);
     }
   }
 
