@@ -100,9 +100,17 @@ inline void prefetch_lines(const void* p, std::size_t ahead) {
     __builtin_prefetch(reinterpret_cast<const void*>(address + i), 0, 3);
 }
 
-/// What a kernel asks for while it reads something of the same size: what it reads next and what it
-/// reads after that. Each line is asked for twice, as processors drop what they have no room to
-/// wait for.
+/// True for processors whose nearest cache waits for about as many lines at a time as the next one
+/// does: as of Zen 5, told by instructions that came with it. Others leave memory idle if they are
+/// asked to bring all of it close by.
+#if defined(__AVX512F__) && defined(__AVXVNNI__)
+inline constexpr bool nearest_waits_for_many = true;
+#else
+inline constexpr bool nearest_waits_for_many = false;
+#endif
+
+/// What a kernel asks for while it reads something of the same size: what it reads next, close by,
+/// and what it reads a microsecond later, into the second cache where the first waits for few.
 struct reads_ahead {
   const void* next;
   const void* later;
@@ -110,7 +118,10 @@ struct reads_ahead {
   template <std::size_t Bytes>
   void prefetch(std::size_t at) const {
     prefetch_lines<Bytes>(next, at);
-    prefetch_lines<Bytes>(later, at);
+    if constexpr (nearest_waits_for_many)
+      prefetch_lines<Bytes>(later, at);
+    else
+      for (std::size_t i = 0; i < Bytes; i += 64) simd::prefetch(later, at + i);
   }
 };
 

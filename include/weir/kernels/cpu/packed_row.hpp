@@ -23,8 +23,9 @@ namespace weir::detail {
 template <class Block>
 inline constexpr std::size_t row_streams = Block::bias == 128 ? 4 : 8;
 
-/// How far ahead in its stream a row asks for weights, in bytes: all of them together into half of
-/// the nearest cache. The next one is no help to units that wait for a handful of lines of each.
+/// How far ahead in its stream a row asks for weights, in bytes: into the second cache all of them
+/// together as much as half the first one holds, and half as far ahead into that. Units that wait
+/// for a handful of lines of each stream would find them too far away in the second.
 template <class Block>
 inline constexpr std::size_t row_ahead = 16384 / row_streams<Block>;
 
@@ -51,8 +52,11 @@ void packed_row(const Block* w, std::size_t blocks, std::size_t spread, const qu
       for (std::size_t part = first; part < first + together; part += 2)
         if (part / 2 * cache_line < sizeof(Block))
 #pragma GCC unroll 8
-          for (std::size_t i = 0; i < streams; ++i)
-            simd::prefetch_lines<cache_line>(&block(i), row_ahead<Block> + part / 2 * cache_line);
+          for (std::size_t i = 0; i < streams; ++i) {
+            simd::prefetch_lines<cache_line>(&block(i),
+                                             row_ahead<Block> / 2 + part / 2 * cache_line);
+            simd::prefetch(&block(i), row_ahead<Block> + part / 2 * cache_line);
+          }
       const std::size_t at[2] = {b * parts + first, last * parts + first};
       const std::int8_t* const in[2] = {&x.quants[at[0] * width], &x.quants[at[1] * width]};
       __m256i exact[together];
