@@ -155,7 +155,7 @@ struct codes_of_four {
 };
 
 /// exact[i] = Σ step · (code − bias) · x of part first + i in eight blocks, for four parts, whose
-/// activations begin at `x`.
+/// activations begin at x[0].
 template <class A, class Block, class At>
   requires(simd::lanes<A> == 16 && Block::size == 256)
 [[gnu::always_inline]] inline void row_exact(const At& block, const eight_scales_of<Block>& scales,
@@ -187,7 +187,7 @@ template <class A, class Block, class At>
   }
 #pragma GCC unroll 2
   for (std::size_t half = 0; half < 2; ++half) {
-    const __m512i* w = whole[half];
+    const auto& w = whole[half];
     const __m512i sums = _mm512_add_epi32(_mm512_shuffle_i32x4(w[0], w[1], 0x88),
                                           _mm512_shuffle_i32x4(w[0], w[1], 0xDD));
     const __m512i rows = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7), sums);
@@ -207,7 +207,8 @@ template <class A, class Block, class At>
 
 #endif
 
-/// The same in registers of 256 bits, for any number of parts.
+/// Both in registers of 256 bits, for any number of parts: activations begin at x[0] for the first
+/// four blocks, at x[1] for the others.
 template <class A, class Block, class At, std::size_t Parts>
   requires(simd::lanes<A> == 8)
 [[gnu::always_inline]] inline void row_exact(const At& block, const eight_scales_of<Block>& scales,
