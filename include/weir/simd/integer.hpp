@@ -76,6 +76,11 @@ struct byte_dots<A> {
 
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
 
+/// One register of two.
+inline __m512i join(__m256i low, __m256i high) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
 template <class A>
   requires(lanes<A> == 16)
 inline constexpr bool has_byte_dots<A> = true;
@@ -91,13 +96,10 @@ struct byte_dots<A> {
   static ints<A> dot_pairs(ints<A> a, ints<A> b) { return ints<A>(_mm512_madd_epi16(a, b)); }
 
   static void transpose(const __m256i (&rows)[16], ints<A> (&out)[8]) {
-    const auto join = [&](int a, int b) {
-      return _mm512_inserti64x4(_mm512_castsi256_si512(rows[a]), rows[b], 1);
-    };
     __m512i pair[8], quad[8];
     for (int i = 0; i < 8; i += 2) {  // rows r and r + 4 side by side
       const int r = i / 4 * 8 + i % 4;
-      const __m512i a = join(r, r + 4), b = join(r + 1, r + 5);
+      const __m512i a = join(rows[r], rows[r + 4]), b = join(rows[r + 1], rows[r + 5]);
       pair[i] = _mm512_unpacklo_epi32(a, b);
       pair[i + 1] = _mm512_unpackhi_epi32(a, b);
     }

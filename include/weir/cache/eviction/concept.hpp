@@ -11,7 +11,7 @@
 //       looks only at positions. A list of such members is a mask: exact at any chunk size, no
 //       state, no cost.
 //   float score(const slots_view&, slot) const               largest scores stay. Asked at every
-//       boundary, for every entry not yet claimed. Ties: the older token wins; NaN ranks lowest.
+//       boundary, for every entry not yet claimed. Ties: the older token wins; NaN ranks as −∞.
 //   void score_all(const slots_view&, std::span<float>) const
 //       the same for all entries at once, claimed or not, in stream order.
 //   void claim(claims&) const                                the escape hatch: takes what it likes

@@ -38,12 +38,12 @@ __m512i join_four(const Address& address) {
   };
   const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(at(0)), at(1), 1);
   const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(at(2)), at(3), 1);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  return simd::join(low, high);
 }
 
 /// 32 bytes at each of two addresses.
 inline __m512i join_two(const void* a, const void* b) {
-  return _mm512_inserti64x4(_mm512_castsi256_si512(load_256(a)), load_256(b), 1);
+  return simd::join(load_256(a), load_256(b));
 }
 
 /// Σ (code − bias) · x in each of eight blocks, the first four with x[0], the others with x[1].
@@ -129,8 +129,8 @@ struct codes_of_four {
     if constexpr (Block::steps == 2) {
       const __m512i bits = _mm512_broadcast_i64x4(load_256(w.high + first / 4 * 32));
       const __m512i fifth_and_sixth = _mm512_set1_epi8(0x30);
-      const __m512i left = each_half(_mm256_set1_epi16(4), _mm256_set1_epi16(2));
-      const __m512i right = each_half(_mm256_setzero_si256(), _mm256_set1_epi16(2));
+      const __m512i left = simd::join(_mm256_set1_epi16(4), _mm256_set1_epi16(2));
+      const __m512i right = simd::join(_mm256_setzero_si256(), _mm256_set1_epi16(2));
       lower =
           _mm512_or_si512(lower, _mm512_and_si512(_mm512_sllv_epi16(bits, left), fifth_and_sixth));
       upper =
@@ -141,16 +141,11 @@ struct codes_of_four {
         const auto bit = [&](std::size_t p) {
           return _mm256_set1_epi8(static_cast<char>(1u << (first + p)));
         };
-        return _mm512_test_epi8_mask(bits, each_half(bit(of_lower), bit(of_upper)));
+        return _mm512_test_epi8_mask(bits, simd::join(bit(of_lower), bit(of_upper)));
       };
       lower = _mm512_mask_add_epi8(lower, set(part[0], part[1]), lower, fifth);
       upper = _mm512_mask_add_epi8(upper, set(part[2], part[3]), upper, fifth);
     }
-  }
-
- private:
-  static __m512i each_half(__m256i first, __m256i second) {
-    return _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
   }
 };
 
