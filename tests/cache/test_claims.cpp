@@ -80,7 +80,7 @@ static_assert(!weir::is_positional_keep<weir::keep<greedy>>);
 template <class Keep>
 struct members_budgets {
   const Keep& keep;
-  weir::entry_memory memory(std::size_t, std::size_t) const { return {}; }
+  weir::entry_memory memory(std::size_t, const weir::deciding_head&) const { return {}; }
   std::size_t budget(std::size_t m, std::size_t) const {
     std::size_t i = 0, found = 0;
     keep.for_each([&](const auto& member) { found = i++ == m ? member.budget : found; });
@@ -95,8 +95,8 @@ std::vector<std::uint64_t> stay(const weir::keep<Members...>& keep,
                                 const std::vector<std::uint64_t>& indices,
                                 std::uint64_t first_index = 0) {
   const std::size_t n = indices.size();
-  std::vector<std::uint32_t> order(n);
-  std::vector<std::uint64_t> index(n), ranking(n);
+  std::vector<std::uint32_t> order(n), ranking(n);
+  std::vector<std::uint64_t> index(n);
   std::vector<float> scratch(2), score(n);
   std::vector<std::uint8_t> taken(n, 7);
   for (std::size_t i = 0; i < n; ++i) {
@@ -108,8 +108,9 @@ std::vector<std::uint64_t> stay(const weir::keep<Members...>& keep,
   const auto value = [&](weir::slot s, float* x) { *x = static_cast<float>(index[s.value]); };
   const auto dots = [](const float*, std::size_t, float*) {};
   const auto weighted = [](const float*, float*) {};
+  const auto similar = [](std::span<const weir::slot>, const float*, weir::similar_entry*) {};
   const auto write = [](weir::slot, const float*, const float*) {};
-  const weir::entry_access access{key, value, dots, weighted, write};
+  const weir::entry_access access{key, value, dots, weighted, similar, write};
   const weir::kv_shape shape{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 1};
   const weir::deciding_head head{.seen = {.shape = &shape,
                                           .layer = 3,
@@ -174,42 +175,45 @@ TEST_CASE("on ties the older token wins") {
   CHECK(stay(weir::keep(table{2, {0.0f, -0.0f, 0.0f}}), up_to(3)) == list{0, 1});
 }
 
-TEST_CASE("the smallest ranks come first, in whatever order they lie") {
-  std::uint64_t state = 1;
-  const auto random = [&](std::size_t) {
-    return state = state * 6364136223846793005u + 1442695040888963407u;
-  };
-  const auto rising = [](std::size_t i) { return std::uint64_t{i} + 5; };
-  const auto falling = [](std::size_t i) { return 100'000 - std::uint64_t{i}; };
-  for (const std::size_t size : {1, 2, 255, 256, 257, 1056, 5000}) {
-    // Where a sample is likely to look, and only there, or only elsewhere.
-    const auto sampled = [size](std::size_t i) {
-      for (std::size_t k = 0; k < 64; ++k)
-        if (size * k / 64 == i) return true;
-      return false;
-    };
-    const auto small_where_sampled = [&](std::size_t i) { return sampled(i) ? i : 10'000 + i; };
-    const auto small_elsewhere = [&](std::size_t i) { return sampled(i) ? 10'000 + i : i; };
+TEST_CASE("the n-th smallest rank is found, whatever there is") {
+  std::uint32_t state = 1;
+  const auto random = [&](std::size_t) { return state = state * 1664525u + 1013904223u; };
+  const auto alike = [](std::size_t) { return 0xFFFFFFFFu; };
+  const auto few = [&](std::size_t i) { return random(i) >> 30; };
+  const auto falling = [](std::size_t i) { return 0x80000010u - static_cast<std::uint32_t>(i); };
+  for (const std::size_t size : {1, 2, 15, 16, 17, 100, 1056}) {
     const auto check = [&](auto rank) {
-      std::vector<std::uint64_t> ranks(size);
+      std::vector<std::uint32_t> ranks(size);
       for (std::size_t i = 0; i < size; ++i) ranks[i] = rank(i);
-      std::vector<std::uint64_t> sorted = ranks;
-      std::sort(sorted.begin(), sorted.end());
-      for (const std::size_t n :
-           {std::size_t{0}, std::size_t{1}, size / 33, size / 8, size / 8 + 1, size / 2, size}) {
-        std::vector<std::uint64_t> found = ranks;
-        weir::detail::smallest_first(found, n);
-        std::sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(n));
-        std::sort(found.begin() + static_cast<std::ptrdiff_t>(n), found.end());
-        INFO(n << " of " << size);
-        CHECK(found == sorted);
-      }
+      std::vector<std::uint32_t> sorted = ranks;
+      std::ranges::sort(sorted);
+      for (std::size_t n = 1; n <= size; n += 1 + n / 3)
+        CHECK(weir::detail::nth_smallest(ranks, n) == sorted[n - 1]);
     };
     check(random);
-    check(rising);
+    check(alike);
+    check(few);
     check(falling);
-    check(small_where_sampled);
-    check(small_elsewhere);
+  }
+}
+
+TEST_CASE("the best of what is left are those that sorting gives") {
+  std::uint32_t state = 7;
+  const auto random = [&] { return (state = state * 1664525u + 1013904223u) >> 16; };
+  for (std::size_t round = 0; round < 300; ++round) {
+    const std::size_t n = 1 + random() % 70, taken = random() % (n + 1);
+    std::vector<float> score(n);
+    for (float& x : score) x = static_cast<float>(random() % (round % 3 == 0 ? 4 : 1000)) - 2;
+    // The newest are taken; of the others the best stay.
+    for (std::size_t budget = 0; budget <= n; budget += 1 + n / 8) {
+      std::vector<std::uint64_t> rest(n - taken);
+      std::iota(rest.begin(), rest.end(), std::uint64_t{0});
+      std::ranges::stable_sort(rest, std::greater{}, [&](std::uint64_t i) { return score[i]; });
+      rest.resize(std::min(rest.size(), budget));
+      for (std::size_t i = n - taken; i < n; ++i) rest.push_back(i);
+      std::ranges::sort(rest);
+      CHECK(stay(weir::keep(weir::window{taken}, table{budget, score}), up_to(n)) == rest);
+    }
   }
 }
 

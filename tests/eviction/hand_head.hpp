@@ -109,6 +109,23 @@ class hand_head {
           out[x] += w[s] * h->key_[s][x];
     }
   } weighted_{this};
+  struct find_similar {
+    hand_head* h;
+    void operator()(std::span<const slot> of, const float* inverse, similar_entry* out) const {
+      for (const slot s : of) {
+        const auto& sought = h->key_[s.value];
+        similar_entry best{{0}, -2};
+        for (std::uint32_t j = 0; j < h->key_.size(); ++j) {
+          if (std::isnan(inverse[j])) continue;
+          const float cosine =
+              std::inner_product(sought.begin(), sought.end(), h->key_[j].begin(), 0.0f) *
+              inverse[j] * inverse_norm(sought);
+          if (cosine > best.cosine + 1e-6f) best = {{j}, cosine};
+        }
+        *out++ = best;
+      }
+    }
+  } similar_{this};
   struct write_entry {
     hand_head* h;
     void operator()(slot s, const float* k, const float* v) const {
@@ -116,7 +133,7 @@ class hand_head {
       h->value_[s.value].assign(v, v + h->shape.head_dim);
     }
   } writer_{this};
-  entry_access access_{key_reader_, value_reader_, dots_, weighted_, writer_};
+  entry_access access_{key_reader_, value_reader_, dots_, weighted_, similar_, writer_};
 };
 
 /// Scores of a layer's heads, nothing taken.

@@ -86,7 +86,7 @@ TEST_CASE("theta follows the mean cosine of what is dropped") {
   check(strict.key(0), 1, 0);
 }
 
-TEST_CASE("many entries meet the same one, and ties go to the older") {
+TEST_CASE("many entries meet the same one, and ties go to the lowest slot") {
   const similarity_merge fate{.weight = merge_weight::count};
   vectors k{{2, 0}, {3, 0}, {0, 1}};
   std::vector<std::size_t> dropped;

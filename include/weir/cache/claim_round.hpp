@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -18,76 +17,59 @@ namespace weir {
 /// One KV head's part in a boundary, with its working memory `[entry]`.
 struct deciding_head {
   std::size_t unit = 0;
+  std::size_t place = 0;  ///< whose memory it works in: heads that one thread decides share one
   slots_view::record seen = {};
   const entry_access* access = nullptr;
   std::span<std::uint8_t> taken = {};     ///< what is claimed: the result
   std::span<float> score = {};            ///< [entry]
-  std::span<std::uint64_t> ranking = {};  ///< [entry]
+  std::span<std::uint32_t> ranking = {};  ///< [entry]
 
   std::size_t entries() const { return seen.order.size(); }
 };
 
 /// What the heads' keeper knows of its members.
-///   memory(m, unit) -> entry_memory           of member number m
+///   memory(m, head) -> entry_memory           of member number m
 ///   budget(m, head) -> std::size_t            of the i-th deciding head
 ///   set_report(m, head, float)                what a head has to say to the layers' apportionment
 template <class K>
-concept claim_keeper = requires(const K& k, std::size_t i) {
-  { k.memory(i, i) } -> std::convertible_to<entry_memory>;
+concept claim_keeper = requires(const K& k, const deciding_head& head, std::size_t i) {
+  { k.memory(i, head) } -> std::convertible_to<entry_memory>;
   { k.budget(i, i) } -> std::convertible_to<std::size_t>;
   k.set_report(i, i, 0.0f);
 };
 
 namespace detail {
 
-/// A number that sorts as (score descending, older first) when taken descending.
-inline std::uint64_t rank_of(float score, std::size_t entry) {
-  return std::uint64_t{score_rank(score)} << 32 |
-         (0xFFFF'FFFFu - static_cast<std::uint32_t>(entry));
-}
-
-/// Moves the `n` smallest ranks to the front. Where they are few, as at most boundaries, a sample
-/// says below which rank they probably are, and one comparison passes over most others. O(ranks).
-inline void smallest_first(std::span<std::uint64_t> ranks, std::size_t n) {
-  constexpr std::size_t most_sampled = 64;
-  if (n == 0 || n == ranks.size()) return;
-  const auto position = [&](std::size_t i) {
-    return ranks.begin() + static_cast<std::ptrdiff_t>(i);
-  };
-  std::size_t below = ranks.size();  // the smallest ranks of all are the first so many
-  if (ranks.size() >= 4 * most_sampled && n <= ranks.size() / 8) {
-    std::uint64_t sample[most_sampled];
-    for (std::size_t i = 0; i < most_sampled; ++i)
-      sample[i] = ranks[ranks.size() * i / most_sampled];
-    // Two deviations more than would be below on average.
-    const double mean = static_cast<double>(n * most_sampled) / static_cast<double>(ranks.size());
-    const auto place = static_cast<std::size_t>(mean + 2 * std::sqrt(mean) + 1);
-    std::nth_element(sample, sample + place, sample + most_sampled);
-    const auto end = std::partition(ranks.begin(), ranks.end(),
-                                    [&](std::uint64_t rank) { return rank <= sample[place]; });
-    below = static_cast<std::size_t>(end - ranks.begin());
+/// The n-th smallest of some ranks, 0 < n ≤ how many there are: bit by bit, by counting what lies
+/// below, which takes no branch that processors would have to guess. O(ranks).
+inline std::uint32_t nth_smallest(std::span<const std::uint32_t> ranks, std::size_t n) {
+  std::uint32_t found = 0;
+  for (std::uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
+    std::uint32_t below = 0;
+    for (const std::uint32_t rank : ranks) below += rank < (found | bit);
+    if (below < n) found |= bit;
   }
-  if (below < n)  // few samples, bad luck: those below are some of the smallest
-    std::nth_element(position(below), position(n), ranks.end());
-  else if (below > n)
-    std::nth_element(ranks.begin(), position(n), position(below));
+  return found;
 }
 
-/// Claims the `budget` best of the entries not yet taken.
+/// Claims the `budget` best of the entries not yet taken, the older of equal ones first.
 inline void take_best(const deciding_head& head, std::span<const float> score, std::size_t budget) {
   const std::size_t n = head.entries();
   const auto ranks = head.ranking.first(n);
-  std::size_t candidates = 0;
+  std::uint32_t candidates = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    const std::uint64_t taken = std::uint64_t{0} - (head.taken[i] != 0);  // those rank highest
-    ranks[i] = rank_of(score[i], i) | taken;
-    candidates += head.taken[i] == 0;
+    const std::uint32_t taken = 0u - (head.taken[i] != 0);  // those rank above all scores
+    ranks[i] = score_rank(score[i]) | taken;
+    candidates += taken + 1;
   }
-  const std::size_t losses = candidates - std::min(budget, candidates);
-  smallest_first(ranks, losses);
-  std::fill_n(head.taken.begin(), n, std::uint8_t{1});
-  for (const std::uint64_t rank : ranks.first(losses))
-    head.taken[0xFFFF'FFFFu - static_cast<std::uint32_t>(rank)] = 0;
+  std::size_t losses = candidates - std::min<std::size_t>(budget, candidates);
+  const std::uint32_t last = losses > 0 ? nth_smallest(ranks, losses) : 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    head.taken[i] = ranks[i] >= last;
+    losses -= ranks[i] < last;
+  }
+  for (std::size_t i = n; losses > 0;)
+    if (ranks[--i] == last) head.taken[i] = 0, --losses;
 }
 
 /// The first or last entries. Members claim the stream's first tokens one behind the other.
@@ -155,7 +137,7 @@ void claim_round(const keep<Members...>& list, std::span<const deciding_head> he
 
   const auto claim_for = [&]<class Member>(const Member& member, std::size_t m) {
     const auto view_of = [&](const deciding_head& head) {
-      return slots_view(head.seen, *head.access, keeper.memory(m, head.unit));
+      return slots_view(head.seen, *head.access, keeper.memory(m, head));
     };
     if constexpr (positional_claim<Member>) {
       for (std::size_t h = 0; h < heads.size(); ++h)

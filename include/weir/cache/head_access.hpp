@@ -1,12 +1,15 @@
-// How policies reach what a KV head stores: plain numbers through five indirect calls, none of them
+// How policies reach what a KV head stores: plain numbers through six indirect calls, none of them
 // per element.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <weir/cache/eviction/slots_view.hpp>
 #include <weir/cache/tile_place.hpp>
+#include <weir/kernels/unit_keys.hpp>
 #include <weir/kernels/visits.hpp>
 
 namespace weir {
@@ -30,6 +33,20 @@ class head_access {
   static tile_place place(slot s) {
     return {s.value / static_cast<std::uint32_t>(tile_lanes),
             s.value % static_cast<std::uint32_t>(tile_lanes)};
+  }
+
+  void find_similar(std::span<const slot> of, const float* inverse_norm, similar_entry* out) const {
+    const std::size_t d = store_->shape().head_dim;
+    unit_keys key;
+    float x[max_head_dim];
+    for (std::size_t i = 0; i < of.size(); ++i) {
+      store_->read_key(layer_, head_, place(of[i]), x);
+      key[i].round(x, d, weir::inverse_norm({x, d}));
+    }
+    similar_key found[compared_at_once];
+    store_->most_similar(layer_, head_, tiles_, inverse_norm, key, of.size(), found);
+    for (std::size_t i = 0; i < of.size(); ++i)
+      out[i] = {{static_cast<std::uint32_t>(found[i].slot)}, found[i].cosine};
   }
 
   struct {
@@ -58,6 +75,17 @@ class head_access {
   } weighted_keys_{this};
   struct {
     head_access* at;
+    void operator()(std::span<const slot> of, const float* inverse_norm, similar_entry* out) const {
+      while (!of.empty()) {
+        const auto some = of.first(std::min(of.size(), compared_at_once));
+        at->find_similar(some, inverse_norm, out);
+        of = of.subspan(some.size());
+        out += some.size();
+      }
+    }
+  } most_similar_{this};
+  struct {
+    head_access* at;
     void operator()(slot s, const float* key, const float* value) const {
       at->store_->write(at->layer_, at->head_, place(s), key, value);
     }
@@ -66,7 +94,7 @@ class head_access {
   Store* store_;
   std::size_t head_, layer_ = 0, tiles_ = 0;
   float* sum_ = nullptr;
-  entry_access all_{key_, value_, dots_, weighted_keys_, write_};
+  entry_access all_{key_, value_, dots_, weighted_keys_, most_similar_, write_};
 };
 
 }  // namespace weir

@@ -18,6 +18,7 @@
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/kernels/cpu/attention.hpp>
+#include <weir/kernels/cpu/similar_keys.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
 namespace weir {
@@ -208,6 +209,15 @@ class kv_store {
     cpu::add_weighted_keys<A>(block, tile_count, at, weight, sum);
     for (std::size_t k = 0; k < shape_.head_dim; ++k)
       out[k] = simd::sum_halving(sum + k * tile_lanes, tile_lanes);
+  }
+
+  /// Of each of `n` keys the most similar one in tiles 0 … tile_count − 1: see
+  /// cpu::most_similar_keys.
+  void most_similar(std::size_t layer, std::size_t head, std::size_t tile_count,
+                    const float* inverse_norm, const unit_keys& key, std::size_t n,
+                    similar_key* out) const {
+    const auto at = [&](std::size_t t) { return place_in_block(unit(layer, head), t); };
+    cpu::most_similar_keys<A>(block_of(layer, head), tile_count, at, inverse_norm, key, n, out);
   }
 
   using block_type = attention_block<Codec>;

@@ -46,7 +46,7 @@ class member_lists {
     });
     taken_block_ = plan.reserve<std::uint8_t>(shape.kv_heads * slots_);
     score_block_ = plan.reserve<float>(shape.kv_heads * slots_);
-    ranking_block_ = plan.reserve<std::uint64_t>(shape.kv_heads * slots_);
+    ranking_block_ = plan.reserve<std::uint32_t>(shape.kv_heads * slots_);
     fate_block_ = plan.reserve<slot>(keep_has_fate<Keep> ? shape.kv_heads * slots_ : 0);
     vector_block_ = plan.reserve<float>(shape.kv_heads * vector_floats());
   }
@@ -74,63 +74,67 @@ class member_lists {
 
   /// What member number `m` of a unit's list remembers.
   entry_memory memory(std::size_t m, std::size_t unit) const {
-    return keep_.with_list(unit, [&](const auto& list) { return memory_.of(list, m, unit); });
+    return keep_.with_list(
+        unit, [&](const auto& list) { return memory_.of(list, m, unit, unit % shape_.kv_heads); });
   }
   void clear_notes(std::size_t unit, std::size_t slot) const { memory_.clear_notes(unit, slot); }
   void move_notes(std::size_t unit, std::size_t from, std::size_t to) const {
     memory_.move_notes(unit, from, to);
   }
 
-  /// `[2, head_dim]` for a view of a KV head to work in, and `[head_dim, 32]` for its sums.
-  std::span<float> view_scratch(std::size_t head) const {
-    return vector_.subspan(head * vector_floats(), 2 * shape_.head_dim);
+  /// `[2, head_dim]` for a view of a KV head to work in, and `[head_dim, 32]` for its sums: those
+  /// of head `place`.
+  std::span<float> view_scratch(std::size_t place) const {
+    return vector_.subspan(place * vector_floats(), 2 * shape_.head_dim);
   }
-  float* key_sums(std::size_t head) const {
-    return vector_.data() + head * vector_floats() + 2 * shape_.head_dim;
+  float* key_sums(std::size_t place) const {
+    return vector_.data() + place * vector_floats() + 2 * shape_.head_dim;
   }
 
   /// Asks for what those members of a unit that are told of attention remember of its first `slots`
   /// slots, which they are going to write to.
   void ask_for_notes(std::size_t unit, std::size_t slots) const {
-    for_each_member(unit, [&]<class M>(const M& member, const entry_memory& memory) {
-      if constexpr (observing<M>)
-        for (std::size_t k = 0; k < notes_of(member, shape_); ++k)
-          for (std::size_t at = 0; at < slots * sizeof(float); at += cache_line)
-            simd::prefetch(memory.note(k).data(), at);
-    });
+    for_each_member(unit, unit % shape_.kv_heads,
+                    [&]<class M>(const M& member, const entry_memory& memory) {
+                      if constexpr (observing<M>)
+                        for (std::size_t k = 0; k < notes_of(member, shape_); ++k)
+                          for (std::size_t at = 0; at < slots * sizeof(float); at += cache_line)
+                            simd::prefetch(memory.note(k).data(), at);
+                    });
   }
   /// Tells a unit's members what a row saw there. `indices` `[lane]`.
   void observe(std::size_t unit, const observed_row::record& row,
                std::span<const std::uint64_t> indices) const {
-    for_each_member(unit, [&]<class M>(const M& member, const entry_memory& memory) {
-      if constexpr (observing<M>)
-        if (row.boundary - row.index <= rows_told(member))
-          member.observe(observed_row(shape_, unit / shape_.kv_heads, unit % shape_.kv_heads, row,
-                                      indices, memory));
-    });
+    for_each_member(
+        unit, unit % shape_.kv_heads, [&]<class M>(const M& member, const entry_memory& memory) {
+          if constexpr (observing<M>)
+            if (row.boundary - row.index <= rows_told(member))
+              member.observe(observed_row(shape_, unit / shape_.kv_heads, unit % shape_.kv_heads,
+                                          row, indices, memory));
+        });
   }
   /// Introduces the entry that is number `e` in stream order.
-  void describe(std::size_t unit, const slots_view::record& seen, const entry_access& access,
-                std::size_t e, const arrival& came) const {
-    for_each_member(unit, [&]<class M>(const M& member, const entry_memory& memory) {
-      if constexpr (describing<M>) {
-        const slots_view view(seen, access, memory);
-        member.describe(view, view.at(e), came);
-      }
-    });
+  void describe(const deciding_head& head, std::size_t e, const arrival& came) const {
+    for_each_member(head.unit, head.place,
+                    [&]<class M>(const M& member, const entry_memory& memory) {
+                      if constexpr (describing<M>) {
+                        const slots_view view(head.seen, *head.access, memory);
+                        member.describe(view, view.at(e), came);
+                      }
+                    });
   }
 
-  /// Lets the heads of a layer decide. `enter(unit)` gives a deciding_head's `seen` and `access`;
-  /// `drop(unit, taken)` drops what was not taken and says how many that were.
+  /// Lets the heads of a layer decide. `enter(head)` completes a deciding_head by `seen` and
+  /// `access`; `drop(unit, taken)` drops what was not taken and says how many that were.
   template <class Enter, class Drop>
   std::size_t decide(std::size_t layer, Enter enter, Drop drop, executor& threads) {
     const std::size_t heads = shape_.kv_heads, first = layer * heads;
-    if constexpr (by_layer) return decide_together(first, heads, enter, drop, threads);
+    if constexpr (by_layer) return decide_together(first, heads, 0, enter, drop, threads);
     std::atomic<std::size_t> dropped{0};
     threads.for_range(heads, heads * slots_ * shape_.head_dim, [&](std::size_t a, std::size_t b) {
       executor alone;
       for (std::size_t unit = first + a; unit < first + b; ++unit)
-        dropped += decide_together(unit, 1, enter, drop, alone);
+        dropped += decide_together(unit, 1, a, enter, drop, alone);
     });
     return dropped;
   }
@@ -147,11 +151,11 @@ class member_lists {
   }
   /// `use(member, memory)` for the members of a unit's list.
   template <class Use>
-  void for_each_member(std::size_t unit, Use use) const {
+  void for_each_member(std::size_t unit, std::size_t place, Use use) const {
     keep_.with_list(unit, [&]<class List>(const List& list) {
       if constexpr (!std::is_same_v<List, keep_all>) {
         std::size_t m = 0;
-        list.for_each([&](const auto& member) { use(member, memory_.of(list, m++, unit)); });
+        list.for_each([&](const auto& member) { use(member, memory_.of(list, m++, unit, place)); });
       }
     });
   }
@@ -162,8 +166,8 @@ class member_lists {
     const member_lists& lists;
     const List& list;
     std::size_t first;
-    entry_memory memory(std::size_t m, std::size_t unit) const {
-      return lists.memory_.of(list, m, unit);
+    entry_memory memory(std::size_t m, const deciding_head& head) const {
+      return lists.memory_.of(list, m, head.unit, head.place);
     }
     std::size_t budget(std::size_t m, std::size_t head) const {
       return lists.budgets_.of(m, first + head);
@@ -173,18 +177,20 @@ class member_lists {
     }
   };
 
+  /// Units from `first` on, `n` of them, in the working memory of the heads from `place` on.
   template <class Enter, class Drop>
-  std::size_t decide_together(std::size_t first, std::size_t n, Enter enter, Drop drop,
-                              executor& threads) const {
+  std::size_t decide_together(std::size_t first, std::size_t n, std::size_t place, Enter enter,
+                              Drop drop, executor& threads) const {
     deciding_head heads[by_layer ? max_deciding_heads : 1];
     threads.for_range(n, n * slots_ * shape_.head_dim, [&](std::size_t a, std::size_t b) {
       for (std::size_t i = a; i < b; ++i) {
-        const std::size_t at = (first + i) % shape_.kv_heads * slots_;
-        heads[i] = enter(first + i);
-        heads[i].unit = first + i;
-        heads[i].taken = taken_.subspan(at, slots_);
-        heads[i].score = score_.subspan(at, slots_);
-        heads[i].ranking = ranking_.subspan(at, slots_);
+        const std::size_t at = (place + i) * slots_;
+        heads[i] = {.unit = first + i,
+                    .place = place + i,
+                    .taken = taken_.subspan(at, slots_),
+                    .score = score_.subspan(at, slots_),
+                    .ranking = ranking_.subspan(at, slots_)};
+        enter(heads[i]);
       }
     });
     keep_.with_list(first, [&]<class List>(const List& list) {
@@ -206,7 +212,7 @@ class member_lists {
   /// What nobody claimed meets the list's fate.
   void meet_fate(const deciding_head& head) const {
     const std::size_t n = head.entries();
-    const auto slots = fate_.subspan(head.seen.kv_head * slots_, n);
+    const auto slots = fate_.subspan(head.place * slots_, n);
     std::size_t gone = 0;  // first those that go, then those that stay
     for (const bool stays : {false, true})
       for (std::size_t i = 0, at = gone; i < n; ++i)
@@ -215,11 +221,12 @@ class member_lists {
           if (!stays) gone = at;
         }
     if (gone == 0) return;
-    for_each_member(head.unit, [&]<class M>(const M& member, const entry_memory& memory) {
-      if constexpr (eviction_fate<M>)
-        member.meet(slots_view(head.seen, *head.access, memory), slots.first(gone),
-                    slots.subspan(gone));
-    });
+    for_each_member(head.unit, head.place,
+                    [&]<class M>(const M& member, const entry_memory& memory) {
+                      if constexpr (eviction_fate<M>)
+                        member.meet(slots_view(head.seen, *head.access, memory), slots.first(gone),
+                                    slots.subspan(gone));
+                    });
   }
 
   Keep keep_;
@@ -230,11 +237,11 @@ class member_lists {
   std::size_t last_rows_ = 0, capacity_ = 0;
   arena_plan::block<std::uint8_t> taken_block_;
   arena_plan::block<float> score_block_, vector_block_;
-  arena_plan::block<std::uint64_t> ranking_block_;
+  arena_plan::block<std::uint32_t> ranking_block_;
   arena_plan::block<slot> fate_block_;
   std::span<std::uint8_t> taken_;     // [kv_head, entry] scratch, as all of these
   std::span<float> score_;            // [kv_head, entry]
-  std::span<std::uint64_t> ranking_;  // [kv_head, entry]
+  std::span<std::uint32_t> ranking_;  // [kv_head, entry]
   std::span<slot> fate_;              // [kv_head, entry]
   std::span<float> vector_;           // [kv_head, 2 + 32, head_dim]
 };

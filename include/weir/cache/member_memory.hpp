@@ -80,7 +80,7 @@ class member_memory {
  public:
   /// `lanes`: what a note or an array runs over.
   member_memory(arena_plan& plan, const Keep& keep, const kv_shape& shape, std::size_t lanes)
-      : offsets_(keep, shape), lanes_(lanes), kv_heads_(shape.kv_heads) {
+      : offsets_(keep, shape), lanes_(lanes) {
     offsets_.for_each([&](const auto& total) {
       most_.notes = std::max(most_.notes, total.notes);
       most_.state = std::max(most_.state, total.state);
@@ -100,13 +100,14 @@ class member_memory {
     std::fill(state_.begin(), state_.end(), 0.0f);
   }
 
-  /// What member number `m` of `list` has in one unit.
+  /// What member number `m` of `list` has in one unit, with the arrays of KV head `place` to work
+  /// in.
   template <class List>
-  entry_memory of(const List& list, std::size_t m, std::size_t unit) const {
+  entry_memory of(const List& list, std::size_t m, std::size_t unit, std::size_t place) const {
     const auto& o = offsets_.of(list);
     return {notes_.subspan((unit * most_.notes + o.at[m].notes) * lanes_, o.size[m].notes * lanes_),
             lanes_, state_.subspan(unit * most_.state + o.at[m].state, o.size[m].state),
-            scratch_.subspan((unit % kv_heads_ * most_.scratch + o.at[m].scratch) * lanes_,
+            scratch_.subspan((place * most_.scratch + o.at[m].scratch) * lanes_,
                              o.size[m].scratch * lanes_)};
   }
   /// A token comes into a slot: nothing is known of it yet.
@@ -124,7 +125,7 @@ class member_memory {
 
  private:
   offsets_of<Keep> offsets_;
-  std::size_t lanes_, kv_heads_;
+  std::size_t lanes_;
   struct {
     std::size_t notes = 0, state = 0, scratch = 0;
   } most_;

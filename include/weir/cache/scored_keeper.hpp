@@ -253,13 +253,12 @@ class scored_keeper {
     const auto came = [&](std::uint64_t index) {
       return index < length_ ? arrivals_[index] : arrival{.kind = rows.kind(index - length_)};
     };
-    const auto enter = [&](std::size_t unit) {
-      const std::size_t head = unit % shape_.kv_heads;
-      deciding_head d{.seen = seen(unit, at), .access = &access(head, lists_.key_sums(head))};
+    const auto enter = [&](deciding_head& head) {
+      head.seen = seen(head.unit, head.place, at);
+      head.access = &access(head.unit % shape_.kv_heads, lists_.key_sums(head.place));
       if constexpr (keep_describes<Keep>)  // all that came since the last boundary
-        for (std::size_t e = map_.kept(unit); e < d.entries(); ++e)
-          lists_.describe(unit, d.seen, *d.access, e, came(d.seen.index[d.seen.order[e]]));
-      return d;
+        for (std::size_t e = map_.kept(head.unit); e < head.entries(); ++e)
+          lists_.describe(head, e, came(head.seen.index[head.seen.order[e]]));
     };
     const auto drop = [&](std::size_t unit, std::span<const std::uint8_t> stays) {
       return map_.drop(unit, stays.size(), stays);
@@ -383,18 +382,17 @@ class scored_keeper {
     return next_boundary(index) - index <= lists_.last_rows();
   }
 
-  /// A unit as it is when the next token's stream index is `at`.
-  slots_view::record seen(std::size_t unit, std::uint64_t at) const {
-    const std::size_t head = unit % shape_.kv_heads;
+  /// A unit as it is when the next token's stream index is `at`, seen from a head's place.
+  slots_view::record seen(std::size_t unit, std::size_t place, std::uint64_t at) const {
     return {.shape = &shape_,
             .layer = unit / shape_.kv_heads,
-            .kv_head = head,
+            .kv_head = unit % shape_.kv_heads,
             .first_index = first_,
             .boundary = at,
             .cadence = cadence_,
             .order = map_.order(unit).first(entries(unit, at)),
             .index = map_.index(unit),
-            .scratch = lists_.view_scratch(head)};
+            .scratch = lists_.view_scratch(place)};
   }
 
   kv_shape shape_;

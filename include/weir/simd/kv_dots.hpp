@@ -43,6 +43,15 @@ struct kv_dots {
     for (std::size_t i = 0; i < all.size(); ++i) all[i] = p[i];
     return all;
   }
+  /// Numbers that lie in pairs, the first in the lower half.
+  static pairs load_pairs(const std::int32_t* p) {
+    pairs all;
+    for (std::size_t l = 0; l < lanes<A>; ++l) {
+      all[2 * l] = static_cast<std::int16_t>(p[l] & 0xFFFF);
+      all[2 * l + 1] = static_cast<std::int16_t>(p[l] >> 16);
+    }
+    return all;
+  }
   /// Widens 2 · lanes bytes of two signed codes each: the lower codes, then the upper ones.
   static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
     for (std::size_t i = 0; i < lower.size(); ++i) {
@@ -75,6 +84,15 @@ struct kv_dots {
     for (std::size_t l = 0; l < sum.size(); ++l)
       for (std::size_t i = 0; i < 4; ++i) sum[l] += std::int32_t{x[4 * l + i]} * four[i];
     return sum;
+  }
+  /// The same numbers, where they are: GCC 12 copies the sums of some loops to other registers and
+  /// back at each turn, or to memory.
+  static sums stay(const sums& x) { return x; }
+  /// In the lanes of `some` (a bit each) where x is larger than `most`: most = x, where = now.
+  static void keep_largest(const sums& x, std::uint32_t some, std::int32_t now, std::int32_t* most,
+                           std::int32_t* where) {
+    for (std::size_t l = 0; l < x.size(); ++l)
+      if ((some >> l & 1u) != 0 && x[l] > most[l]) most[l] = x[l], where[l] = now;
   }
   /// Rounds to nearest, ties to even.
   static floats<A> to_floats(const sums& x) {
@@ -109,6 +127,9 @@ struct kv_dots<A> {
   static pairs load(const std::int8_t* p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
+  static pairs load_pairs(const std::int32_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
   static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
     const pairs both = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     lower = _mm256_srai_epi16(_mm256_slli_epi16(both, 12), 12);
@@ -138,6 +159,20 @@ struct kv_dots<A> {
   static sums dot(sums sum, const quads& x, const std::int8_t* four) {
     const std::int16_t even[2] = {four[0], four[2]}, odd[2] = {four[1], four[3]};
     return dot(dot(sum, x.even, even), x.odd, odd);
+  }
+  static sums stay(sums x) { return x; }
+  static void keep_largest(sums x, std::uint32_t some, std::int32_t now, std::int32_t* most,
+                           std::int32_t* where) {
+    auto* const to = reinterpret_cast<__m256i*>(most);
+    auto* const at = reinterpret_cast<__m256i*>(where);
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128),
+                  before = _mm256_loadu_si256(to),
+                  those = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(some)), bit),
+                  more = _mm256_and_si256(_mm256_cmpeq_epi32(those, bit),
+                                          _mm256_cmpgt_epi32(x, before));
+    _mm256_storeu_si256(to, _mm256_blendv_epi8(before, x, more));
+    _mm256_storeu_si256(at,
+                        _mm256_blendv_epi8(_mm256_loadu_si256(at), _mm256_set1_epi32(now), more));
   }
   static floats<A> to_floats(sums x) { return floats<A>(_mm256_cvtepi32_ps(x)); }
   static float largest(const float* x, std::size_t n) {
@@ -178,6 +213,7 @@ struct kv_dots<A> {
   static pairs load(const std::int8_t* p) {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  static pairs load_pairs(const std::int32_t* p) { return _mm512_loadu_si512(p); }
   static void load_halves(const std::int8_t* p, pairs& lower, pairs& upper) {
     const pairs both =
         _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -220,6 +256,17 @@ struct kv_dots<A> {
     const __m512i both = _mm512_loadu_si512(p), nibble = _mm512_set1_epi8(15);
     lower = apart(_mm512_and_si512(both, nibble));
     upper = apart(_mm512_and_si512(_mm512_srli_epi16(both, 4), nibble));
+  }
+  static sums stay(sums x) {
+    asm("" : "+v"(x));
+    return x;
+  }
+  static void keep_largest(sums x, std::uint32_t some, std::int32_t now, std::int32_t* most,
+                           std::int32_t* where) {
+    const __mmask16 more =
+        _mm512_mask_cmpgt_epi32_mask(static_cast<__mmask16>(some), x, _mm512_loadu_si512(most));
+    _mm512_mask_storeu_epi32(most, more, x);
+    _mm512_mask_storeu_epi32(where, more, _mm512_set1_epi32(now));
   }
   static floats<A> to_floats(sums x) { return floats<A>(_mm512_cvtepi32_ps(x)); }
   static float largest(const float* x, std::size_t n) {

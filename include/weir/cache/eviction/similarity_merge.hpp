@@ -9,7 +9,8 @@
 // for the kept entry's own. The authors' code divides by a count instead, which shortens what is
 // kept; merge_weight::count is that. Its theta is one a layer, means taken over the heads'
 // discarded tokens rank by rank, which may be different tokens; here theta is each KV head's own,
-// and moves once a boundary.
+// and moves once a boundary. Cosines are those of keys rounded to 15 bits (kernels/unit_keys.hpp),
+// and of equal ones the kept entry in the lowest slot counts.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +20,6 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/packed_index.hpp>
-#include <weir/cache/eviction/winning_scores.hpp>
-#include <weir/kernels/visits.hpp>
 
 namespace weir {
 
@@ -31,15 +30,13 @@ struct similarity_merge {
   merge_weight weight = merge_weight::exponential;
   static constexpr told needs = told::new_keys;
 
-  static constexpr std::size_t at_once = 8;  ///< keys compared in one pass over the cache
-
   /// 1 / norm of the key, so that a cosine is a product.
   std::size_t notes(const kv_shape&) const { return 1; }
-  /// Theta, whether there is one, and vectors to work in.
-  std::size_t state(const kv_shape& shape) const { return 2 + at_once * shape.head_dim; }
-  /// Dot products; of each dropped entry its cosine and the next with the same target; of each slot
-  /// the first; of each slot 1 / norm if it is kept.
-  std::size_t scratch(const kv_shape&) const { return at_once + 4; }
+  /// Theta, and whether there is one.
+  std::size_t state(const kv_shape&) const { return 2; }
+  /// Of each dropped entry its cosine and the next with the same target; of each slot the first; of
+  /// each slot 1 / norm if it is kept.
+  std::size_t scratch(const kv_shape&) const { return 4; }
 
   void describe(const slots_view& view, slot s, const arrival&) const {
     view.note(s) = view.inverse_key_norm(s);
@@ -49,15 +46,19 @@ struct similarity_merge {
             std::span<const slot> kept) const {
     if (dropped.empty() || kept.empty()) return;
     const std::size_t n = dropped.size();
-    const std::span<float> cosine = view.scratch(at_once), next = view.scratch(at_once + 1),
-                           first = view.scratch(at_once + 2);
-    const std::span<float> inverse = view.scratch(at_once + 3);
-    std::ranges::fill(inverse, std::numeric_limits<float>::quiet_NaN());  // never the largest
+    const std::span<float> cosine = view.scratch(0), next = view.scratch(1),
+                           first = view.scratch(2), inverse = view.scratch(3);
+    std::ranges::fill(inverse, std::numeric_limits<float>::quiet_NaN());
     for (const slot j : kept) inverse[j.value] = view.note(j);
+    constexpr std::size_t at_once = 32;
+    similar_entry found[at_once];
     double sum = 0;
-    for (std::size_t i = 0; i < n; i += at_once)
-      compare(view, dropped.subspan(i, std::min(at_once, n - i)), inverse.data(), &cosine[i],
-              &next[i]);
+    for (std::size_t i = 0; i < n; i += at_once) {
+      const std::size_t some = std::min(at_once, n - i);
+      view.most_similar(dropped.subspan(i, some), inverse, {found, some});
+      for (std::size_t k = 0; k < some; ++k)
+        cosine[i + k] = found[k].cosine, next[i + k] = packed(found[k].at.value);
+    }
     for (std::size_t i = 0; i < n; ++i) sum += cosine[i];
     const float mean = static_cast<float>(sum / static_cast<double>(n));
     float &theta = view.state()[0], &known = view.state()[1];
@@ -81,45 +82,6 @@ struct similarity_merge {
   static float packed(std::size_t i) { return detail::packed(i); }
   static std::uint32_t unpacked(float x) { return detail::unpacked(x); }
 
-  /// The rank of the largest product in a tile.
-  static std::uint32_t largest_product(const float* a, const float* b) {
-    std::uint32_t most = 0;
-    for (std::size_t i = 0; i < tile_lanes; ++i) {
-      const std::uint32_t rank = score_rank(a[i] * b[i]);
-      most = most < rank ? rank : most;  // GCC does not see a maximum in std::max here
-    }
-    return most;
-  }
-
-  /// The largest cosine of each of `some` with a kept key, and the oldest entry that has it.
-  /// `inverse` `[slot]`: 1 / norm of kept keys, NaN elsewhere.
-  static void compare(const slots_view& view, std::span<const slot> some, const float* inverse,
-                      float* cosine, float* target) {
-    const auto is_kept = [&](slot j) { return inverse[j.value] == inverse[j.value]; };
-    const std::size_t d = view.shape().head_dim, slots = view.slots();
-    const std::span<float> keys = view.state().subspan(2, some.size() * d);
-    for (std::size_t g = 0; g < some.size(); ++g)
-      std::copy_n(view.key(some[g]).begin(), d, &keys[g * d]);
-    const std::span<float> dots = view.scratch_from(0).first(some.size() * slots);
-    view.dots(keys, dots);
-    for (std::size_t g = 0; g < some.size(); ++g) {
-      const float* const dot = &dots[g * slots];
-      std::uint32_t largest = 0, from = 0, to = 0;  // the tiles that have it
-      for (std::uint32_t s = 0; s < slots; s += tile_lanes) {
-        const std::uint32_t most = largest_product(dot + s, inverse + s);
-        if (most > largest) largest = most, from = s;
-        if (most == largest) to = s + tile_lanes;
-      }
-      slot best{};
-      std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
-      for (slot j{from}; j.value < to; ++j.value)
-        if (score_rank(dot[j.value] * inverse[j.value]) == largest && is_kept(j))
-          if (view.index(j).value < oldest) best = j, oldest = view.index(j).value;
-      cosine[g] = dot[best.value] * inverse[best.value] * view.note(some[g]);
-      target[g] = packed(best.value);
-    }
-  }
-
   void merge(const slots_view& view, slot j, std::span<const slot> dropped,
              std::span<const float> cosine, std::span<const float> next, std::uint32_t i) const {
     const bool exponential = weight == merge_weight::exponential;
@@ -129,7 +91,8 @@ struct similarity_merge {
     for (std::uint32_t k = i; k != none; k = unpacked(next[k]))
       total += exponential ? share(cosine[k]) : 1.0f;
     const std::size_t d = view.shape().head_dim;
-    const std::span<float> key = view.state().subspan(2, d), value = view.state().subspan(2 + d, d);
+    float vectors[2 * max_head_dim];
+    const std::span<float> key(vectors, d), value(vectors + d, d);
     const auto add = [&](slot s, float w) {
       const auto k = view.key(s), v = view.value(s);
       for (std::size_t x = 0; x < d; ++x) key[x] += w * k[x], value[x] += w * v[x];

@@ -19,6 +19,12 @@ struct arrival {
   std::uint8_t kind = 0;      ///< row::kind
 };
 
+/// The entry whose key is most like another one.
+struct similar_entry {
+  slot at;
+  float cosine = 0;
+};
+
 /// How a view reads and rewrites what lies in slots. Keys `[head_dim]` are as the cache stores
 /// them.
 struct entry_access {
@@ -28,8 +34,28 @@ struct entry_access {
   function_ref<void(const float* vectors, std::size_t n, float* out)> dots;
   /// Σ weight[slot] · key over the slots whose weight is not 0: `out` `[head_dim]`.
   function_ref<void(const float* weight, float* out)> weighted_keys;
+  /// See slots_view::most_similar.
+  function_ref<void(std::span<const slot> of, const float* inverse_norm, similar_entry* out)>
+      most_similar;
   function_ref<void(slot, const float* key, const float* value)> write;
 };
+
+/// Euclidean norm. O(elements).
+inline float norm(std::span<const float> x) {
+  double sum[8] = {};  // so many at a time
+  std::size_t i = 0;
+  for (; i + 8 <= x.size(); i += 8)
+    for (std::size_t j = 0; j < 8; ++j) sum[j] += double{x[i + j]} * double{x[i + j]};
+  for (; i < x.size(); ++i) sum[0] += double{x[i]} * double{x[i]};
+  for (std::size_t n = 4; n > 0; n /= 2)
+    for (std::size_t j = 0; j < n; ++j) sum[j] += sum[j + n];
+  return static_cast<float>(std::sqrt(sum[0]));
+}
+/// 1 / norm, so that a cosine is a product; 0 of what has no direction. O(elements).
+inline float inverse_norm(std::span<const float> x) {
+  const float length = norm(x);
+  return length > 0 ? 1 / length : 0;
+}
 
 /// One layer's KV head at a boundary. Valid for the duration of the call it is passed to.
 class slots_view {
@@ -82,10 +108,7 @@ class slots_view {
   /// Euclidean norm of the key, the same under every position policy up to rounding. O(head_dim).
   float key_norm(slot s) const { return norm(key(s)); }
   /// 1 / norm of the key, so that a cosine is a product; 0 of a key without direction. O(head_dim).
-  float inverse_key_norm(slot s) const {
-    const float length = key_norm(s);
-    return length > 0 ? 1 / length : 0;
-  }
+  float inverse_key_norm(slot s) const { return inverse_norm(key(s)); }
   /// Euclidean norm of the value. O(head_dim).
   float value_norm(slot s) const { return norm(value(s)); }
   /// Dot products of the keys of all slots with `vectors` `[n, head_dim]`: `out` `[n, slots()]`,
@@ -97,6 +120,13 @@ class slots_view {
   /// `[head_dim]`. A tile at a time.
   void weighted_keys(std::span<const float> weight, std::span<float> out) const {
     access_->weighted_keys(weight.data(), out.data());
+  }
+  /// Of each entry in `of` the one whose key is most like its own, among those that have a number
+  /// in `inverse_norm` `[slots()]`, 1 / norm of their keys; the others have NaN. There has to be
+  /// one, and of equal ones the one in the lowest slot is meant. Cosines are right to about 1e-5.
+  void most_similar(std::span<const slot> of, std::span<const float> inverse_norm,
+                    std::span<similar_entry> out) const {
+    access_->most_similar(of, inverse_norm.data(), out.data());
   }
   /// Replaces an entry's key and value `[head_dim]`: for fates.
   void rewrite(slot s, std::span<const float> key, std::span<const float> value) const {
@@ -119,17 +149,6 @@ class slots_view {
   }
 
  private:
-  static float norm(std::span<const float> x) {
-    double sum[8] = {};  // so many at a time
-    std::size_t i = 0;
-    for (; i + 8 <= x.size(); i += 8)
-      for (std::size_t j = 0; j < 8; ++j) sum[j] += double{x[i + j]} * double{x[i + j]};
-    for (; i < x.size(); ++i) sum[0] += double{x[i]} * double{x[i]};
-    for (std::size_t n = 4; n > 0; n /= 2)
-      for (std::size_t j = 0; j < n; ++j) sum[j] += sum[j + n];
-    return static_cast<float>(std::sqrt(sum[0]));
-  }
-
   record head_;
   const entry_access* access_;
   entry_memory memory_;

@@ -1,0 +1,34 @@
+// The key most like another one, written to be read: it defines what the fast kernel finds.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include <weir/kernels/attention.hpp>
+#include <weir/kernels/integer_tiles.hpp>
+#include <weir/kernels/unit_keys.hpp>
+
+namespace weir::reference {
+
+/// See cpu::most_similar_keys. Of equal ones the one in the lowest slot.
+template <class Codec, class Page>
+similar_key most_similar_key(const attention_block<Codec>& block, std::size_t tiles, Page page,
+                             const float* inverse_norm, const unit_key& key) {
+  std::int32_t most = std::numeric_limits<std::int32_t>::min();
+  similar_key found;
+  for (std::size_t slot = 0; slot < tiles * tile_lanes; ++slot) {
+    const float inverse = inverse_norm[slot];
+    if (inverse != inverse) continue;
+    std::int32_t sum = 0;
+    for (std::size_t k = 0; k < block.head_dim; ++k) {
+      const float x = kv_tiles<Codec>::key(block.key_tile(page(slot / tile_lanes)), block.head_dim,
+                                           slot % tile_lanes, k);
+      sum += simd::round_to_int16(x, inverse * unit_key::one) * std::int32_t{key.x[k]};
+    }
+    if (sum > most) most = sum, found = {slot, unit_key::cosine(sum)};
+  }
+  return found;
+}
+
+}  // namespace weir::reference
