@@ -35,6 +35,20 @@ TEST_CASE("an arena holds what its plan announced, apart, aligned and zeroed") {
   CHECK(memory[floats][16] == -1.0f);
 }
 
+TEST_CASE("large arrays start at multiples of 64 KiB, whatever the size of the arena") {
+  for (const std::size_t before : {std::size_t{1}, std::size_t{3} << 20}) {
+    arena_plan plan;
+    const auto small = plan.reserve<std::int8_t>(before);
+    const auto large = plan.reserve<std::int8_t>(weir::large_array);
+    const auto last = plan.reserve<std::int8_t>(1);
+    CHECK(plan.bytes() == (before == 1 ? weir::large_start : before) + weir::large_array + 64);
+    const arena memory(plan);
+    CHECK(reinterpret_cast<std::uintptr_t>(memory[large].data()) % weir::large_start == 0);
+    CHECK(memory[small].data() + before <= memory[large].data());
+    CHECK(memory[large].data() + weir::large_array == memory[last].data());
+  }
+}
+
 TEST_CASE("moving an arena leaves its blocks where they are") {
   arena_plan plan;
   const auto numbers = plan.reserve<int>(4);

@@ -17,6 +17,11 @@ namespace weir {
 /// Every array starts on a cache line (and on a 512-bit register).
 inline constexpr std::size_t cache_line = 64;
 
+/// Large ones start where a way of the second cache does: 0.98 of the time of attention over 1056
+/// tokens on a Zen 5, as against starts elsewhere, on pages or not.
+inline constexpr std::size_t large_array = std::size_t{1} << 20,
+                             large_start = std::size_t{64} << 10;
+
 /// Adds up what an object will need. The same code that plans also hands out the memory, so that
 /// the bytes announced and the bytes held cannot differ.
 class arena_plan {
@@ -31,8 +36,10 @@ class arena_plan {
   template <class T>
   block<T> reserve(std::size_t count) {
     static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+    const auto round_up = [](std::size_t n, std::size_t to) { return (n + to - 1) / to * to; };
+    if (count * sizeof(T) >= large_array) bytes_ = round_up(bytes_, large_start);
     const block<T> b{bytes_, count};
-    bytes_ += (count * sizeof(T) + cache_line - 1) / cache_line * cache_line;
+    bytes_ += round_up(count * sizeof(T), cache_line);
     return b;
   }
 
@@ -51,9 +58,9 @@ struct release_aligned {
 
 }  // namespace detail
 
-/// Owns the memory of a plan: zeroed, cache-line aligned, one allocation. Large ones lie in huge
-/// pages where the system grants them, since reading a stream of small pages waits for their
-/// translation: 0.94 – 0.96 of the time of attention over 16384 tokens.
+/// Owns the memory of a plan: zeroed, aligned as its arrays are, one allocation. Large arenas lie
+/// in huge pages where the system grants them, since reading a stream of small pages waits for
+/// their translation: 0.94 – 0.96 of the time of attention over 16384 tokens.
 class arena {
  public:
   arena() = default;
@@ -86,7 +93,9 @@ class arena {
 
   explicit arena(std::size_t bytes) : bytes_(bytes) {
     if (bytes == 0) return;
-    const std::align_val_t alignment{bytes < huge_page ? cache_line : huge_page};
+    const std::align_val_t alignment{bytes >= huge_page     ? huge_page
+                                     : bytes >= large_array ? large_start
+                                                            : cache_line};
     memory_ = {static_cast<std::byte*>(::operator new(bytes, alignment)),
                detail::release_aligned{alignment}};
 #if defined(__linux__)
