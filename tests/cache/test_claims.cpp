@@ -108,7 +108,7 @@ std::vector<std::uint64_t> stay(const weir::keep<Members...>& keep,
   const auto value = [&](weir::slot s, float* x) { *x = static_cast<float>(index[s.value]); };
   const auto dots = [](const float*, std::size_t, float*) {};
   const auto weighted = [](const float*, float*) {};
-  const auto similar = [](std::span<const weir::slot>, const float*, weir::similar_entry*) {};
+  const auto similar = [](std::span<const weir::slot>, const float*, weir::similar_key*) {};
   const auto write = [](weir::slot, const float*, const float*) {};
   const weir::entry_access access{key, value, dots, weighted, similar, write};
   const weir::kv_shape shape{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 1};

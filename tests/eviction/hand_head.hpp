@@ -111,10 +111,10 @@ class hand_head {
   } weighted_{this};
   struct find_similar {
     hand_head* h;
-    void operator()(std::span<const slot> of, const float* inverse, similar_entry* out) const {
+    void operator()(std::span<const slot> of, const float* inverse, similar_key* out) const {
       for (const slot s : of) {
         const auto& sought = h->key_[s.value];
-        similar_entry best{{0}, -2};
+        similar_key best{{0}, -2};
         for (std::uint32_t j = 0; j < h->key_.size(); ++j) {
           if (std::isnan(inverse[j])) continue;
           const float cosine =

@@ -98,7 +98,7 @@ TEST_CASE("what lies in slots without entries moves no anchor") {
     for (std::size_t s = 0; s < slots; ++s)
       for (std::size_t c = 0; c < 2; ++c) out[c] += weight[s] * in_slots[s][c];
   };
-  const auto similar = [](std::span<const weir::slot>, const float*, weir::similar_entry*) {};
+  const auto similar = [](std::span<const weir::slot>, const float*, weir::similar_key*) {};
   const auto write = [](weir::slot, const float*, const float*) {};
   const weir::entry_access access{key, key, dots, weighted, similar, write};
   const std::uint32_t order[] = {0, 1, 2, 3, 4, 5};

@@ -68,7 +68,7 @@ void expect_reference() {
         for (std::size_t i = 0; i < n; ++i) {
           const similar_key expected =
               reference::most_similar_key(s.block(), tiles, page, s.inverse.data(), sought[i]);
-          REQUIRE(found[i].slot == expected.slot);
+          REQUIRE(found[i].at.value == expected.at.value);
           REQUIRE(found[i].cosine == expected.cosine);
         }
       }
@@ -96,8 +96,8 @@ TEST_CASE("cosines of rounded keys are right to 1e-4, and 1 where keys are paral
     sought[0].round(s.key[from].data(), 128, s.inverse[from]);
     similar_key itself, other;
     cpu::most_similar_keys(s.block(), s.tiles, page, s.inverse.data(), sought, 1, &itself);
-    CHECK(itself.slot <= from);
-    CHECK(s.key[itself.slot] == s.key[from]);
+    CHECK(itself.at.value <= from);
+    CHECK(s.key[itself.at.value] == s.key[from]);
     CHECK(std::abs(itself.cosine - 1) <= 1e-4f);
 
     auto others = s.inverse;

@@ -2,7 +2,6 @@
 // per element.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -35,20 +34,6 @@ class head_access {
             s.value % static_cast<std::uint32_t>(tile_lanes)};
   }
 
-  void find_similar(std::span<const slot> of, const float* inverse_norm, similar_entry* out) const {
-    const std::size_t d = store_->shape().head_dim;
-    unit_keys key;
-    float x[max_head_dim];
-    for (std::size_t i = 0; i < of.size(); ++i) {
-      store_->read_key(layer_, head_, place(of[i]), x);
-      key[i].round(x, d, weir::inverse_norm({x, d}));
-    }
-    similar_key found[compared_at_once];
-    store_->most_similar(layer_, head_, tiles_, inverse_norm, key, of.size(), found);
-    for (std::size_t i = 0; i < of.size(); ++i)
-      out[i] = {{static_cast<std::uint32_t>(found[i].slot)}, found[i].cosine};
-  }
-
   struct {
     head_access* at;
     void operator()(slot s, float* x) const {
@@ -75,13 +60,16 @@ class head_access {
   } weighted_keys_{this};
   struct {
     head_access* at;
-    void operator()(std::span<const slot> of, const float* inverse_norm, similar_entry* out) const {
-      while (!of.empty()) {
-        const auto some = of.first(std::min(of.size(), compared_at_once));
-        at->find_similar(some, inverse_norm, out);
-        of = of.subspan(some.size());
-        out += some.size();
+    void operator()(std::span<const slot> of, const float* inverse_norm, similar_key* out) const {
+      const std::size_t d = at->store_->shape().head_dim;
+      unit_keys key;
+      float x[max_head_dim];
+      for (std::size_t i = 0; i < of.size(); ++i) {
+        at->store_->read_key(at->layer_, at->head_, place(of[i]), x);
+        key[i].round(x, d, weir::inverse_norm({x, d}));
       }
+      at->store_->most_similar(at->layer_, at->head_, at->tiles_, inverse_norm, key, of.size(),
+                               out);
     }
   } most_similar_{this};
   struct {

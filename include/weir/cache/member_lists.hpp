@@ -34,7 +34,7 @@ class member_lists {
         shape_(shape),
         budgets_(plan, keep, shape),
         slots_(budgets_.most() + options.cadence),
-        memory_(plan, keep, shape, (slots_ + tile_lanes - 1) / tile_lanes * tile_lanes) {
+        memory_(plan, keep, shape, round_up(slots_, tile_lanes)) {
     error::require<error::bad_config>(shape.kv_heads <= max_deciding_heads,
                                       "keep: ", shape.kv_heads, " KV heads (expected at most ",
                                       max_deciding_heads, ")");

@@ -33,7 +33,7 @@ class observations {
                std::size_t tiles)
       : shape_(shape),
         tiles_(tiles),
-        tile_stride_((tiles + split_tiles - 1) / split_tiles * split_tiles),
+        tile_stride_(round_up(tiles, split_tiles)),
         first_staged_(options.may_take_back ? 0 : 1),
         staged_rows_(1 + options.max_draft_rows - first_staged_) {
     const std::size_t rows = std::max(std::min(segment_rows, options.max_rows),

@@ -22,6 +22,9 @@ inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t large_array = std::size_t{1} << 20,
                              large_start = std::size_t{64} << 10;
 
+/// The next multiple of `to` from n on.
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
 /// Adds up what an object will need. The same code that plans also hands out the memory, so that
 /// the bytes announced and the bytes held cannot differ.
 class arena_plan {
@@ -36,7 +39,6 @@ class arena_plan {
   template <class T>
   block<T> reserve(std::size_t count) {
     static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
-    const auto round_up = [](std::size_t n, std::size_t to) { return (n + to - 1) / to * to; };
     if (count * sizeof(T) >= large_array) bytes_ = round_up(bytes_, large_start);
     const block<T> b{bytes_, count};
     bytes_ += round_up(count * sizeof(T), cache_line);

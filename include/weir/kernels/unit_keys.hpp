@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <weir/core/index.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/simd/kv_dots.hpp>
 
@@ -32,7 +33,7 @@ using unit_keys = std::array<unit_key, compared_at_once>;
 
 /// The key that is most like another one.
 struct similar_key {
-  std::size_t slot = 0;
+  slot at;
   float cosine = 0;
 };
 

@@ -64,7 +64,7 @@ struct llama_model {
 
  private:
   static constexpr std::size_t in_cache_lines(std::size_t bytes) {
-    return (bytes + cache_line - 1) / cache_line * cache_line;
+    return round_up(bytes, cache_line);
   }
 };
 

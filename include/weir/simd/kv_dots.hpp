@@ -21,7 +21,6 @@ inline std::uint32_t magnitude_bits(float x) {
 /// The integer nearest to x · by, ties to even, which lies within ±32767. 0 if that is NaN or
 /// infinite.
 inline std::int16_t round_to_int16(float x, float by) {
-  constexpr float rounder = 0x1.8p+23f;  // adding it leaves the integer in the low bits
   const auto shifted = std::bit_cast<std::uint32_t>(std::fma(x, by, rounder));
   return static_cast<std::int16_t>(shifted - std::bit_cast<std::uint32_t>(rounder));
 }
@@ -187,11 +186,11 @@ struct kv_dots<A> {
     return std::bit_cast<float>(_mm_cvtsi128_si32(four));
   }
   static void round(const float* x, float by, std::int16_t* out, std::size_t n) {
-    const __m256 factor = _mm256_set1_ps(by), rounder = _mm256_set1_ps(0x1.8p+23f);
+    const __m256 factor = _mm256_set1_ps(by), shift = _mm256_set1_ps(rounder);
     for (std::size_t i = 0; i < n; i += 8) {
       // The low 16 bits of each lane, moved together.
       const __m256i shifted =
-          _mm256_castps_si256(_mm256_fmadd_ps(_mm256_loadu_ps(x + i), factor, rounder));
+          _mm256_castps_si256(_mm256_fmadd_ps(_mm256_loadu_ps(x + i), factor, shift));
       const __m256i low = _mm256_and_si256(shifted, _mm256_set1_epi32(0xFFFF));
       const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08);
       _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm256_castsi256_si128(packed));
@@ -277,10 +276,10 @@ struct kv_dots<A> {
     return std::bit_cast<float>(_mm512_reduce_max_epi32(most));
   }
   static void round(const float* x, float by, std::int16_t* out, std::size_t n) {
-    const __m512 factor = _mm512_set1_ps(by), rounder = _mm512_set1_ps(0x1.8p+23f);
+    const __m512 factor = _mm512_set1_ps(by), shift = _mm512_set1_ps(rounder);
     for (std::size_t i = 0; i < n; i += 16) {
       const __m512i shifted =
-          _mm512_castps_si512(_mm512_fmadd_ps(_mm512_loadu_ps(x + i), factor, rounder));
+          _mm512_castps_si512(_mm512_fmadd_ps(_mm512_loadu_ps(x + i), factor, shift));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm512_cvtepi32_epi16(shifted));
     }
   }

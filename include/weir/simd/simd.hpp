@@ -211,6 +211,9 @@ inline floats<A> blend(std::uint32_t bits, floats<A> a, floats<A> b) {
   return floats<A>::load_aligned(y);
 }
 
+/// Adding it to a number below 2^22 leaves the nearest integer in the low bits.
+inline constexpr float rounder = 0x1.8p+23f;
+
 // ---- exp ---------------------------------------------------------------------------------------
 
 namespace exp_constants {
@@ -221,9 +224,8 @@ inline constexpr float log2_e = 0x1.715476p+0f;
 inline constexpr float ln2_high = 0x1.62e400p-1f, ln2_low = 0x1.7f7d1cp-20f;
 inline constexpr float c1 = 0x1.fffff6p-1f, c2 = 0x1.fffdc6p-2f, c3 = 0x1.555a6ap-3f,
                        c4 = 0x1.573a54p-5f, c5 = 0x1.0fa834p-7f;
-inline constexpr float rounder = 0x1.8p+23f;  // adding it leaves the integer in the low bits
-inline constexpr float lowest = -87.0f;       // below it: exactly +0
-inline constexpr float highest = 88.0f;       // above it: exp(88)
+inline constexpr float lowest = -87.0f;  // below it: exactly +0
+inline constexpr float highest = 88.0f;  // above it: exp(88)
 }  // namespace exp_constants
 
 /// e^x; exactly 1 at 0 and exactly +0 at −∞ (and below −87). NaN stays NaN.

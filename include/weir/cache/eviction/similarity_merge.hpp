@@ -50,11 +50,10 @@ struct similarity_merge {
                            first = view.scratch(2), inverse = view.scratch(3);
     std::ranges::fill(inverse, std::numeric_limits<float>::quiet_NaN());
     for (const slot j : kept) inverse[j.value] = view.note(j);
-    constexpr std::size_t at_once = 32;
-    similar_entry found[at_once];
+    similar_key found[compared_at_once];
     double sum = 0;
-    for (std::size_t i = 0; i < n; i += at_once) {
-      const std::size_t some = std::min(at_once, n - i);
+    for (std::size_t i = 0; i < n; i += compared_at_once) {
+      const std::size_t some = std::min(compared_at_once, n - i);
       view.most_similar(dropped.subspan(i, some), inverse, {found, some});
       for (std::size_t k = 0; k < some; ++k)
         cosine[i + k] = found[k].cosine, next[i + k] = packed(found[k].at.value);

@@ -10,6 +10,7 @@
 #include <weir/core/function_ref.hpp>
 #include <weir/core/index.hpp>
 #include <weir/kernels/kv_shape.hpp>
+#include <weir/kernels/unit_keys.hpp>
 
 namespace weir {
 
@@ -17,12 +18,6 @@ namespace weir {
 struct arrival {
   float log_probability = 0;  ///< under the logits before it, nats; with told::log_probability
   std::uint8_t kind = 0;      ///< row::kind
-};
-
-/// The entry whose key is most like another one.
-struct similar_entry {
-  slot at;
-  float cosine = 0;
 };
 
 /// How a view reads and rewrites what lies in slots. Keys `[head_dim]` are as the cache stores
@@ -35,7 +30,7 @@ struct entry_access {
   /// Σ weight[slot] · key over the slots whose weight is not 0: `out` `[head_dim]`.
   function_ref<void(const float* weight, float* out)> weighted_keys;
   /// See slots_view::most_similar.
-  function_ref<void(std::span<const slot> of, const float* inverse_norm, similar_entry* out)>
+  function_ref<void(std::span<const slot> of, const float* inverse_norm, similar_key* out)>
       most_similar;
   function_ref<void(slot, const float* key, const float* value)> write;
 };
@@ -121,11 +116,12 @@ class slots_view {
   void weighted_keys(std::span<const float> weight, std::span<float> out) const {
     access_->weighted_keys(weight.data(), out.data());
   }
-  /// Of each entry in `of` the one whose key is most like its own, among those that have a number
-  /// in `inverse_norm` `[slots()]`, 1 / norm of their keys; the others have NaN. There has to be
-  /// one, and of equal ones the one in the lowest slot is meant. Cosines are right to about 1e-5.
+  /// Of each entry in `of`, at most compared_at_once, the one whose key is most like its own, among
+  /// those that have a number in `inverse_norm` `[slots()]`, 1 / norm of their keys; the others
+  /// have NaN. There has to be one, and of equal ones the one in the lowest slot is meant. Cosines
+  /// are right to about 1e-5.
   void most_similar(std::span<const slot> of, std::span<const float> inverse_norm,
-                    std::span<similar_entry> out) const {
+                    std::span<similar_key> out) const {
     access_->most_similar(of, inverse_norm.data(), out.data());
   }
   /// Replaces an entry's key and value `[head_dim]`: for fates.

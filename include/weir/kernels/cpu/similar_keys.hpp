@@ -29,14 +29,14 @@ void round_tile(const attention_block<Codec>& block, std::size_t page, const flo
   const std::size_t head_dim = block.head_dim;
   const attention_block<Codec> keys{.keys = block.keys, .head_dim = head_dim};  // in registers
   const tile_reader<A, 1, Codec> reader(keys);
-  const auto rounder = simd::broadcast<A>(0x1.8p+23f);  // as in round_to_int16
+  const auto shift = simd::broadcast<A>(simd::rounder);  // as in round_to_int16
   for (std::size_t k = 0; k < head_dim; k += 2) {
     ahead.prefetch<2 * bytes>(k * bytes);
     for (std::size_t at = 0; at < tile_lanes; at += lanes) {
       const auto scale = simd::load<A>(inverse_norm + at) * simd::broadcast<A>(unit_key::one);
       const auto rounded = [&](std::size_t i) {
         const auto x = i < head_dim ? reader.key(page, i, at) : simd::broadcast<A>(0.0f);
-        return xsimd::bitwise_cast<integers>(simd::fma<A>(x, scale, rounder));
+        return xsimd::bitwise_cast<integers>(simd::fma<A>(x, scale, shift));
       };
       const integers both = (rounded(k) & integers(0xFFFF)) | (rounded(k + 1) << 16);
       both.store_unaligned(&out[k / 2 * tile_lanes + at]);
@@ -55,13 +55,13 @@ struct likest_lanes {
   }
   /// Of equal ones the one in the lowest slot.
   similar_key best() const {
-    const auto slot = [&](std::size_t l) {
-      return static_cast<std::size_t>(tile[l]) * tile_lanes + l;
+    const auto slot_of = [&](std::size_t l) {
+      return static_cast<std::uint32_t>(static_cast<std::size_t>(tile[l]) * tile_lanes + l);
     };
     std::size_t most = 0;
     for (std::size_t l = 1; l < tile_lanes; ++l)
-      if (sum[l] > sum[most] || (sum[l] == sum[most] && slot(l) < slot(most))) most = l;
-    return {slot(most), unit_key::cosine(sum[most])};
+      if (sum[l] > sum[most] || (sum[l] == sum[most] && slot_of(l) < slot_of(most))) most = l;
+    return {{slot_of(most)}, unit_key::cosine(sum[most])};
   }
 };
 

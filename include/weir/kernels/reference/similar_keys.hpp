@@ -17,16 +17,16 @@ similar_key most_similar_key(const attention_block<Codec>& block, std::size_t ti
                              const float* inverse_norm, const unit_key& key) {
   std::int32_t most = std::numeric_limits<std::int32_t>::min();
   similar_key found;
-  for (std::size_t slot = 0; slot < tiles * tile_lanes; ++slot) {
-    const float inverse = inverse_norm[slot];
+  for (std::uint32_t s = 0; s < tiles * tile_lanes; ++s) {
+    const float inverse = inverse_norm[s];
     if (inverse != inverse) continue;
     std::int32_t sum = 0;
     for (std::size_t k = 0; k < block.head_dim; ++k) {
-      const float x = kv_tiles<Codec>::key(block.key_tile(page(slot / tile_lanes)), block.head_dim,
-                                           slot % tile_lanes, k);
+      const float x = kv_tiles<Codec>::key(block.key_tile(page(s / tile_lanes)), block.head_dim,
+                                           s % tile_lanes, k);
       sum += simd::round_to_int16(x, inverse * unit_key::one) * std::int32_t{key.x[k]};
     }
-    if (sum > most) most = sum, found = {slot, unit_key::cosine(sum)};
+    if (sum > most) most = sum, found = {{s}, unit_key::cosine(sum)};
   }
   return found;
 }
