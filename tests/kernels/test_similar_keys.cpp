@@ -3,6 +3,7 @@
 #include <weir/kernels/cpu/similar_keys.hpp>
 #include <weir/kernels/reference/similar_keys.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -44,7 +45,7 @@ struct scene {
       inverse[s] = inverse_norm(key[s]);
     }
   }
-  std::size_t page(std::size_t tile) const { return tiles - 1 - tile; }
+  std::size_t page(std::size_t tile) const { return tiles - 1 - std::min(tile, tiles - 1); }
   attention_block<Codec> block() const { return {.keys = keys.data(), .head_dim = head_dim}; }
 };
 

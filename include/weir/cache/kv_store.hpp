@@ -17,7 +17,7 @@
 #include <weir/cache/recent_keys.hpp>
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
-#include <weir/kernels/cpu/attention.hpp>
+#include <weir/kernels/cpu/key_products.hpp>
 #include <weir/kernels/cpu/similar_keys.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
@@ -191,7 +191,7 @@ class kv_store {
             std::size_t n, float* out) const {
     const std::size_t stride = tile_count * tile_lanes;
     block_type block = block_of(layer, head);
-    const auto at = [&](std::size_t t) { return place_in_block(unit(layer, head), t); };
+    const auto at = places_in_block(unit(layer, head), tile_count);
     for (std::size_t first = 0; first < n; first += max_block_rows) {
       const std::size_t rows = std::min(max_block_rows, n - first);
       for (std::size_t r = 0; r < max_block_rows; ++r)
@@ -205,7 +205,7 @@ class kv_store {
                      const float* weight, float* sum, float* out) const {
     const block_type block = block_of(layer, head);
     std::fill_n(sum, shape_.head_dim * tile_lanes, 0.0f);
-    const auto at = [&](std::size_t t) { return place_in_block(unit(layer, head), t); };
+    const auto at = places_in_block(unit(layer, head), tile_count);
     cpu::add_weighted_keys<A>(block, tile_count, at, weight, sum);
     for (std::size_t k = 0; k < shape_.head_dim; ++k)
       out[k] = simd::sum_halving(sum + k * tile_lanes, tile_lanes);
@@ -216,7 +216,7 @@ class kv_store {
   void most_similar(std::size_t layer, std::size_t head, std::size_t tile_count,
                     const float* inverse_norm, const unit_keys& key, std::size_t n,
                     similar_key* out) const {
-    const auto at = [&](std::size_t t) { return place_in_block(unit(layer, head), t); };
+    const auto at = places_in_block(unit(layer, head), tile_count);
     cpu::most_similar_keys<A>(block_of(layer, head), tile_count, at, inverse_norm, key, n, out);
   }
 
@@ -254,10 +254,13 @@ class kv_store {
   storage* value_page(std::size_t page) const {
     return values_.data() + page * tiles::value_size(shape_.head_dim);
   }
-  std::size_t place_in_block(std::size_t unit, std::size_t tile) const {
-    if constexpr (!Layout::pages_taken) return tile;
-    const std::size_t p = page(unit, tile);
-    return p != no_page ? p : 0;  // any page will do where nothing lives
+  /// Where the first `tiles` tiles of a unit lie in its block, and what to read ahead behind them.
+  auto places_in_block(std::size_t unit, std::size_t tiles) const {
+    return [this, unit, tiles](std::size_t tile) -> std::size_t {
+      if constexpr (!Layout::pages_taken) return tile;
+      const std::size_t p = page(unit, std::min(tile, tiles - 1));
+      return p != no_page ? p : 0;  // any page will do where nothing lives
+    };
   }
 
   kv_shape shape_;

@@ -73,13 +73,6 @@ class tile_reader<A, R, C> {
     }
   }
 
-  /// The scores of every lane.
-  void score_all(std::size_t tile, pages_ahead pages, float (*scores)[tile_lanes]) {
-    std::uint32_t every[R];
-    std::fill_n(every, R, ~0u);
-    score(tile, 0, every, pages, scores);
-  }
-
   simd::floats<A> key(std::size_t tile, std::size_t k, std::size_t at) const {
     alignas(64) float lane[lanes];
     for (std::size_t l = 0; l < lanes; ++l)

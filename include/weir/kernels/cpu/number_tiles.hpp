@@ -153,14 +153,6 @@ class tile_reader<A, R, T> {
                              {block_.value_tile(tile), block_.value_tile(ahead.next)});
   }
 
-  /// The scores of every lane, where no values are read: meanwhile the next keys are asked for.
-  void score_all(std::size_t tile, pages_ahead ahead, float (*scores)[tile_lanes]) const {
-    std::uint32_t every[R];
-    std::fill_n(every, R, ~0u);
-    detail::score_tile<A, R>(block_.key_tile(tile), block_.head_dim, block_.query[0].data(), every,
-                             scores, {block_.key_tile(ahead.next), block_.key_tile(ahead.later)});
-  }
-
   /// Element k of the keys in lanes `at` … `at + lanes<A> - 1`.
   simd::floats<A> key(std::size_t tile, std::size_t k, std::size_t at) const {
     return simd::load<A>(block_.key_tile(tile) + k * tile_lanes + at);

@@ -95,8 +95,8 @@ void compare_tile(const unit_tile& tile, std::size_t number, std::uint32_t candi
 }  // namespace detail
 
 /// Of each of `n` ≤ compared_at_once keys the most similar one in tiles 0 … tiles − 1, which lie at
-/// page(tile). `inverse_norm` `[tile, 32]`: 1 / norm of the keys to be compared with, at least one,
-/// and NaN elsewhere. O(tiles · 32 · head_dim · n).
+/// page(tile), as in key_products.hpp. `inverse_norm` `[tile, 32]`: 1 / norm of the keys to be
+/// compared with, at least one, and NaN elsewhere. O(tiles · 32 · head_dim · n).
 template <class A = simd::native, class Codec, class Page>
 void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, Page page,
                        const float* inverse_norm, const unit_keys& key, std::size_t n,
@@ -104,7 +104,7 @@ void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, P
   alignas(64) detail::unit_tile tile;
   std::array<detail::likest_lanes, compared_at_once> likest;
   for (auto& l : likest) l.reset();
-  const auto keys = [&](std::size_t t) { return block.key_tile(page(std::min(t, tiles - 1))); };
+  const auto keys = [&](std::size_t t) { return block.key_tile(page(t)); };
   for (std::size_t t = 0; t < tiles; ++t) {
     float scale[tile_lanes];
     std::uint32_t candidates = 0;
