@@ -43,7 +43,7 @@ namespace detail {
 /// A number that at most `n` of some ranks lie below, and at least `n` not above, 0 < n ≤ how many
 /// there are: bit by bit, by counting what lies below, which takes no branch that processors would
 /// have to guess. O(ranks).
-inline std::uint32_t part_smallest(std::span<const std::uint32_t> ranks, std::size_t n) {
+inline std::uint32_t parting_rank(std::span<const std::uint32_t> ranks, std::size_t n) {
   std::uint32_t found = 0;
   for (std::uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
     std::uint32_t below = 0;
@@ -65,7 +65,7 @@ inline void take_best(const deciding_head& head, std::span<const float> score, s
     candidates += taken + 1;
   }
   std::size_t losses = candidates - std::min<std::size_t>(budget, candidates);
-  const std::uint32_t last = losses > 0 ? part_smallest(ranks, losses) : 0;
+  const std::uint32_t last = losses > 0 ? parting_rank(ranks, losses) : 0;
   for (std::size_t i = 0; i < n; ++i) {
     head.taken[i] = ranks[i] >= last;
     losses -= ranks[i] < last;
