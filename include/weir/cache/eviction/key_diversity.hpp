@@ -27,19 +27,17 @@ struct key_diversity {
   }
 
   void score_all(const slots_view& view, std::span<float> score) const {
-    const std::span<float> work = view.scratch();
+    const std::span<float> work = view.scratch(), note = view.notes();
     std::ranges::fill(work, 0.0f);
-    for (std::size_t i = 0; i < view.size(); ++i)
-      work[view.at(i).value] = view.note(view.at(i)) / static_cast<float>(view.size());
+    for (std::size_t i = 0; i < view.size(); ++i) work[view.at(i).value] = note[view.at(i).value];
     float direction[max_head_dim];
     const std::span<float> anchor(direction, view.shape().head_dim);
     view.weighted_keys(work, anchor);
-    double square = 0;
-    for (const float x : anchor) square += double{x} * double{x};
-    const float scale = square > 0 ? static_cast<float>(1 / std::sqrt(square)) : 0.0f;
+    const float scale = -inverse_norm(anchor);
+    for (float& x : anchor) x *= scale;
     view.dots(anchor, work);
     for (std::size_t i = 0; i < view.size(); ++i)
-      score[i] = -work[view.at(i).value] * view.note(view.at(i)) * scale;
+      score[i] = work[view.at(i).value] * note[view.at(i).value];
   }
 };
 

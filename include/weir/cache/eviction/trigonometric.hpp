@@ -19,8 +19,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <complex>
 #include <memory>
+#include <numbers>
 #include <utility>
 #include <vector>
 
@@ -61,7 +63,7 @@ class trigonometric {
       // Each offset is twice the last.
       std::complex<double> turn = std::polar(1.0, speed_[f]), sum = 0;
       for (std::size_t i = 0; i < offsets; ++i, turn *= turn) sum += turn;
-      ahead_.push_back(sum / static_cast<double>(offsets));
+      ahead_.emplace_back(sum / static_cast<double>(offsets));
     }
   }
 
@@ -79,18 +81,22 @@ class trigonometric {
     constexpr std::size_t lanes = simd::lanes<arch>, registers = pairs_at_once / lanes;
     const std::span<const float> key = view.key(s);
     float length[max_head_dim / 2] = {};
-    for (std::size_t f = 0; f < centres_->pairs(); ++f) {
-      const auto [a, b] = centres_->elements(f);
+    const auto square = [&](std::size_t f, std::size_t a, std::size_t b) {
       length[f] = key[a] * key[a] + key[b] * key[b];
-    }
-    for (std::size_t f = 0; f < room(); f += lanes)
+    };
+    std::size_t f = 0;  // loops of fixed steps: compilers make many steps at a time of them
+    if (const std::size_t turning = centres_->rope().dims / 2;
+        centres_->rope().pairing == rope_pairing::half_split)
+      for (; f < turning; ++f) square(f, f, f + turning);
+    for (; f < centres_->pairs(); ++f) square(f, 2 * f, 2 * f + 1);
+    for (f = 0; f < room(); f += lanes)
       simd::store<arch>(length + f, xsimd::sqrt(simd::load<arch>(length + f)));
     const float* spread =
         &spread_[(view.layer() * view.shape().q_heads + q_head(view, 0)) * room()];
     for (std::size_t h = 0; h < view.shape().group(); ++h, spread += room()) {
       simd::floats<arch> sum[registers];
       for (auto& part : sum) part = simd::broadcast<arch>(0.0f);
-      for (std::size_t f = 0; f < room(); f += pairs_at_once)
+      for (f = 0; f < room(); f += pairs_at_once)
         for (std::size_t r = 0; r < registers; ++r)
           sum[r] = simd::fma<arch>(simd::load<arch>(spread + f + r * lanes),
                                    simd::load<arch>(length + f + r * lanes), sum[r]);
@@ -100,18 +106,17 @@ class trigonometric {
 
   void score_all(const slots_view& view, std::span<float> score) const {
     const std::size_t g = view.shape().group(), d = view.shape().head_dim;
-    std::complex<float> turn[max_head_dim / 2];
-    for (std::size_t f = 0; f < centres_->pairs(); ++f)
-      turn[f] = std::complex<float>(
-          std::polar(1.0, speed_[f] * static_cast<double>(view.boundary().value)) * ahead_[f]);
+    alignas(64) float cos[max_head_dim / 2] = {}, sin[max_head_dim / 2] = {};
+    turn_to(view.boundary(), cos, sin);
     for (std::size_t h = 0; h < g; h += heads_at_once) {
       const std::size_t n = std::min(heads_at_once, g - h);
       float vectors[heads_at_once * max_head_dim] = {};
       for (std::size_t i = 0; i < n; ++i)
         for (std::size_t f = 0; f < centres_->pairs(); ++f) {
           const auto [a, b] = centres_->elements(f);
-          const auto expected = centres_->centre(view.layer(), q_head(view, h + i), f) * turn[f];
-          vectors[i * d + a] = expected.real(), vectors[i * d + b] = expected.imag();
+          const auto q = centres_->centre(view.layer(), q_head(view, h + i), f);
+          vectors[i * d + a] = q.real() * cos[f] - q.imag() * sin[f];
+          vectors[i * d + b] = q.real() * sin[f] + q.imag() * cos[f];
         }
       view.dots({vectors, n * d}, view.scratch_from(h));
     }
@@ -127,14 +132,33 @@ class trigonometric {
       else
         for (std::size_t s = 0; s < all.size(); ++s) all[s] += dot[s] + note[s];
     }
-    const float share = by_ == over_queries::max ? 1.0f : static_cast<float>(g);
-    for (std::size_t i = 0; i < view.size(); ++i) score[i] = all[view.at(i).value] / share;
+    const float share = by_ == over_queries::max ? 1.0f : 1.0f / static_cast<float>(g);
+    for (std::size_t i = 0; i < view.size(); ++i) score[i] = all[view.at(i).value] * share;
   }
 
  private:
   static constexpr std::size_t pairs_at_once = 16;  // pairs added side by side, on any width
   static_assert(max_head_dim / 2 % pairs_at_once == 0);
 
+  /// Real and imaginary part `[pair]` of mean_δ e^{iω(t + δ)}.
+  void turn_to(stream_index t, float* re, float* im) const {
+    using arch = simd::native;
+    constexpr double circle = 2 * std::numbers::pi;
+    for (std::size_t f = 0; f < centres_->pairs(); ++f) {
+      const double angle = speed_[f] * static_cast<double>(t.value);
+      re[f] = static_cast<float>(angle - circle * std::nearbyint(angle / circle));
+    }
+    for (std::size_t f = 0; f < room(); f += simd::lanes<arch>) {
+      const auto [sin, cos] = xsimd::sincos(simd::load<arch>(re + f));
+      simd::store<arch>(re + f, cos);
+      simd::store<arch>(im + f, sin);
+    }
+    for (std::size_t f = 0; f < centres_->pairs(); ++f) {
+      const float cos = re[f], sin = im[f];
+      re[f] = cos * ahead_[f].real() - sin * ahead_[f].imag();
+      im[f] = cos * ahead_[f].imag() + sin * ahead_[f].real();
+    }
+  }
   /// Pairs of a query head, rounded up.
   std::size_t room() const {
     return (centres_->pairs() + pairs_at_once - 1) / pairs_at_once * pairs_at_once;
@@ -145,9 +169,9 @@ class trigonometric {
 
   std::shared_ptr<const query_centres> centres_;
   over_queries by_;
-  std::vector<float> spread_;                // [layer, q_head, pair and zeros] A − |Q|
-  std::vector<double> speed_;                // [pair] radians a position
-  std::vector<std::complex<double>> ahead_;  // [pair] mean of e^{iωδ} over the offsets
+  std::vector<float> spread_;               // [layer, q_head, pair and zeros] A − |Q|
+  std::vector<double> speed_;               // [pair] radians a position
+  std::vector<std::complex<float>> ahead_;  // [pair] mean of e^{iωδ} over the offsets
 };
 
 static_assert(eviction_member<trigonometric> && describing<trigonometric>);
