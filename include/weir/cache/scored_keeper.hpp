@@ -196,7 +196,7 @@ class scored_keeper {
   }
   /// Before a unit's rows are attended: what comes of them will be wanted near.
   void ask_for_notes(std::size_t unit) const {
-    lists_.ask_for_notes(unit, tiles_in_use(unit) * tile_lanes);
+    lists_.ask_to_observe(unit, tiles_in_use(unit) * tile_lanes);
   }
   /// Rows of the last step that were staged and have stayed, before anything else happens to the
   /// unit. Not while the last of them may still be taken back.
@@ -256,12 +256,16 @@ class scored_keeper {
     const auto enter = [&](deciding_head& head) {
       head.seen = seen(head.unit, head.place, at);
       head.access = &access(head.unit % shape_.kv_heads, lists_.key_sums(head.place));
-      if constexpr (keep_describes<Keep>)  // all that came since the last boundary
+      if constexpr (keep_describes<Keep>) {  // all that came since the last boundary
+        lists_.ask_to_describe(head.unit, tiles_in_use(head.unit) * tile_lanes);
         for (std::size_t e = map_.kept(head.unit); e < head.entries(); ++e)
           lists_.describe(head, e, came(head.seen.index[head.seen.order[e]]));
+      }
     };
     const auto drop = [&](std::size_t unit, std::span<const std::uint8_t> stays) {
-      return map_.drop(unit, stays.size(), stays);
+      const std::size_t dropped = map_.drop(unit, stays.size(), stays);
+      if constexpr (!keep_has_changing_budgets<Keep>) list_free_slots(unit, at);
+      return dropped;
     };
     return lists_.decide(layer, enter, drop, threads);
   }
@@ -271,14 +275,15 @@ class scored_keeper {
   void end_boundary(std::size_t layer, std::uint64_t at, Move move, Empty empty) {
     for (std::size_t head = 0; head < shape_.kv_heads; ++head) {
       const std::size_t unit = layer * shape_.kv_heads + head;
-      if constexpr (keep_has_changing_budgets<Keep>)
+      if constexpr (keep_has_changing_budgets<Keep>) {
         map_.compact(unit, cadence_, [&](std::uint32_t from, std::uint32_t to) {
           move(head, slot_map::place(from), slot_map::place(to));
           lists_.move_notes(unit, from, to);
         });
-      for (std::size_t t = 0; t < tiles_in_use(unit); ++t)
+        list_free_slots(unit, at);
+      }
+      for (std::size_t t = 0; t < map_.tiles(); ++t)
         if (map_.live(unit)[t] == 0) empty(head, t);
-      list_free_slots(unit, at);
     }
     boundary_[layer] = at;
     if (layer + 1 == shape_.layers) lists_.apportion_layers();

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include <weir/cache/tile_place.hpp>
@@ -88,11 +89,15 @@ class slot_map {
     const auto slots = order(unit);
     for (std::size_t i = kept_[unit]; i < n; ++i) set_live(unit, slots[i], true);  // it came since
     std::size_t left = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::uint32_t s = slots[i];
-      slots[left] = s;
-      left += stays[i] != 0;
-      if (stays[i] == 0) set_live(unit, s, false);
+    for (std::size_t i = 0; i < n;) {  // from one that goes to the next: they are few
+      const void* const next = std::memchr(stays.data() + i, 0, n - i);
+      const std::size_t end =
+          next ? static_cast<std::size_t>(static_cast<const std::uint8_t*>(next) - stays.data())
+               : n;
+      std::memmove(&slots[left], &slots[i], (end - i) * sizeof slots[0]);
+      left += end - i;
+      if (end < n) set_live(unit, slots[end], false);
+      i = end + 1;
     }
     kept_[unit] = static_cast<std::uint32_t>(left);
     return n - left;
