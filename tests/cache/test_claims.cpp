@@ -185,8 +185,9 @@ TEST_CASE("a rank parts the smallest from the others, whatever there is") {
     const auto check = [&](auto rank) {
       std::vector<std::uint32_t> ranks(size);
       for (std::size_t i = 0; i < size; ++i) ranks[i] = rank(i);
+      const auto [low, high] = std::ranges::minmax(ranks);
       for (std::size_t n = 1; n <= size; n += 1 + n / 3) {
-        const std::uint32_t parting = weir::detail::parting_rank(ranks, n);
+        const std::uint32_t parting = weir::detail::parting_rank(ranks, n, low, high);
         std::size_t below = 0, not_above = 0;
         for (const std::uint32_t r : ranks) below += r < parting, not_above += r <= parting;
         CHECK(below <= n);

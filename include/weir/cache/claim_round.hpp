@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -40,12 +41,14 @@ concept claim_keeper = requires(const K& k, const deciding_head& head, std::size
 
 namespace detail {
 
-/// A number that at most `n` of some ranks lie below, and at least `n` not above, 0 < n ≤ how many
-/// there are: bit by bit, by counting what lies below, which takes no branch that processors would
-/// have to guess. O(ranks).
-inline std::uint32_t parting_rank(std::span<const std::uint32_t> ranks, std::size_t n) {
-  std::uint32_t found = 0;
-  for (std::uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
+/// A number that at most `n` of some ranks lie below, and at least `n` not above: bit by bit, by
+/// counting what lies below, which takes no branch that processors would have to guess. `low` and
+/// `high` are two numbers with the n-th smallest rank between them, and none below. O(ranks).
+inline std::uint32_t parting_rank(std::span<const std::uint32_t> ranks, std::size_t n,
+                                  std::uint32_t low, std::uint32_t high) {
+  const int bits = std::bit_width(low ^ high);  // those in front of them are known
+  std::uint32_t found = bits < 32 ? low >> bits << bits : 0;
+  for (std::uint32_t bit = bits > 0 ? 1u << (bits - 1) : 0; bit != 0; bit >>= 1) {
     std::uint32_t below = 0;
     for (const std::uint32_t rank : ranks) below += rank < (found | bit);
     if (below <= n) found |= bit;
@@ -58,14 +61,16 @@ inline std::uint32_t parting_rank(std::span<const std::uint32_t> ranks, std::siz
 inline void take_best(const deciding_head& head, std::span<const float> score, std::size_t budget) {
   const std::size_t n = head.entries();
   const auto ranks = head.ranking.first(n);
-  std::uint32_t candidates = 0;
+  std::uint32_t candidates = 0, low = ~0u, high = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    const std::uint32_t taken = 0u - (head.taken[i] != 0);  // those rank above all scores
-    ranks[i] = score_rank(score[i]) | taken;
+    const std::uint32_t taken = 0u - (head.taken[i] != 0), rank = score_rank(score[i]);
+    low = std::min(low, rank | taken);
+    high = std::max(high, rank & ~taken);
+    ranks[i] = rank | taken;  // those taken rank above all scores
     candidates += taken + 1;
   }
   std::size_t losses = candidates - std::min<std::size_t>(budget, candidates);
-  const std::uint32_t last = losses > 0 ? parting_rank(ranks, losses) : 0;
+  const std::uint32_t last = losses > 0 ? parting_rank(ranks, losses, low, high) : 0;
   for (std::size_t i = 0; i < n; ++i) {
     head.taken[i] = ranks[i] >= last;
     losses -= ranks[i] < last;
