@@ -49,13 +49,21 @@ struct one_layer {
     std::vector<int> arrived = std::vector<int>(heads), finished = arrived;
     std::vector<std::set<std::thread::id>> who{heads};
     std::vector<std::vector<float>> handed{heads};  // by KV head: weights, m and d
+    bool met = false;                               // two heads were at one place
   };
   /// Whoever reads split `slow` of KV head `slow_head` waits until all others are being read.
   report attend(executor& threads, std::size_t slow_head = heads, std::size_t slow = splits) {
     report r;
     std::mutex mutex;
     std::atomic<std::size_t> begun{0};
-    const auto arrive = [&](std::size_t head) { ++r.arrived[head]; };
+    std::vector<std::atomic<int>> at_place(heads);
+    std::atomic<bool> met{false};
+    const auto arrive = [&](std::size_t head, std::size_t place) {
+      ++r.arrived[head];
+      if (at_place.at(place)++ != 0) met = true;
+      std::this_thread::yield();
+      --at_place[place];
+    };
     const auto count = [](std::size_t, std::size_t, std::size_t) { return splits; };
     const auto plan_of = [&](std::size_t head, std::size_t, std::size_t, std::size_t k,
                              visit_list& list) {
@@ -102,6 +110,7 @@ struct one_layer {
                                      .tiles = tiles},
                          .finished = &told};
     attention_pass<store_type, simd::native>(store, job, states).run(threads);
+    r.met = met;
     return r;
   }
 };
@@ -122,6 +131,7 @@ TEST_CASE("a split may be as slow as it likes: others take what is left") {
         CHECK(r.out == expected.out);
         CHECK(r.handed == expected.handed);
         CHECK(r.arrived == std::vector<int>(heads, 1));
+        CHECK(!r.met);
         CHECK(r.finished == std::vector<int>(heads, 1));
         for (const auto& threads_of_head : r.who) shared += threads_of_head.size() > 1;
       }

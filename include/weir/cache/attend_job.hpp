@@ -27,9 +27,10 @@ struct attend_job {
   float* out = nullptr;            ///< [row, q_head, head_dim]
   std::size_t most_entries = 0;    ///< a row reads no more: what the work is guessed from
 
-  /// Has a KV head's keys, values and queries stored: before its rows are attended, on the thread
-  /// that does it if one does.
-  function_ref<void(std::size_t head)> arrive;
+  /// Has a KV head decide, where it is time to, and its keys, values and queries stored: before its
+  /// rows are attended, on the thread that does it if one does. No two heads are at one place below
+  /// the number of KV heads at a time; those that one thread has arrive share theirs.
+  function_ref<void(std::size_t head, std::size_t place)> arrive;
   /// Splits that rows [first, last) of a KV head read, and the visits of the k-th of them.
   function_ref<std::size_t(std::size_t head, std::size_t first, std::size_t last)> splits;
   function_ref<void(std::size_t head, std::size_t first, std::size_t last, std::size_t k,

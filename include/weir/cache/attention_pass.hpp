@@ -44,7 +44,7 @@ class attention_pass {
       by_item(items, cost, threads);
     if (blocks_ > 1 && job_.finished != nullptr)
       for_each_head(cost / shape_.head_dim, threads,
-                    [&](std::size_t head) { (*job_.finished)(head, head); });
+                    [&](std::size_t head, std::size_t) { (*job_.finished)(head, head); });
   }
 
  private:
@@ -133,10 +133,11 @@ class attention_pass {
     if (blocks_ == 1 && job_.finished != nullptr) (*job_.finished)(p.head, place);
   }
 
+  /// `use(head, first head of its thread)`.
   template <class Use>
   void for_each_head(std::size_t cost, executor& threads, Use use) const {
     threads.for_range(shape_.kv_heads, cost, [&](std::size_t first, std::size_t last) {
-      for (std::size_t head = first; head < last; ++head) use(head);
+      for (std::size_t head = first; head < last; ++head) use(head, first);
     });
   }
 
@@ -145,10 +146,10 @@ class attention_pass {
   void by_item(std::size_t items, std::size_t cost, executor& threads) const {
     if (blocks_ > 1)
       for_each_head(8 * job_.rows * (shape_.q_heads + shape_.kv_heads) * shape_.head_dim, threads,
-                    [&](std::size_t head) { job_.arrive(head); });
+                    [&](std::size_t head, std::size_t first) { job_.arrive(head, first); });
     threads.for_range(items, cost, [&](std::size_t first, std::size_t last) {
       for (std::size_t item = first; item < last; ++item) {
-        if (blocks_ == 1) job_.arrive(item);
+        if (blocks_ == 1) job_.arrive(item, first);
         // Heads that one thread sees through from end to end share a place that stays near.
         attend_item(item, blocks_ == 1 && job_.finished != nullptr ? first : item / blocks_);
       }
@@ -183,17 +184,18 @@ class attention_pass {
       states_.of(item) = {};
     }
     shared_range work(items * most, threads.width(), items < threads.width() ? 1 : most);
-    threads.run([&](unsigned part) { attend_splits(most, work, part); });
+    const bool threads_have_places = threads.width() <= shape_.kv_heads;
+    threads.run([&](unsigned part) { attend_splits(most, work, part, threads_have_places); });
   }
 
   static constexpr std::uint32_t not_arrived = 0, arriving = 1, arrived = 2;
 
   /// Has a KV head's rows stored when this returns, by whichever thread came first.
-  void await_arrival(std::size_t head) const {
+  void await_arrival(std::size_t head, std::size_t place) const {
     std::atomic_ref<std::uint32_t> state(states_.of(head * blocks_).arrival);
     std::uint32_t seen = not_arrived;
     if (state.compare_exchange_strong(seen, arriving, std::memory_order_acquire)) {
-      job_.arrive(head);
+      job_.arrive(head, place);
       state.store(arrived, std::memory_order_release);
       state.notify_all();
     }
@@ -202,7 +204,7 @@ class attention_pass {
 
   /// What one thread takes of `most` splits an item. It merges an item's splits as it goes, for as
   /// long as it takes them in order; what others took waits for those before it.
-  void attend_splits(std::size_t most, shared_range& work, unsigned part) const {
+  void attend_splits(std::size_t most, shared_range& work, unsigned part, bool has_place) const {
     alignas(cache_line) float total_o[max_block_rows * max_head_dim];
     alignas(cache_line) float split_o[max_block_rows * max_head_dim];
     attention_state total[max_block_rows], split[max_block_rows];
@@ -220,7 +222,7 @@ class attention_pass {
     while (const std::optional<std::size_t> next = work.take_one(part)) {
       const std::size_t item = *next / most, k = *next % most;
       if (n == 0 || item != p.item) {
-        await_arrival(item / blocks_);
+        await_arrival(item / blocks_, has_place ? part : item / blocks_);
         p = pack(item);
         n = splits(p);
       }

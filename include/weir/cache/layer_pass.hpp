@@ -3,9 +3,11 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -57,18 +59,23 @@ class layer_pass {
     const std::size_t finals = rows_.finals();
     for (std::size_t first = in_.first; first < finals;) {
       const std::size_t last = keeper().segment_end(first, finals);
-      bool observe_first = first == 0;
+      duties before{.observe = first == 0};
       if constexpr (keeper_type::has_boundaries)
         if (const std::uint64_t at = keeper().length() + first; keeper().boundary_due(at, layer_)) {
-          if (std::exchange(observe_first, false)) observe_pending();
-          decide(at);
+          ++boundaries_;
+          if constexpr (heads_decide_on_arrival) {
+            before.decide_at = at;
+          } else {
+            if (std::exchange(before.observe, false)) observe_pending();
+            decide(at);
+          }
         }
-      attend(first, last, observe_first);
+      attend(first, last, before);
       first = last;
     }
     if (finals < end) {
       keeper().prepare(layer_, rows_);
-      attend(std::max(in_.first, finals), end, false);
+      attend(std::max(in_.first, finals), end, {});
     }
   }
 
@@ -77,6 +84,20 @@ class layer_pass {
   std::size_t dropped() const { return dropped_; }
 
  private:
+  /// True if a head decides when its rows come, behind which it attends them: its keys are near
+  /// then, and one thread decides while another attends, which asks less of memory. Pages are taken
+  /// and given back by one thread, so with them heads decide before.
+  static constexpr bool heads_decide_on_arrival = [] {
+    if constexpr (keeper_type::has_boundaries)
+      return keeper_type::heads_decide_alone && !Parts::layout::pages_taken;
+    return false;
+  }();
+  /// What a KV head does before its rows are stored.
+  struct duties {
+    bool observe = false;                                   ///< what was staged
+    std::optional<std::uint64_t> decide_at = std::nullopt;  ///< the boundary's stream index
+  };
+
   keeper_type& keeper() { return parts_.keeper; }
   store_type& store() { return parts_.store; }
   std::size_t unit(std::size_t head) const { return layer_ * shape_.kv_heads + head; }
@@ -96,10 +117,7 @@ class layer_pass {
       for (std::size_t head = 0; head < shape_.kv_heads; ++head)
         for (std::size_t t = 0; t < keeper().tiles_in_use(unit(head)); ++t)
           store().prepare_to_rewrite(unit(head), t);
-    const auto access = [&](std::size_t head, float* sum) -> const entry_access& {
-      return access_[head]->enter(layer_, keeper().tiles_in_use(unit(head)), sum);
-    };
-    dropped_ += keeper().decide(layer_, index, rows_, access, threads_);
+    dropped_ += keeper().decide(layer_, index, rows_, access(), threads_);
     keeper().end_boundary(
         layer_, index,
         [&](std::size_t head, tile_place from, tile_place to) {
@@ -107,7 +125,11 @@ class layer_pass {
           store().copy(layer_, head, from, to);
         },
         [&](std::size_t head, std::size_t tile) { store().give_back(unit(head), tile); });
-    ++boundaries_;
+  }
+  auto access() {
+    return [this](std::size_t head, float* sum) -> const entry_access& {
+      return access_[head]->enter(layer_, keeper().tiles_in_use(unit(head)), sum);
+    };
   }
 
   /// Stores row r's key and value for one KV head, and writes the rotated and scaled queries that
@@ -137,9 +159,8 @@ class layer_pass {
     }
   }
 
-  /// Stores rows [first, last) and attends them. `observe_first`: what was staged is observed
-  /// before that.
-  void attend(std::size_t first, std::size_t last, bool observe_first) {
+  /// Stores rows [first, last) and attends them; `before`: what every head does first.
+  void attend(std::size_t first, std::size_t last, const duties& before) {
     const std::size_t q_row = shape_.q_heads * shape_.head_dim;
     const std::size_t variant_stride = parts_.segment_rows * q_row;
     float* const query = parts_.query.data();
@@ -147,15 +168,20 @@ class layer_pass {
       for (std::size_t r = first; r < last; ++r)
         for (std::size_t head = 0; head < shape_.kv_heads; ++head)
           store().prepare_to_write(unit(head), keeper().place(unit(head), rows_, r).tile);
-    const auto arrive = [&](std::size_t head) {
+    const auto arrive = [&](std::size_t head, std::size_t place) {
       if constexpr (keeper_type::has_boundaries) {
-        if (observe_first) keeper().observe_pending(unit(head));
+        if (before.observe) keeper().observe_pending(unit(head));
+        if constexpr (heads_decide_on_arrival)
+          if (before.decide_at)
+            dropped_ += keeper().decide_head(unit(head), place, *before.decide_at, rows_, access());
         if constexpr (keeper_type::observes) keeper().ask_for_notes(unit(head));
       }
       for (std::size_t r = first; r < last; ++r)
         store_row(head, r, query + (r - first) * q_row, variant_stride);
     };
     const auto splits = [&](std::size_t head, std::size_t a, std::size_t b) {
+      if constexpr (heads_decide_on_arrival)  // asked for before and behind it
+        if (before.decide_at) return keeper().most_splits(unit(head));
       return keeper().splits(unit(head), rows_, first + a, first + b);
     };
     const auto plan = [&](std::size_t head, std::size_t a, std::size_t b, std::size_t split,
@@ -204,7 +230,8 @@ class layer_pass {
   executor& threads_;
   std::size_t layer_;
   layer_input in_;
-  std::size_t boundaries_ = 0, dropped_ = 0;
+  std::size_t boundaries_ = 0;
+  std::atomic<std::size_t> dropped_{0};
 };
 
 }  // namespace weir

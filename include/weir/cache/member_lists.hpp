@@ -23,11 +23,11 @@ namespace weir {
 
 template <class Keep>
 class member_lists {
+ public:
   /// True if all heads of a layer are at hand when it is decided.
   static constexpr bool by_layer =
       keep_decides_by_layer<Keep> || keep_apportions_heads<Keep> || keep_decides_once<Keep>;
 
- public:
   member_lists(arena_plan& plan, const Keep& keep, const kv_shape& shape,
                const cache_options& options)
       : keep_(keep),
@@ -127,19 +127,29 @@ class member_lists {
                     });
   }
 
-  /// Lets the heads of a layer decide. `enter(head)` completes a deciding_head by `seen` and
-  /// `access`; `drop(unit, taken)` drops what was not taken and says how many that were.
+  /// Lets a head decide, which does not look at others, in the working memory of head `place`.
+  /// `enter(head)` completes a deciding_head by `seen` and `access`; `drop(unit, taken)` drops what
+  /// was not taken and says how many that were.
+  template <class Enter, class Drop>
+  std::size_t decide_head(std::size_t unit, std::size_t place, Enter enter, Drop drop) {
+    static_assert(!by_layer);
+    executor alone;
+    return decide_together(unit, 1, place, enter, drop, alone);
+  }
+  /// Lets the heads of a layer decide.
   template <class Enter, class Drop>
   std::size_t decide(std::size_t layer, Enter enter, Drop drop, executor& threads) {
     const std::size_t heads = shape_.kv_heads, first = layer * heads;
-    if constexpr (by_layer) return decide_together(first, heads, 0, enter, drop, threads);
-    std::atomic<std::size_t> dropped{0};
-    threads.for_range(heads, heads * slots_ * shape_.head_dim, [&](std::size_t a, std::size_t b) {
-      executor alone;
-      for (std::size_t unit = first + a; unit < first + b; ++unit)
-        dropped += decide_together(unit, 1, a, enter, drop, alone);
-    });
-    return dropped;
+    if constexpr (by_layer) {
+      return decide_together(first, heads, 0, enter, drop, threads);
+    } else {
+      std::atomic<std::size_t> dropped{0};
+      threads.for_range(heads, heads * slots_ * shape_.head_dim, [&](std::size_t a, std::size_t b) {
+        for (std::size_t unit = first + a; unit < first + b; ++unit)
+          dropped += decide_head(unit, a, enter, drop);
+      });
+      return dropped;
+    }
   }
   /// All layers have decided: budgets of layers may change.
   void apportion_layers() { budgets_.apportion(keep_); }

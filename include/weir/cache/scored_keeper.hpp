@@ -26,6 +26,9 @@ template <class Keep, bool Renumbers>
 class scored_keeper {
  public:
   static constexpr bool has_boundaries = true;
+  /// True if a head may decide while others do something else.
+  static constexpr bool heads_decide_alone =
+      !member_lists<Keep>::by_layer && !keep_has_changing_budgets<Keep>;
   /// Sets with holes are renumbered as keys are read.
   static constexpr bool stores_rotated_keys = !Renumbers;
   static constexpr bool observes = keep_observes<Keep>;
@@ -56,7 +59,7 @@ class scored_keeper {
                           " entries renumbered within the cache (expected at most the trained "
                           "context of ",
                           shape.trained_context, ")");
-    boundary_block_ = plan.reserve<std::uint64_t>(shape.layers);
+    boundary_block_ = plan.reserve<std::uint64_t>(shape.units());
     draft_block_ = plan.reserve<tile_place>(shape.units() * options.max_draft_rows);
   }
 
@@ -96,7 +99,7 @@ class scored_keeper {
     return rows + std::min(draft_tiles_, rows);  // a token may come to any slot that is free
   }
   std::size_t most_entries() const { return lists_.slots(); }
-  std::size_t most_splits() const { return (map_.tiles() + split_tiles - 1) / split_tiles; }
+  std::size_t most_splits() const { return splits_of(map_.tiles()); }
   /// Ranks that a renumbered entry may have.
   std::size_t ranks() const { return most_entries(); }
   std::size_t rank_stride() const { return map_.rank_stride(); }
@@ -126,7 +129,7 @@ class scored_keeper {
                           for (std::size_t unit = first; unit < last; ++unit) observe_pending(unit);
                         });
     for (std::size_t unit = 0; unit < shape_.units(); ++unit)
-      for (std::uint64_t i = std::max(length_, boundary_of(unit)); i < length_ + tokens; ++i)
+      for (std::uint64_t i = std::max(length_, boundary_[unit]); i < length_ + tokens; ++i)
         map_.set_live(unit, slot_of(unit, i), true);
     for (std::size_t i = 0; i < tokens; ++i)
       arrivals_.set_kind(length_ + i, rows.kind(i < finals ? i : path[i - finals]));
@@ -237,7 +240,7 @@ class scored_keeper {
 
   /// True if the layer has to decide before the token at stream index `at` is stored.
   bool boundary_due(std::uint64_t at, std::size_t layer = 0) const {
-    return at > first_ && (at - first_) % cadence_ == 0 && boundary_[layer] < at;
+    return at > first_ && (at - first_) % cadence_ == 0 && boundary_[layer * shape_.kv_heads] < at;
   }
   /// True if the next step would decide without having been told what it needs.
   bool lacks_log_probabilities() const {
@@ -245,29 +248,25 @@ class scored_keeper {
   }
 
   /// Lets the heads of a layer decide at stream index `at`, up to which final rows of the step may
-  /// have come. `access(head, float[head_dim * 32])` gives a head's entry_access. Returns how many
-  /// entries were dropped.
+  /// have come; `end_boundary` follows. `access(head, float[head_dim * 32])` gives a head's
+  /// entry_access. Returns how many entries were dropped.
   template <class Access>
   std::size_t decide(std::size_t layer, std::uint64_t at, const step_rows& rows, Access access,
                      executor& threads) {
-    const auto came = [&](std::uint64_t index) {
-      return index < length_ ? arrivals_[index] : arrival{.kind = rows.kind(index - length_)};
-    };
-    const auto enter = [&](deciding_head& head) {
-      head.seen = seen(head.unit, head.place, at);
-      head.access = &access(head.unit % shape_.kv_heads, lists_.key_sums(head.place));
-      if constexpr (keep_describes<Keep>) {  // all that came since the last boundary
-        lists_.ask_to_describe(head.unit, tiles_in_use(head.unit) * tile_lanes);
-        for (std::size_t e = map_.kept(head.unit); e < head.entries(); ++e)
-          lists_.describe(head, e, came(head.seen.index[head.seen.order[e]]));
-      }
-    };
-    const auto drop = [&](std::size_t unit, std::span<const std::uint8_t> stays) {
-      const std::size_t dropped = map_.drop(unit, stays.size(), stays);
-      if constexpr (!keep_has_changing_budgets<Keep>) list_free_slots(unit, at);
-      return dropped;
-    };
-    return lists_.decide(layer, enter, drop, threads);
+    return with_steps(at, rows, access, [&](auto enter, auto drop) {
+      return lists_.decide(layer, enter, drop, threads);
+    });
+  }
+  /// The same of one head, in the working memory of head `place`. Nothing has to follow, if nobody
+  /// wants to know which tiles became empty.
+  template <class Access>
+  std::size_t decide_head(std::size_t unit, std::size_t place, std::uint64_t at,
+                          const step_rows& rows, Access access) {
+    const std::size_t dropped = with_steps(at, rows, access, [&](auto enter, auto drop) {
+      return lists_.decide_head(unit, place, enter, drop);
+    });
+    boundary_[unit] = at;
+    return dropped;
   }
   /// What follows a decision, head by head: `move(head, from, to)` slots, `empty(head, tile)` where
   /// nothing lives any more.
@@ -284,8 +283,8 @@ class scored_keeper {
       }
       for (std::size_t t = 0; t < map_.tiles(); ++t)
         if (map_.live(unit)[t] == 0) empty(head, t);
+      boundary_[unit] = at;
     }
-    boundary_[layer] = at;
     if (layer + 1 == shape_.layers) lists_.apportion_layers();
   }
 
@@ -319,7 +318,7 @@ class scored_keeper {
   }
   std::uint64_t query_position(std::size_t unit, const step_rows& rows, std::size_t r) const {
     const std::uint64_t index = length_ + rows.offset(r);
-    return Renumbers ? map_.kept(unit) + (index - boundary_of(unit)) : index;
+    return Renumbers ? map_.kept(unit) + (index - boundary_[unit]) : index;
   }
   bool uses_sink_variant(std::size_t, const step_rows&) const { return false; }
   std::vector<position> sink_query_positions() const { return {}; }
@@ -330,8 +329,10 @@ class scored_keeper {
   // ---- what rows read --------------------------------------------------------------------------
 
   std::size_t splits(std::size_t unit, const step_rows&, std::size_t, std::size_t) const {
-    return (tiles_in_use(unit) + split_tiles - 1) / split_tiles;
+    return splits_of(tiles_in_use(unit));
   }
+  /// The same, at most.
+  std::size_t most_splits(std::size_t unit) const { return splits_of(home_tiles(unit)); }
   void plan(std::size_t unit, const step_rows& rows, std::size_t first, std::size_t last,
             std::size_t split, visit_list& list) const {
     plan_visits(*this, unit, rows, first, last, split, list);
@@ -345,7 +346,7 @@ class scored_keeper {
     // The step's own final rows become live with the commit.
     const std::uint64_t t = length_ + rows.offset(r);
     const std::uint64_t last = std::min(t + 1, length_ + rows.finals());
-    for (std::uint64_t i = std::max(length_, boundary_of(unit)); i < last; ++i) {
+    for (std::uint64_t i = std::max(length_, boundary_[unit]); i < last; ++i) {
       const std::uint32_t s = slot_of(unit, i);
       if (s / tile_lanes >= begin && s / tile_lanes < end)
         lanes[s / tile_lanes - begin] |= 1u << s % tile_lanes;
@@ -367,21 +368,45 @@ class scored_keeper {
     std::size_t staged;
   };
 
+  static std::size_t splits_of(std::size_t tiles) {
+    return (tiles + split_tiles - 1) / split_tiles;
+  }
   static std::size_t tiles_of(std::size_t slots) { return (slots + tile_lanes - 1) / tile_lanes; }
-  std::uint64_t boundary_of(std::size_t unit) const { return boundary_[unit / shape_.kv_heads]; }
   /// The first boundary from `at` on, and behind it.
   std::uint64_t boundary_from(std::uint64_t at) const {
     return first_ + (at - first_ + cadence_ - 1) / cadence_ * cadence_;
   }
   std::uint64_t next_boundary(std::uint64_t at) const { return boundary_from(at + 1); }
   std::size_t entries(std::size_t unit, std::uint64_t at) const {
-    return map_.kept(unit) + static_cast<std::size_t>(at - boundary_of(unit));
+    return map_.kept(unit) + static_cast<std::size_t>(at - boundary_[unit]);
   }
   std::uint32_t slot_of(std::size_t unit, std::uint64_t index) const {
-    return map_.order(unit)[map_.kept(unit) + static_cast<std::size_t>(index - boundary_of(unit))];
+    return map_.order(unit)[map_.kept(unit) + static_cast<std::size_t>(index - boundary_[unit])];
   }
   void list_free_slots(std::size_t unit, std::uint64_t at) {
     map_.list_free_slots(unit, at, cadence_, [&](std::uint32_t s) { lists_.clear_notes(unit, s); });
+  }
+  /// `use(enter, drop)`: how heads that decide at stream index `at` begin and end.
+  template <class Access, class Use>
+  std::size_t with_steps(std::uint64_t at, const step_rows& rows, Access access, Use use) {
+    const auto came = [&](std::uint64_t index) {
+      return index < length_ ? arrivals_[index] : arrival{.kind = rows.kind(index - length_)};
+    };
+    const auto enter = [&](deciding_head& head) {
+      head.seen = seen(head.unit, head.place, at);
+      head.access = &access(head.unit % shape_.kv_heads, lists_.key_sums(head.place));
+      if constexpr (keep_describes<Keep>) {  // all that came since the last boundary
+        lists_.ask_to_describe(head.unit, tiles_in_use(head.unit) * tile_lanes);
+        for (std::size_t e = map_.kept(head.unit); e < head.entries(); ++e)
+          lists_.describe(head, e, came(head.seen.index[head.seen.order[e]]));
+      }
+    };
+    const auto drop = [&](std::size_t unit, std::span<const std::uint8_t> stays) {
+      const std::size_t dropped = map_.drop(unit, stays.size(), stays);
+      if constexpr (!keep_has_changing_budgets<Keep>) list_free_slots(unit, at);
+      return dropped;
+    };
+    return use(enter, drop);
   }
   bool is_watched(std::uint64_t index) const {
     return next_boundary(index) - index <= lists_.last_rows();
@@ -413,7 +438,7 @@ class scored_keeper {
 
   arena_plan::block<std::uint64_t> boundary_block_;
   arena_plan::block<tile_place> draft_block_;
-  std::span<std::uint64_t> boundary_;  // [layer] where the layer last decided
+  std::span<std::uint64_t> boundary_;  // [unit] where it last decided
   std::span<tile_place> draft_place_;  // [unit, draft]
 };
 
