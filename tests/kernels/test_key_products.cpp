@@ -63,8 +63,8 @@ void expect_reference() {
         cpu::key_dots<A>(block, tiles, page, rows, out.data(), stride);
         for (std::size_t r = 0; r < rows; ++r)
           for (std::size_t i = 0; i < stride; ++i) {
-            const float expected =
-                i < tiles * tile_lanes ? reference::key_dot(block, page(i / tile_lanes),
+            const float expected = i < tiles * tile_lanes
+                                       ? reference::key_dot(block, page(i / tile_lanes),
                                                             i % tile_lanes, block.query[0][r])
                                        : -7.0f;
             REQUIRE(same(out[r * stride + i], expected));

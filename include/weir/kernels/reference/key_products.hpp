@@ -26,8 +26,8 @@ void add_weighted_keys(const attention_block<Codec>& block, std::size_t tiles, P
       for (std::size_t lane = 0; lane < tile_lanes; ++lane)
         if (const float w = weight[t * tile_lanes + lane]; w != 0) {
           float& to = sum[k * tile_lanes + lane];
-          to = std::fma(
-              w, kv_tiles<Codec>::key(block.key_tile(page(t)), block.head_dim, lane, k), to);
+          to = std::fma(w, kv_tiles<Codec>::key(block.key_tile(page(t)), block.head_dim, lane, k),
+                        to);
         }
 }
 
