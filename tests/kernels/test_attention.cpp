@@ -8,6 +8,7 @@
 
 #include <weir/cache/codec/encode.hpp>
 #include <weir/kernels/reference/attention.hpp>
+#include "support/arches.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -145,13 +146,7 @@ void expect_reference_bits_everywhere() {
 
 TEMPLATE_TEST_CASE("attention gives the reference's bits on every architecture", "", weir::f32,
                    weir::f16, weir::bf16, weir::int8, weir::int4) {
-  expect_reference_bits_everywhere<weir::simd::native, TestType>();
-#if XSIMD_WITH_AVX2
-  expect_reference_bits_everywhere<xsimd::avx2, TestType>();
-#endif
-#if XSIMD_WITH_SSE2
-  expect_reference_bits_everywhere<xsimd::sse2, TestType>();
-#endif
+  weir_test::for_each_arch([]<class A> { expect_reference_bits_everywhere<A, TestType>(); });
 }
 
 TEST_CASE("the reference is softmax attention") {

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "support/arches.hpp"
 #include "support/catch.hpp"
 
 using namespace weir;
@@ -81,11 +82,5 @@ void expect_reference() {
 
 TEMPLATE_TEST_CASE("products and sums of keys are the reference's on every architecture", "",
                    weir::f32, weir::f16, weir::bf16, weir::int8, weir::int4) {
-  expect_reference<simd::native, TestType>();
-#if XSIMD_WITH_AVX2
-  expect_reference<xsimd::avx2, TestType>();
-#endif
-#if XSIMD_WITH_SSE2
-  expect_reference<xsimd::sse2, TestType>();
-#endif
+  weir_test::for_each_arch([]<class A> { expect_reference<A, TestType>(); });
 }

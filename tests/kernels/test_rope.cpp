@@ -5,6 +5,7 @@
 
 #include <weir/kernels/reference/rope.hpp>
 
+#include "support/arches.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -44,13 +45,7 @@ void require_near(const std::vector<float>& a, const std::vector<double>& b) {
 }  // namespace
 
 TEST_CASE("rotation gives the reference's bits on every architecture, in place too") {
-  expect_reference_bits<simd::native>();
-#if XSIMD_WITH_AVX2
-  expect_reference_bits<xsimd::avx2>();
-#endif
-#if XSIMD_WITH_SSE2
-  expect_reference_bits<xsimd::sse2>();
-#endif
+  weir_test::for_each_arch([]<class A> { expect_reference_bits<A>(); });
 }
 
 TEST_CASE("keys rotate to the published numbers in both pairings") {
