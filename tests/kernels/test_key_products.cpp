@@ -71,7 +71,7 @@ void expect_reference() {
             REQUIRE(same(out[r * stride + i], expected));
           }
       }
-      std::vector<float> sum(head_dim * tile_lanes, 0.5f), expected = sum;
+      std::vector<float> sum(head_dim * key_sum_lanes, 0.5f), expected = sum;
       cpu::add_weighted_keys<A>(block, tiles, page, s.weight.data(), sum.data());
       reference::add_weighted_keys(block, tiles, page, s.weight.data(), expected.data());
       REQUIRE(sum == expected);

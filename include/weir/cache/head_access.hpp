@@ -20,7 +20,7 @@ class head_access {
   head_access(Store& store, std::size_t head) : store_(&store), head_(head) {}
   head_access(const head_access&) = delete;
 
-  /// `tiles`: those of the unit that are in use. `sum` `[head_dim, 32]`: to work in.
+  /// `tiles`: those of the unit that are in use. `sum` `[head_dim, 16]`: to work in.
   const entry_access& enter(std::size_t layer, std::size_t tiles, float* sum) {
     layer_ = layer;
     tiles_ = tiles;

@@ -200,15 +200,15 @@ class kv_store {
     }
   }
   /// Σ weight[slot] · key over the slots whose weight is not 0: `out` `[head_dim]`. `sum`
-  /// `[head_dim, 32]` is lost.
+  /// `[head_dim, 16]` is lost.
   void weighted_keys(std::size_t layer, std::size_t head, std::size_t tile_count,
                      const float* weight, float* sum, float* out) const {
     const block_type block = block_of(layer, head);
-    std::fill_n(sum, shape_.head_dim * tile_lanes, 0.0f);
+    std::fill_n(sum, shape_.head_dim * key_sum_lanes, 0.0f);
     const auto at = places_in_block(unit(layer, head), tile_count);
     cpu::add_weighted_keys<A>(block, tile_count, at, weight, sum);
     for (std::size_t k = 0; k < shape_.head_dim; ++k)
-      out[k] = simd::sum_halving(sum + k * tile_lanes, tile_lanes);
+      out[k] = simd::sum_halving(sum + k * key_sum_lanes, key_sum_lanes);
   }
 
   /// Of each of `n` keys the most similar one in tiles 0 … tile_count − 1: see

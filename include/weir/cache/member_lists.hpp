@@ -82,7 +82,7 @@ class member_lists {
     memory_.move_notes(unit, from, to);
   }
 
-  /// `[2, head_dim]` for a view of a KV head to work in, and `[head_dim, 32]` for its sums: those
+  /// `[2, head_dim]` for a view of a KV head to work in, and `[head_dim, 16]` for its sums: those
   /// of head `place`.
   std::span<float> view_scratch(std::size_t place) const {
     return vector_.subspan(place * vector_floats(), 2 * shape_.head_dim);
@@ -160,7 +160,7 @@ class member_lists {
       for (std::size_t at = 0; at < slots * sizeof(float); at += cache_line)
         simd::prefetch(memory.note(k).data(), at);
   }
-  std::size_t vector_floats() const { return (2 + tile_lanes) * shape_.head_dim; }
+  std::size_t vector_floats() const { return (2 + key_sum_lanes) * shape_.head_dim; }
 
   template <class Use>
   void for_each_list(Use use) const {
@@ -261,7 +261,7 @@ class member_lists {
   std::span<float> score_;            // [kv_head, entry]
   std::span<std::uint32_t> ranking_;  // [kv_head, entry]
   std::span<slot> fate_;              // [kv_head, entry]
-  std::span<float> vector_;           // [kv_head, 2 + 32, head_dim]
+  std::span<float> vector_;           // [kv_head, 2 + 16, head_dim]
 };
 
 }  // namespace weir

@@ -110,7 +110,7 @@ class member_memory {
             scratch_.subspan((place * most_.scratch + o.at[m].scratch) * lanes_,
                              o.size[m].scratch * lanes_)};
   }
-  /// A token comes into a slot: nothing is known of it yet.
+  /// No entry lies in a slot: nothing is known of it.
   void clear_notes(std::size_t unit, std::size_t slot) const {
     for (std::size_t k = 0; k < most_.notes; ++k)
       notes_[(unit * most_.notes + k) * lanes_ + slot] = 0;

@@ -248,7 +248,7 @@ class scored_keeper {
   }
 
   /// Lets the heads of a layer decide at stream index `at`, up to which final rows of the step may
-  /// have come; `end_boundary` follows. `access(head, float[head_dim * 32])` gives a head's
+  /// have come; `end_boundary` follows. `access(head, float[head_dim * 16])` gives a head's
   /// entry_access. Returns how many entries were dropped.
   template <class Access>
   std::size_t decide(std::size_t layer, std::uint64_t at, const step_rows& rows, Access access,

@@ -125,25 +125,26 @@ class slot_map {
   }
 
   /// Appends the lowest free slots to the order, in rising order, for the next `tokens` tokens from
-  /// stream index `at` on, and gives every slot in the order its rank. `take(slot)` is called for
-  /// each. O(slots).
-  template <class Take>
-  void list_free_slots(std::size_t unit, std::uint64_t at, std::size_t tokens, Take take) const {
+  /// stream index `at` on, and gives every slot in the order its rank. `empty(slot)` is called for
+  /// each, and for the other free slots of the tiles in use. O(slots).
+  template <class Empty>
+  void list_free_slots(std::size_t unit, std::uint64_t at, std::size_t tokens, Empty empty) const {
     const auto slots = order(unit);
     const auto indices = index_.subspan(unit * lanes(), lanes());
     std::size_t n = kept_[unit];
     const std::size_t wanted = n + tokens;
     std::size_t in_use = in_use_[unit];
     while (in_use > 0 && live(unit)[in_use - 1] == 0) --in_use;
-    for (std::size_t t = 0; t < tiles_ && n < wanted; ++t)
-      for (std::uint32_t free = ~live(unit)[t]; free != 0 && n < wanted; free &= free - 1) {
+    for (std::size_t t = 0; t < tiles_ && (n < wanted || t < in_use); ++t)
+      for (std::uint32_t free = ~live(unit)[t]; free != 0; free &= free - 1) {
         const auto s = static_cast<std::uint32_t>(t * tile_lanes) +
                        static_cast<std::uint32_t>(std::countr_zero(free));
         if (s >= slots_) break;
+        empty(s);
+        if (n == wanted) continue;
         indices[s] = at + (n - kept_[unit]);
         slots[n++] = s;
         in_use = std::max(in_use, t + 1);
-        take(s);
       }
     in_use_[unit] = static_cast<std::uint32_t>(in_use);
     if (rank_stride_ == 0) return;

@@ -13,6 +13,9 @@
 namespace weir {
 
 inline constexpr std::size_t tile_lanes = 32;
+/// Sums over keys have fewer: as many floats as a line of the caches holds, so that they stay near
+/// beside a tile that is read and the next one.
+inline constexpr std::size_t key_sum_lanes = 16;
 inline constexpr std::size_t split_tiles = 16;
 inline constexpr std::size_t split_lanes = tile_lanes * split_tiles;
 

@@ -9,8 +9,6 @@
 // block of the prompt. A key of length 0, which has no direction, counts as orthogonal.
 #pragma once
 
-#include <algorithm>
-
 #include <weir/cache/eviction/concept.hpp>
 
 namespace weir {
@@ -27,17 +25,15 @@ struct key_diversity {
   }
 
   void score_all(const slots_view& view, std::span<float> score) const {
-    const std::span<float> work = view.scratch(), note = view.notes();
-    std::ranges::fill(work, 0.0f);
-    for (std::size_t i = 0; i < view.size(); ++i) work[view.at(i).value] = note[view.at(i).value];
+    const std::span<float> cosine = view.scratch(), note = view.notes();
     float direction[max_head_dim];
     const std::span<float> anchor(direction, view.shape().head_dim);
-    view.weighted_keys(work, anchor);
+    view.weighted_keys(note, anchor);
     const float scale = -inverse_norm(anchor);
     for (float& x : anchor) x *= scale;
-    view.dots(anchor, work);
-    for (std::size_t i = 0; i < view.size(); ++i)
-      score[i] = work[view.at(i).value] * note[view.at(i).value];
+    view.dots(anchor, cosine);
+    for (std::size_t s = 0; s < cosine.size(); ++s) cosine[s] *= note[s];
+    for (std::size_t i = 0; i < view.size(); ++i) score[i] = cosine[view.at(i).value];
   }
 };
 

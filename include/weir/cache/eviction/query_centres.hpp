@@ -40,9 +40,14 @@ class query_centres {
   std::size_t q_heads() const { return q_heads_; }
   const rope_shape& rope() const { return rope_; }
   std::size_t pairs() const { return head_dim_ / 2; }
-  /// The two elements of pair i.
-  std::pair<std::size_t, std::size_t> elements(std::size_t i) const {
-    return i < rope_.dims / 2 ? rope_.elements(i) : std::pair{2 * i, 2 * i + 1};
+  /// `use(pair, element, element)` for all pairs: those that turn together, then neighbours. Loops
+  /// of fixed steps, of which compilers take many at a time.
+  template <class Use>
+  void for_each_pair(Use use) const {
+    std::size_t f = 0;
+    if (const std::size_t half = rope_.dims / 2; rope_.pairing == rope_pairing::half_split)
+      for (; f < half; ++f) use(f, f, f + half);
+    for (; f < pairs(); ++f) use(f, 2 * f, 2 * f + 1);
   }
   /// Mean of a pair, and mean of its magnitude.
   std::complex<float> centre(std::size_t layer, std::size_t q_head, std::size_t pair) const {
@@ -174,11 +179,10 @@ class query_centre_sums {
     for (std::size_t from = 0; from < queries.size(); from += shape_.head_dim) {
       const std::size_t q_head = from % width / shape_.head_dim;
       double* sum = &sums_[(layer * shape_.q_heads + q_head) * pairs * 3];
-      for (std::size_t i = 0; i < pairs; ++i, sum += 3) {
-        const auto [a, b] = zeros_.elements(i);
+      zeros_.for_each_pair([&](std::size_t i, std::size_t a, std::size_t b) {
         const double x = queries[from + a], y = queries[from + b];
-        sum[0] += x, sum[1] += y, sum[2] += std::hypot(x, y);
-      }
+        sum[3 * i] += x, sum[3 * i + 1] += y, sum[3 * i + 2] += std::hypot(x, y);
+      });
     }
     rows_[layer] += queries.size() / width;
   }

@@ -133,7 +133,8 @@ class slots_view {
   std::size_t slots() const { return memory_.slots; }
   /// The member's k-th note of an entry.
   float& note(slot s, std::size_t k = 0) const { return memory_.note(k)[s.value]; }
-  /// The member's k-th note of every entry `[slot]`.
+  /// The member's k-th note of every entry `[slot]`; 0 where there is none, unless the member wrote
+  /// something else since the last boundary.
   std::span<float> notes(std::size_t k = 0) const { return memory_.note(k); }
   /// The member's floats for this layer and KV head.
   std::span<float> state() const { return memory_.state; }

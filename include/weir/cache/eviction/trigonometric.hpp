@@ -28,6 +28,7 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/query_centres.hpp>
+#include <weir/kernels/cpu/rope.hpp>
 #include <weir/simd/simd.hpp>
 
 namespace weir {
@@ -47,19 +48,21 @@ class trigonometric {
                 over_queries by = over_queries::max, std::size_t offsets = 17)
       : budget(budget), centres_(std::move(centres)), by_(by) {
     if (centres_ == nullptr) return;  // refused by notes()
-    spread_.resize(centres_->layers() * centres_->q_heads() * room());
-    float* spread = spread_.data();
-    for (std::size_t layer = 0; layer < centres_->layers(); ++layer)
-      for (std::size_t head = 0; head < centres_->q_heads(); ++head, spread += room())
-        for (std::size_t f = 0; f < centres_->pairs(); ++f)
-          spread[f] =
-              centres_->magnitude(layer, head, f) - std::abs(centres_->centre(layer, head, f));
+    const std::size_t heads = centres_->layers() * centres_->q_heads();
+    centre_.resize(heads * 2 * centres_->pairs());
+    spread_.resize(heads * room());
+    for (std::size_t i = 0; i < heads; ++i)
+      centres_->for_each_pair([&](std::size_t f, std::size_t a, std::size_t b) {
+        const std::size_t layer = i / centres_->q_heads(), head = i % centres_->q_heads();
+        const std::complex<float> q = centres_->centre(layer, head, f);
+        float* const centre = &centre_[i * 2 * centres_->pairs()];
+        centre[a] = q.real(), centre[b] = q.imag();
+        spread_[i * room() + f] = centres_->magnitude(layer, head, f) - std::abs(q);
+      });
     const rope_shape& rope = centres_->rope();
-    for (std::size_t f = 0; f < centres_->pairs(); ++f) {
-      speed_.push_back(f >= rope.dims / 2
-                           ? 0
-                           : std::pow(rope.base, -2.0 * static_cast<double>(f) /
-                                                     static_cast<double>(rope.dims)));
+    for (std::size_t f = 0; f < rope.dims / 2; ++f) {
+      speed_.push_back(
+          std::pow(rope.base, -2.0 * static_cast<double>(f) / static_cast<double>(rope.dims)));
       // Each offset is twice the last.
       std::complex<double> turn = std::polar(1.0, speed_[f]), sum = 0;
       for (std::size_t i = 0; i < offsets; ++i, turn *= turn) sum += turn;
@@ -81,22 +84,16 @@ class trigonometric {
     constexpr std::size_t lanes = simd::lanes<arch>, registers = pairs_at_once / lanes;
     const std::span<const float> key = view.key(s);
     float length[max_head_dim / 2] = {};
-    const auto square = [&](std::size_t f, std::size_t a, std::size_t b) {
+    centres_->for_each_pair([&](std::size_t f, std::size_t a, std::size_t b) {
       length[f] = key[a] * key[a] + key[b] * key[b];
-    };
-    std::size_t f = 0;  // loops of fixed steps: compilers make many steps at a time of them
-    if (const std::size_t turning = centres_->rope().dims / 2;
-        centres_->rope().pairing == rope_pairing::half_split)
-      for (; f < turning; ++f) square(f, f, f + turning);
-    for (; f < centres_->pairs(); ++f) square(f, 2 * f, 2 * f + 1);
-    for (f = 0; f < room(); f += lanes)
+    });
+    for (std::size_t f = 0; f < room(); f += lanes)
       simd::store<arch>(length + f, xsimd::sqrt(simd::load<arch>(length + f)));
-    const float* spread =
-        &spread_[(view.layer() * view.shape().q_heads + q_head(view, 0)) * room()];
+    const float* spread = &spread_[first_head(view) * room()];
     for (std::size_t h = 0; h < view.shape().group(); ++h, spread += room()) {
       simd::floats<arch> sum[registers];
       for (auto& part : sum) part = simd::broadcast<arch>(0.0f);
-      for (f = 0; f < room(); f += pairs_at_once)
+      for (std::size_t f = 0; f < room(); f += pairs_at_once)
         for (std::size_t r = 0; r < registers; ++r)
           sum[r] = simd::fma<arch>(simd::load<arch>(spread + f + r * lanes),
                                    simd::load<arch>(length + f + r * lanes), sum[r]);
@@ -106,18 +103,14 @@ class trigonometric {
 
   void score_all(const slots_view& view, std::span<float> score) const {
     const std::size_t g = view.shape().group(), d = view.shape().head_dim;
-    alignas(64) float cos[max_head_dim / 2] = {}, sin[max_head_dim / 2] = {};
+    float cos[max_head_dim], sin[max_head_dim];
     turn_to(view.boundary(), cos, sin);
     for (std::size_t h = 0; h < g; h += heads_at_once) {
       const std::size_t n = std::min(heads_at_once, g - h);
-      float vectors[heads_at_once * max_head_dim] = {};
+      float vectors[heads_at_once * max_head_dim];
       for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t f = 0; f < centres_->pairs(); ++f) {
-          const auto [a, b] = centres_->elements(f);
-          const auto q = centres_->centre(view.layer(), q_head(view, h + i), f);
-          vectors[i * d + a] = q.real() * cos[f] - q.imag() * sin[f];
-          vectors[i * d + b] = q.real() * sin[f] + q.imag() * cos[f];
-        }
+        cpu::rotate<>(centres_->rope(), &centre_[(first_head(view) + h + i) * d], vectors + i * d,
+                      d, cos, sin);
       view.dots({vectors, n * d}, view.scratch_from(h));
     }
     // Slot by slot, whatever lies there, so that many are done at a time.
@@ -140,38 +133,43 @@ class trigonometric {
   static constexpr std::size_t pairs_at_once = 16;  // pairs added side by side, on any width
   static_assert(max_head_dim / 2 % pairs_at_once == 0);
 
-  /// Real and imaginary part `[pair]` of mean_δ e^{iω(t + δ)}.
-  void turn_to(stream_index t, float* re, float* im) const {
+  /// The factors of mean_δ e^{iω(t + δ)}, as `rotate` kernels have them.
+  void turn_to(stream_index t, float* cos, float* sin) const {
     using arch = simd::native;
     constexpr double circle = 2 * std::numbers::pi;
-    for (std::size_t f = 0; f < centres_->pairs(); ++f) {
+    alignas(64) float re[max_head_dim / 2] = {}, im[max_head_dim / 2];
+    const std::size_t pairs = speed_.size();
+    for (std::size_t f = 0; f < pairs; ++f) {
       const double angle = speed_[f] * static_cast<double>(t.value);
       re[f] = static_cast<float>(angle - circle * std::nearbyint(angle / circle));
     }
-    for (std::size_t f = 0; f < room(); f += simd::lanes<arch>) {
-      const auto [sin, cos] = xsimd::sincos(simd::load<arch>(re + f));
-      simd::store<arch>(re + f, cos);
-      simd::store<arch>(im + f, sin);
+    for (std::size_t f = 0; f < pairs; f += simd::lanes<arch>) {
+      const auto [y, x] = xsimd::sincos(simd::load<arch>(re + f));
+      simd::store<arch>(re + f, x);
+      simd::store<arch>(im + f, y);
     }
-    for (std::size_t f = 0; f < centres_->pairs(); ++f) {
-      const float cos = re[f], sin = im[f];
-      re[f] = cos * ahead_[f].real() - sin * ahead_[f].imag();
-      im[f] = cos * ahead_[f].imag() + sin * ahead_[f].real();
+    for (std::size_t f = 0; f < pairs; ++f) {
+      const auto [a, b] = centres_->rope().elements(f);
+      cos[a] = cos[b] = re[f] * ahead_[f].real() - im[f] * ahead_[f].imag();
+      sin[b] = re[f] * ahead_[f].imag() + im[f] * ahead_[f].real();
+      sin[a] = -sin[b];
     }
   }
   /// Pairs of a query head, rounded up.
   std::size_t room() const {
     return (centres_->pairs() + pairs_at_once - 1) / pairs_at_once * pairs_at_once;
   }
-  static std::size_t q_head(const slots_view& view, std::size_t h) {
-    return view.kv_head() * view.shape().group() + h;
+  /// The first query head of a KV head, counted through all layers.
+  static std::size_t first_head(const slots_view& view) {
+    return view.layer() * view.shape().q_heads + view.kv_head() * view.shape().group();
   }
 
   std::shared_ptr<const query_centres> centres_;
   over_queries by_;
+  std::vector<float> centre_;               // [layer, q_head, head_dim] Q
   std::vector<float> spread_;               // [layer, q_head, pair and zeros] A − |Q|
-  std::vector<double> speed_;               // [pair] radians a position
-  std::vector<std::complex<float>> ahead_;  // [pair] mean of e^{iωδ} over the offsets
+  std::vector<double> speed_;               // [pair that turns] radians a position
+  std::vector<std::complex<float>> ahead_;  // [pair that turns] mean of e^{iωδ} over the offsets
 };
 
 static_assert(eviction_member<trigonometric> && describing<trigonometric>);

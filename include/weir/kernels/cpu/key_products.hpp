@@ -115,42 +115,33 @@ void key_dots(const attention_block<Codec>& block, std::size_t tiles, Page page,
   with.template operator()<max_block_rows>();
 }
 
-/// sum[k, lane] += weight[tile, lane] · key element k, tile by tile, over the lanes whose weight is
-/// not 0. `sum` is `[head_dim, 32]`. O(tiles · 32 ·
-/// head_dim).
+/// sum[k, lane mod 16] += weight[tile, lane] · key element k, tile by tile, in rising order of
+/// lanes, over those whose weight is not 0. `sum` is `[head_dim, 16]`. O(tiles · 32 · head_dim).
 template <class A = simd::native, class Codec, class Page>
 void add_weighted_keys(const attention_block<Codec>& block, std::size_t tiles, Page page,
                        const float* weight, float* sum) {
   const tile_reader<A, 1, Codec> reader(block);
   const auto none = simd::broadcast<A>(0.0f);
-  constexpr std::size_t lanes = simd::lanes<A>, parts = tile_lanes / lanes;
-  constexpr std::size_t bytes = tile_lanes * sizeof(*block.keys);  // of an element of all keys
-  // Two tiles at a time, so that a sum is fetched and put back less often.
-  const auto add = [&]<std::size_t Tiles>(std::size_t first) {
-    const detail::tiles_behind<Codec, Tiles> ahead(block, page, first);
-    std::size_t pages[Tiles];
-    simd::floats<A> w[Tiles][parts];
-    for (std::size_t i = 0; i < Tiles; ++i) {
-      pages[i] = page(first + i);
-      for (std::size_t p = 0; p < parts; ++p)
-        w[i][p] = simd::load<A>(weight + (first + i) * tile_lanes + p * lanes);
-    }
+  constexpr std::size_t lanes = simd::lanes<A>, parts = tile_lanes / lanes,
+                        bytes = tile_lanes * sizeof(*block.keys);  // of an element of all keys
+  for (std::size_t t = 0; t < tiles; ++t, weight += tile_lanes) {
+    const std::size_t here = page(t);
+    const detail::tiles_behind<Codec, 1> ahead(block, page, t);
+    simd::floats<A> w[parts];
+    for (std::size_t p = 0; p < parts; ++p) w[p] = simd::load<A>(weight + p * lanes);
     for (std::size_t k = 0; k < block.head_dim; ++k) {
-      float* const to = sum + k * tile_lanes;
-      ahead.template prefetch<Tiles * bytes>(k * Tiles * bytes);
-      for (std::size_t p = 0; p < parts; ++p) {
-        auto total = simd::load<A>(to + p * lanes);
-        for (std::size_t i = 0; i < Tiles; ++i) {
-          const auto key = reader.key(pages[i], k, p * lanes);
-          total = simd::fma<A>(w[i][p], xsimd::select(w[i][p] == none, none, key), total);
+      ahead.template prefetch<bytes>(k * bytes);
+      for (std::size_t at = 0; at < key_sum_lanes; at += lanes) {
+        float* const to = sum + k * key_sum_lanes + at;
+        auto total = simd::load<A>(to);
+        for (std::size_t p = at / lanes; p < parts; p += key_sum_lanes / lanes) {
+          const auto key = reader.key(here, k, p * lanes);
+          total = simd::fma<A>(w[p], xsimd::select(w[p] == none, none, key), total);
         }
-        simd::store<A>(to + p * lanes, total);
+        simd::store<A>(to, total);
       }
     }
-  };
-  std::size_t t = 0;
-  for (; t + 2 <= tiles; t += 2) add.template operator()<2>(t);
-  if (t < tiles) add.template operator()<1>(t);
+  }
 }
 
 }  // namespace weir::cpu

@@ -25,7 +25,7 @@ void add_weighted_keys(const attention_block<Codec>& block, std::size_t tiles, P
     for (std::size_t k = 0; k < block.head_dim; ++k)
       for (std::size_t lane = 0; lane < tile_lanes; ++lane)
         if (const float w = weight[t * tile_lanes + lane]; w != 0) {
-          float& to = sum[k * tile_lanes + lane];
+          float& to = sum[k * key_sum_lanes + lane % key_sum_lanes];
           to = std::fma(w, kv_tiles<Codec>::key(block.key_tile(page(t)), block.head_dim, lane, k),
                         to);
         }
