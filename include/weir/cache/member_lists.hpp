@@ -91,18 +91,13 @@ class member_lists {
     return vector_.data() + place * vector_floats() + 2 * shape_.head_dim;
   }
 
-  /// Asks for what the members of a unit that observe, or those that describe, remember of its
-  /// first `slots` slots, which they are going to write to.
-  void ask_to_observe(std::size_t unit, std::size_t slots) const {
+  /// Asks for what a unit's members remember of its first `slots` slots, before they write to it.
+  void ask_for_notes(std::size_t unit, std::size_t slots) const {
     for_each_member(unit, unit % shape_.kv_heads,
-                    [&]<class M>(const M& m, const entry_memory& its) {
-                      if constexpr (observing<M>) ask_for_notes(its, notes_of(m, shape_), slots);
-                    });
-  }
-  void ask_to_describe(std::size_t unit, std::size_t slots) const {
-    for_each_member(unit, unit % shape_.kv_heads,
-                    [&]<class M>(const M& m, const entry_memory& its) {
-                      if constexpr (describing<M>) ask_for_notes(its, notes_of(m, shape_), slots);
+                    [&]<class M>(const M& m, const entry_memory& memory) {
+                      for (std::size_t k = 0; k < notes_of(m, shape_); ++k)
+                        for (std::size_t at = 0; at < slots * sizeof(float); at += cache_line)
+                          simd::prefetch(memory.note(k).data(), at);
                     });
   }
   /// Tells a unit's members what a row saw there. `indices` `[lane]`.
@@ -155,11 +150,6 @@ class member_lists {
   void apportion_layers() { budgets_.apportion(keep_); }
 
  private:
-  static void ask_for_notes(const entry_memory& memory, std::size_t notes, std::size_t slots) {
-    for (std::size_t k = 0; k < notes; ++k)
-      for (std::size_t at = 0; at < slots * sizeof(float); at += cache_line)
-        simd::prefetch(memory.note(k).data(), at);
-  }
   std::size_t vector_floats() const { return (2 + key_sum_lanes) * shape_.head_dim; }
 
   template <class Use>

@@ -199,7 +199,7 @@ class scored_keeper {
   }
   /// Before a unit's rows are attended: what comes of them will be wanted near.
   void ask_for_notes(std::size_t unit) const {
-    lists_.ask_to_observe(unit, tiles_in_use(unit) * tile_lanes);
+    lists_.ask_for_notes(unit, tiles_in_use(unit) * tile_lanes);
   }
   /// Rows of the last step that were staged and have stayed, before anything else happens to the
   /// unit. Not while the last of them may still be taken back.
@@ -396,7 +396,7 @@ class scored_keeper {
       head.seen = seen(head.unit, head.place, at);
       head.access = &access(head.unit % shape_.kv_heads, lists_.key_sums(head.place));
       if constexpr (keep_describes<Keep>) {  // all that came since the last boundary
-        lists_.ask_to_describe(head.unit, tiles_in_use(head.unit) * tile_lanes);
+        lists_.ask_for_notes(head.unit, tiles_in_use(head.unit) * tile_lanes);
         for (std::size_t e = map_.kept(head.unit); e < head.entries(); ++e)
           lists_.describe(head, e, came(head.seen.index[head.seen.order[e]]));
       }

@@ -10,6 +10,7 @@
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/integer_tiles.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
+#include <weir/kernels/cpu/tiles_behind.hpp>
 #include <weir/kernels/unit_keys.hpp>
 #include <weir/simd/kv_dots.hpp>
 
@@ -23,7 +24,7 @@ using unit_tile = std::array<std::int32_t, (max_head_dim + 1) / 2 * tile_lanes>;
 /// Keys of one tile; `inverse_norm` `[32]`. Meanwhile the keys ahead are asked for.
 template <class A, class Codec>
 void round_tile(const attention_block<Codec>& block, std::size_t page, const float* inverse_norm,
-                simd::reads_ahead ahead, unit_tile& out) {
+                const tiles_behind<Codec, 1>& ahead, unit_tile& out) {
   using integers = xsimd::batch<std::int32_t, A>;
   constexpr std::size_t lanes = simd::lanes<A>, bytes = tile_lanes * sizeof(*block.keys);
   const std::size_t head_dim = block.head_dim;
@@ -31,7 +32,7 @@ void round_tile(const attention_block<Codec>& block, std::size_t page, const flo
   const tile_reader<A, 1, Codec> reader(keys);
   const auto shift = simd::broadcast<A>(simd::rounder);  // as in round_to_int16
   for (std::size_t k = 0; k < head_dim; k += 2) {
-    ahead.prefetch<2 * bytes>(k * bytes);
+    ahead.template prefetch<2 * bytes>(k * bytes);
     for (std::size_t at = 0; at < tile_lanes; at += lanes) {
       const auto scale = simd::load<A>(inverse_norm + at) * simd::broadcast<A>(unit_key::one);
       const auto rounded = [&](std::size_t i) {
@@ -104,7 +105,6 @@ void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, P
   alignas(64) detail::unit_tile tile;
   std::array<detail::likest_lanes, compared_at_once> likest;
   for (auto& l : likest) l.reset();
-  const auto keys = [&](std::size_t t) { return block.key_tile(page(t)); };
   for (std::size_t t = 0; t < tiles; ++t) {
     float scale[tile_lanes];
     std::uint32_t candidates = 0;
@@ -114,7 +114,7 @@ void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, P
       scale[l] = x == x ? x : 0;
     }
     if (candidates == 0) continue;
-    detail::round_tile<A>(block, page(t), scale, {keys(t + 1), keys(t + 2)}, tile);
+    detail::round_tile<A>(block, page(t), scale, {block, page, t}, tile);
     for (std::size_t r = 0; r < n;) {
       const auto compare = [&]<std::size_t R>() {
         detail::compare_tile<A, R>(tile, t, candidates, &key[r], block.head_dim, &likest[r]);
