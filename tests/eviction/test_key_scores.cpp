@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <set>
 #include <span>
 #include <vector>
@@ -31,7 +32,42 @@ struct watched_diversity : weir::key_diversity {
   }
 };
 
+/// Takes the newest tokens: all it may, and after a while only two.
+struct modest {
+  std::size_t budget = 40;
+  void claim(weir::claims& open) const {
+    const std::size_t wanted = open.view().boundary().value > 40 ? 2 : budget;
+    for (std::size_t i = open.size(), n = 0; i-- > 0 && n < wanted; ++n) open.take(i);
+  }
+};
+
+/// Entries at each boundary, and the sum of what was noted of all slots: 1 of each entry.
+std::vector<std::size_t> entries;
+std::vector<float> noted;
+struct counting {
+  std::size_t budget = 1;
+  std::size_t notes(const weir::kv_shape&) const { return 1; }
+  void describe(const weir::slots_view& view, weir::slot s, const weir::arrival&) const {
+    view.note(s) = 1;
+  }
+  void score_all(const weir::slots_view& view, std::span<float> score) const {
+    std::ranges::fill(score, 0.0f);
+    entries.push_back(view.size());
+    noted.push_back(std::accumulate(view.notes().begin(), view.notes().end(), 0.0f));
+  }
+};
+
 }  // namespace
+
+TEST_CASE("nothing is noted at boundaries of slots without an entry") {
+  weir::testing::policy_bench<weir::keep<modest, counting>> b({modest{}, counting{}}, shape, 4);
+  for (std::size_t i = 0; i < 57; ++i) b.append();
+  REQUIRE(entries.size() == 14);
+  CHECK(*std::ranges::max_element(entries) == 44);
+  CHECK(entries.back() == 7);
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    CHECK(noted[i] == static_cast<float>(entries[i]));
+}
 
 TEST_CASE("the shortest keys stay (arXiv 2406.11430)") {
   weir::testing::policy_bench<weir::keep<weir::key_norm>> b({weir::key_norm{3}}, shape, 6);
@@ -82,9 +118,9 @@ TEST_CASE("the anchor is that of the entries still there, wherever they lie") {
 }
 
 TEST_CASE("what lies in slots without entries moves no anchor") {
-  // Slots 0 to 5 hold the example; slot 6 a key that nobody owns, with numbers left beside it.
+  // Slots 0 to 5 hold the example; slot 6 a key that nobody owns, of which nothing is noted.
   constexpr std::size_t slots = 7;
-  std::vector<float> notes(slots, 5.0f), scratch(slots, 5.0f), room(2 * shape.head_dim);
+  std::vector<float> notes(slots), scratch(slots, 5.0f), room(2 * shape.head_dim);
   auto in_slots = keys;
   in_slots.push_back({-7, 9});
   const auto key = [&](weir::slot s, float* out) { std::ranges::copy(in_slots[s.value], out); };
