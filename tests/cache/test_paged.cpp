@@ -133,6 +133,42 @@ TEST_CASE("a pool that is used up refuses the step, and nothing is lost") {
                          append(alone, shape, std::span(names).subspan(100), 9)) == 28);
 }
 
+TEST_CASE("a pool gives the page that is wished for, or the next one that is free") {
+  arena_plan plan;
+  page_pool pool(plan, 5);
+  const arena memory(plan);
+  pool.bind(memory);
+  CHECK(pool.take(3) == 3);
+  CHECK(pool.take(3) == 4);
+  CHECK(pool.take(3) == 0);  // behind the last comes the first
+  CHECK(pool.take(8) == 1);
+  CHECK(pool.left() == 1);
+  pool.share(4);
+  pool.give_back(4);
+  CHECK(pool.take(4) == 2);  // a fork holds page 4 yet
+  CHECK(pool.left() == 0);
+  pool.give_back(4);
+  pool.give_back(0);
+  CHECK(pool.left() == 2);
+  CHECK(pool.take(2) == 4);
+}
+
+TEST_CASE("a tile wishes to lie behind the one before it") {
+  arena_plan plan;
+  const std::vector<std::size_t> tiles{6, 6, 6};
+  page_map<layouts::paged> map(plan, tiles);
+  const arena memory(plan);
+  map.bind(memory);
+  map.start(tiles);
+  const std::size_t pages = 12;  // each unit's share: 4
+  CHECK(map.wish(0, 0, pages) == 0);
+  CHECK(map.wish(1, 0, pages) == 4);
+  CHECK(map.wish(2, 1, pages) == 9);  // nothing lies before it
+  map.entry(1, 0) = 7;
+  CHECK(map.wish(1, 1, pages) == 8);
+  CHECK(map.wish(1, 2, pages) == 6);
+}
+
 TEST_CASE("unequal budgets hold what they need, not what the largest might") {
   using cache = one_cache<paged_cache<presets::ada_kv>>;
   const std::size_t cadence = 8, entries = 200;

@@ -99,9 +99,9 @@ class kv_store {
     if constexpr (Layout::pages_taken) {
       std::uint32_t& page = map_.entry(unit, tile);
       if (page == no_page) {
-        page = pool_->pages.take();
+        page = take_page(unit, tile);
       } else if (pool_->pages.is_shared(page)) {
-        const std::uint32_t own = pool_->pages.take();
+        const std::uint32_t own = take_page(unit, tile);
         const std::size_t k = tiles::key_size(shape_.head_dim),
                           v = tiles::value_size(shape_.head_dim);
         std::copy_n(keys_.data() + page * k, k, keys_.data() + own * k);
@@ -248,6 +248,11 @@ class kv_store {
     return layer * shape_.kv_heads + head;
   }
   std::size_t page(std::size_t unit, std::size_t tile) const { return map_.page(unit, tile); }
+  std::uint32_t take_page(std::size_t unit, std::size_t tile)
+    requires Layout::pages_taken
+  {
+    return pool_->pages.take(map_.wish(unit, tile, pool_->pages.pages()));
+  }
   storage* key_page(std::size_t page) const {
     return keys_.data() + page * tiles::key_size(shape_.head_dim);
   }

@@ -2,6 +2,7 @@
 // writes.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -12,40 +13,44 @@
 
 namespace weir {
 
-/// Who holds which page. Pages have numbers; what lies in them is the store's business.
+/// Who holds which page. Pages have numbers; what lies in them is the store's business. Several
+/// threads may take and give back at once.
 class page_pool {
  public:
   page_pool(arena_plan& plan, std::size_t pages)
-      : holders_block_(plan.reserve<std::uint32_t>(pages)),
-        free_block_(plan.reserve<std::uint32_t>(pages)) {}
+      : holders_block_(plan.reserve<std::uint32_t>(pages)) {}
   void bind(const arena& memory) {
     holders_ = memory[holders_block_];
-    free_ = memory[free_block_];
-    left_ = free_.size();
-    for (std::size_t i = 0; i < left_; ++i)  // low numbers go first
-      free_[i] = static_cast<std::uint32_t>(left_ - 1 - i);
+    left_ = holders_.size();
   }
 
   std::size_t pages() const { return holders_.size(); }
   std::size_t left() const { return left_; }
 
-  /// A page for one holder. There must be one left. O(1).
-  std::uint32_t take() {
-    const std::uint32_t page = free_[--left_];
-    holders_[page] = 1;
-    return page;
+  /// The first page from `wish` on that nobody holds, for one holder. There must be one left.
+  /// O(pages held one behind the other).
+  std::uint32_t take(std::size_t wish) {
+    for (std::size_t page = wish % pages();; page = page + 1 < pages() ? page + 1 : 0)
+      if (std::uint32_t nobody = 0; holders(page).load(std::memory_order_relaxed) == nobody &&
+                                    holders(page).compare_exchange_strong(nobody, 1)) {
+        --left_;
+        return static_cast<std::uint32_t>(page);
+      }
   }
-  void share(std::uint32_t page) { ++holders_[page]; }
-  bool is_shared(std::uint32_t page) const { return holders_[page] > 1; }
+  void share(std::uint32_t page) { ++holders(page); }
+  bool is_shared(std::uint32_t page) const { return holders(page) > 1; }
   void give_back(std::uint32_t page) {
-    if (--holders_[page] == 0) free_[left_++] = page;
+    if (--holders(page) == 0) ++left_;
   }
 
  private:
-  arena_plan::block<std::uint32_t> holders_block_, free_block_;
+  std::atomic_ref<std::uint32_t> holders(std::size_t page) const {
+    return std::atomic_ref(holders_[page]);
+  }
+
+  arena_plan::block<std::uint32_t> holders_block_;
   std::span<std::uint32_t> holders_;  // [page]
-  std::span<std::uint32_t> free_;     // the first `left_`: pages nobody holds
-  std::size_t left_ = 0;
+  std::atomic<std::size_t> left_ = 0;
 };
 
 /// One stream's table of pages.
@@ -73,6 +78,13 @@ class page_map<layouts::paged> {
   };
   std::uint32_t page(std::size_t unit, std::size_t tile) const { return entry(unit, tile); }
   std::uint32_t page(tile_of_unit at) const { return entry(at.unit, at.tile); }
+  /// The page of a pool that a tile would best lie in: behind the tile before it, since memory is
+  /// read fastest in one go (disorder costs a tenth of attention); where there is none, in the
+  /// unit's share of the pool.
+  std::size_t wish(std::size_t unit, std::size_t tile, std::size_t pages) const {
+    if (tile > 0 && entry(unit, tile - 1) != no_page) return entry(unit, tile - 1) + 1;
+    return unit * pages / (first_.size() - 1) + tile;
+  }
   /// What lies behind a tile: the next of the unit, the next unit's first, or nothing else.
   tile_of_unit after(tile_of_unit at) const {
     if (holds({at.unit, at.tile + 1})) return {at.unit, at.tile + 1};
