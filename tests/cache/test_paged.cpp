@@ -164,7 +164,7 @@ TEST_CASE("a tile wishes to lie behind the one before it") {
   CHECK(map.wish(0, 0, pages) == 0);
   CHECK(map.wish(1, 0, pages) == 4);
   CHECK(map.wish(2, 1, pages) == 9);  // nothing lies before it
-  map.entry(1, 0) = 7;
+  map.set_page(1, 0, 7);
   CHECK(map.wish(1, 1, pages) == 8);
   CHECK(map.wish(1, 2, pages) == 6);
 }

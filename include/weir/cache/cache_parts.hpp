@@ -26,15 +26,12 @@ struct cache_parts {
       std::conditional_t<is_positional_keep<Keep>, positional_keeper<Keep, Positions::renumbers>,
                          scored_keeper<Keep, Positions::renumbers>>;
   using store_type = kv_store<Codec, Layout, Arch>;
-  using layout = Layout;
   using arch = Arch;
 
   /// True if ranks are positions.
   static constexpr bool renumbers = Positions::renumbers;
-  /// True if what is dropped may change what stays.
-  static constexpr bool has_fate = keep_has_fate<Keep>;
   /// True if boundaries may write to any tile.
-  static constexpr bool rewrites = has_fate || keep_has_changing_budgets<Keep>;
+  static constexpr bool rewrites = keep_has_fate<Keep> || keep_has_changing_budgets<Keep>;
   /// Keys of a KV head that members find in one piece when they describe them.
   static constexpr std::size_t most_recent = 64;
 

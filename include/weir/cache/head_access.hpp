@@ -27,8 +27,16 @@ class head_access {
     sum_ = sum;
     return all_;
   }
+  /// Of the layer that was entered: an entry goes from one slot to another.
+  void move(tile_place from, tile_place to) {
+    store_->prepare_to_write(unit(), to.tile);
+    store_->copy(layer_, head_, from, to);
+  }
+  /// Nothing in a tile lives any more.
+  void give_back(std::size_t tile) { store_->give_back(unit(), tile); }
 
  private:
+  std::size_t unit() const { return layer_ * store_->shape().kv_heads + head_; }
   static tile_place place(slot s) {
     return {s.value / static_cast<std::uint32_t>(tile_lanes),
             s.value % static_cast<std::uint32_t>(tile_lanes)};
@@ -75,6 +83,7 @@ class head_access {
   struct {
     head_access* at;
     void operator()(slot s, const float* key, const float* value) const {
+      at->store_->prepare_to_write(at->unit(), place(s).tile);
       at->store_->write(at->layer_, at->head_, place(s), key, value);
     }
   } write_{this};

@@ -94,32 +94,29 @@ class kv_store {
 
   // ---- pages -----------------------------------------------------------------------------------
 
-  /// Before a tile is written: it gets a page of its own. Not to be called from several threads.
+  /// Before a tile is written: it gets a page of its own. Units may do so on several threads.
   void prepare_to_write(std::size_t unit, std::size_t tile) {
     if constexpr (Layout::pages_taken) {
-      std::uint32_t& page = map_.entry(unit, tile);
+      const std::uint32_t page = map_.page(unit, tile);
       if (page == no_page) {
-        page = take_page(unit, tile);
+        take_page(unit, tile);
       } else if (pool_->pages.is_shared(page)) {
         const std::uint32_t own = take_page(unit, tile);
         const std::size_t k = tiles::key_size(shape_.head_dim),
                           v = tiles::value_size(shape_.head_dim);
         std::copy_n(keys_.data() + page * k, k, keys_.data() + own * k);
         std::copy_n(values_.data() + page * v, v, values_.data() + own * v);
-        pool_->pages.give_back(std::exchange(page, own));
+        pool_->pages.give_back(page);
       }
     }
-  }
-  /// The same for a tile that may hold nothing.
-  void prepare_to_rewrite(std::size_t unit, std::size_t tile) {
-    if constexpr (Layout::pages_taken)
-      if (map_.page(unit, tile) != no_page) prepare_to_write(unit, tile);
   }
   /// Nothing in the tile lives any more.
   void give_back(std::size_t unit, std::size_t tile) {
     if constexpr (Layout::pages_taken) {
-      std::uint32_t& page = map_.entry(unit, tile);
-      if (page != no_page) pool_->pages.give_back(std::exchange(page, no_page));
+      const std::uint32_t page = map_.page(unit, tile);
+      if (page == no_page) return;
+      map_.set_page(unit, tile, no_page);
+      pool_->pages.give_back(page);
     }
   }
   /// Gives every page back.
@@ -236,8 +233,7 @@ class kv_store {
     if constexpr (Layout::pages_taken) {
       const std::size_t u = unit(layer, head);
       plan.find_pages([&](std::size_t t) { return map_.page(u, t); });
-      const auto next = map_.after({u, last});
-      plan.go_on_at({map_.page(next), map_.page(map_.after(next))});
+      plan.go_on_at(map_.pages_behind(u, last));
     } else {
       plan.go_on_at({last + 1, last + 2});
     }
@@ -251,7 +247,9 @@ class kv_store {
   std::uint32_t take_page(std::size_t unit, std::size_t tile)
     requires Layout::pages_taken
   {
-    return pool_->pages.take(map_.wish(unit, tile, pool_->pages.pages()));
+    const std::uint32_t page = pool_->pages.take(map_.wish(unit, tile, pool_->pages.pages()));
+    map_.set_page(unit, tile, page);
+    return page;
   }
   storage* key_page(std::size_t page) const {
     return keys_.data() + page * tiles::key_size(shape_.head_dim);

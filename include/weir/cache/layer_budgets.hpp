@@ -56,8 +56,13 @@ class layer_budgets {
       });
   }
 
-  /// Of member number `m` in a unit, now.
+  /// Of member number `m` in a unit, now, and of all members.
   std::size_t of(std::size_t m, std::size_t unit) const { return budget_[unit * members_ + m]; }
+  std::size_t of_all(std::size_t unit) const {
+    std::size_t sum = 0;
+    for (std::size_t m = 0; m < members_; ++m) sum += of(m, unit);
+    return sum;
+  }
   /// Entries that a boundary may leave in a unit, and in any.
   std::size_t most(std::size_t unit) const { return most_[unit]; }
   std::size_t most() const { return *std::max_element(most_.begin(), most_.end()); }

@@ -61,16 +61,9 @@ class layer_pass {
       const std::size_t last = keeper().segment_end(first, finals);
       duties before{.observe = first == 0};
       if constexpr (keeper_type::has_boundaries)
-        if (const std::uint64_t at = keeper().length() + first; keeper().boundary_due(at, layer_)) {
-          ++boundaries_;
-          if constexpr (heads_decide_on_arrival) {
-            before.decide_at = at;
-          } else {
-            if (std::exchange(before.observe, false)) observe_pending();
-            decide(at);
-          }
-        }
-      attend(first, last, before);
+        if (const std::uint64_t at = keeper().length() + first; keeper().boundary_due(at, layer_))
+          before.decide_at = at;
+      attend_behind(before, first, last);
       first = last;
     }
     if (finals < end) {
@@ -85,11 +78,9 @@ class layer_pass {
 
  private:
   /// True if a head decides when its rows come, behind which it attends them: its keys are near
-  /// then, and one thread decides while another attends, which asks less of memory. Pages are taken
-  /// and given back by one thread, so with them heads decide before.
+  /// then, and one thread decides while another attends, which asks less of memory.
   static constexpr bool heads_decide_on_arrival = [] {
-    if constexpr (keeper_type::has_boundaries)
-      return keeper_type::heads_decide_alone && !Parts::layout::pages_taken;
+    if constexpr (keeper_type::has_boundaries) return keeper_type::heads_decide_alone;
     return false;
   }();
   /// What a KV head does before its rows are stored.
@@ -111,25 +102,24 @@ class layer_pass {
                        });
   }
 
-  /// Lets every KV head of the layer decide what stays.
-  void decide(std::uint64_t index) {
-    if constexpr (Parts::has_fate)  // entries may be rewritten, on several threads
-      for (std::size_t head = 0; head < shape_.kv_heads; ++head)
-        for (std::size_t t = 0; t < keeper().tiles_in_use(unit(head)); ++t)
-          store().prepare_to_rewrite(unit(head), t);
-    dropped_ += keeper().decide(layer_, index, rows_, access(), threads_);
-    keeper().end_boundary(
-        layer_, index,
-        [&](std::size_t head, tile_place from, tile_place to) {
-          store().prepare_to_write(unit(head), to.tile);
-          store().copy(layer_, head, from, to);
-        },
-        [&](std::size_t head, std::size_t tile) { store().give_back(unit(head), tile); });
-  }
   auto access() {
-    return [this](std::size_t head, float* sum) -> const entry_access& {
-      return access_[head]->enter(layer_, keeper().tiles_in_use(unit(head)), sum);
-    };
+    return [this](std::size_t head) -> auto& { return *access_[head]; };
+  }
+  /// Has the layer's KV heads decide, if they do so together, and attends rows [first, last).
+  void attend_behind(duties before, std::size_t first, std::size_t last) {
+    const std::optional<std::uint64_t> boundary = before.decide_at;
+    if constexpr (keeper_type::has_boundaries && !heads_decide_on_arrival)
+      if (boundary) {
+        if (before.observe) observe_pending();
+        dropped_ += keeper().decide(layer_, *boundary, rows_, access(), threads_);
+        before = {};
+      }
+    attend(first, last, before);
+    if constexpr (keeper_type::has_boundaries)
+      if (boundary) {
+        keeper().end_boundary(layer_);
+        ++boundaries_;
+      }
   }
 
   /// Stores row r's key and value for one KV head, and writes the rotated and scaled queries that
@@ -137,6 +127,7 @@ class layer_pass {
   void store_row(std::size_t head, std::size_t r, float* query, std::size_t variant_stride) {
     const std::size_t dim = shape_.head_dim, group = shape_.group();
     const std::size_t kv_head = (r - in_.first) * shape_.kv_heads + head;
+    const tile_place place = keeper().place(unit(head), rows_, r);
     const float scale = shape_.score_scale();
     const float* key = in_.k + kv_head * dim;
     float rotated[max_head_dim], scratch[2 * max_head_dim];
@@ -147,7 +138,8 @@ class layer_pass {
     } else if constexpr (Parts::renumbers) {  // the rank among the entries this head kept
       turn = parts_.turns.rank(keeper().query_position(unit(head), rows_, r), scratch);
     }
-    store().write(layer_, head, keeper().place(unit(head), rows_, r), key, in_.v + kv_head * dim);
+    store().prepare_to_write(unit(head), place.tile);
+    store().write(layer_, head, place, key, in_.v + kv_head * dim);
     const bool two_variants = keeper().uses_sink_variant(unit(head), rows_);
     for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
       const float* from = in_.q + ((r - in_.first) * shape_.q_heads + q_head) * dim;
@@ -164,10 +156,6 @@ class layer_pass {
     const std::size_t q_row = shape_.q_heads * shape_.head_dim;
     const std::size_t variant_stride = parts_.segment_rows * q_row;
     float* const query = parts_.query.data();
-    if constexpr (Parts::layout::pages_taken)
-      for (std::size_t r = first; r < last; ++r)
-        for (std::size_t head = 0; head < shape_.kv_heads; ++head)
-          store().prepare_to_write(unit(head), keeper().place(unit(head), rows_, r).tile);
     const auto arrive = [&](std::size_t head, std::size_t place) {
       if constexpr (keeper_type::has_boundaries) {
         if (before.observe) keeper().observe_pending(unit(head));
@@ -181,7 +169,7 @@ class layer_pass {
     };
     const auto splits = [&](std::size_t head, std::size_t a, std::size_t b) {
       if constexpr (heads_decide_on_arrival)  // asked for before and behind it
-        if (before.decide_at) return keeper().most_splits(unit(head));
+        if (before.decide_at) return keeper().splits_behind_boundary(unit(head));
       return keeper().splits(unit(head), rows_, first + a, first + b);
     };
     const auto plan = [&](std::size_t head, std::size_t a, std::size_t b, std::size_t split,

@@ -27,8 +27,7 @@ class scored_keeper {
  public:
   static constexpr bool has_boundaries = true;
   /// True if a head may decide while others do something else.
-  static constexpr bool heads_decide_alone =
-      !member_lists<Keep>::by_layer && !keep_has_changing_budgets<Keep>;
+  static constexpr bool heads_decide_alone = !member_lists<Keep>::by_layer;
   /// Sets with holes are renumbered as keys are read.
   static constexpr bool stores_rotated_keys = !Renumbers;
   static constexpr bool observes = keep_observes<Keep>;
@@ -248,8 +247,7 @@ class scored_keeper {
   }
 
   /// Lets the heads of a layer decide at stream index `at`, up to which final rows of the step may
-  /// have come; `end_boundary` follows. `access(head, float[head_dim * 16])` gives a head's
-  /// entry_access. Returns how many entries were dropped.
+  /// have come. `access(head)`: its head_access. Returns how many entries were dropped.
   template <class Access>
   std::size_t decide(std::size_t layer, std::uint64_t at, const step_rows& rows, Access access,
                      executor& threads) {
@@ -257,34 +255,16 @@ class scored_keeper {
       return lists_.decide(layer, enter, drop, threads);
     });
   }
-  /// The same of one head, in the working memory of head `place`. Nothing has to follow, if nobody
-  /// wants to know which tiles became empty.
+  /// The same of one head, in the working memory of head `place`.
   template <class Access>
   std::size_t decide_head(std::size_t unit, std::size_t place, std::uint64_t at,
                           const step_rows& rows, Access access) {
-    const std::size_t dropped = with_steps(at, rows, access, [&](auto enter, auto drop) {
+    return with_steps(at, rows, access, [&](auto enter, auto drop) {
       return lists_.decide_head(unit, place, enter, drop);
     });
-    boundary_[unit] = at;
-    return dropped;
   }
-  /// What follows a decision, head by head: `move(head, from, to)` slots, `empty(head, tile)` where
-  /// nothing lives any more.
-  template <class Move, class Empty>
-  void end_boundary(std::size_t layer, std::uint64_t at, Move move, Empty empty) {
-    for (std::size_t head = 0; head < shape_.kv_heads; ++head) {
-      const std::size_t unit = layer * shape_.kv_heads + head;
-      if constexpr (keep_has_changing_budgets<Keep>) {
-        map_.compact(unit, cadence_, [&](std::uint32_t from, std::uint32_t to) {
-          move(head, slot_map::place(from), slot_map::place(to));
-          lists_.move_notes(unit, from, to);
-        });
-        list_free_slots(unit, at);
-      }
-      for (std::size_t t = 0; t < map_.tiles(); ++t)
-        if (map_.live(unit)[t] == 0) empty(head, t);
-      boundary_[unit] = at;
-    }
+  /// A layer has decided, and attended the rows that came next.
+  void end_boundary(std::size_t layer) {
     if (layer + 1 == shape_.layers) lists_.apportion_layers();
   }
 
@@ -331,8 +311,10 @@ class scored_keeper {
   std::size_t splits(std::size_t unit, const step_rows&, std::size_t, std::size_t) const {
     return splits_of(tiles_in_use(unit));
   }
-  /// The same, at most.
-  std::size_t most_splits(std::size_t unit) const { return splits_of(home_tiles(unit)); }
+  /// The same right behind a boundary, at most: known before.
+  std::size_t splits_behind_boundary(std::size_t unit) const {
+    return splits_of(tiles_of(lists_.budgets().of_all(unit) + cadence_));
+  }
   void plan(std::size_t unit, const step_rows& rows, std::size_t first, std::size_t last,
             std::size_t split, visit_list& list) const {
     plan_visits(*this, unit, rows, first, last, split, list);
@@ -393,20 +375,36 @@ class scored_keeper {
       return index < length_ ? arrivals_[index] : arrival{.kind = rows.kind(index - length_)};
     };
     const auto enter = [&](deciding_head& head) {
+      const std::size_t tiles = tiles_in_use(head.unit);
       head.seen = seen(head.unit, head.place, at);
-      head.access = &access(head.unit % shape_.kv_heads, lists_.key_sums(head.place));
+      head.access = &access(head.unit % shape_.kv_heads)
+                         .enter(head.unit / shape_.kv_heads, tiles, lists_.key_sums(head.place));
       if constexpr (keep_describes<Keep>) {  // all that came since the last boundary
-        lists_.ask_for_notes(head.unit, tiles_in_use(head.unit) * tile_lanes);
+        lists_.ask_for_notes(head.unit, tiles * tile_lanes);
         for (std::size_t e = map_.kept(head.unit); e < head.entries(); ++e)
           lists_.describe(head, e, came(head.seen.index[head.seen.order[e]]));
       }
     };
     const auto drop = [&](std::size_t unit, std::span<const std::uint8_t> stays) {
       const std::size_t dropped = map_.drop(unit, stays.size(), stays);
-      if constexpr (!keep_has_changing_budgets<Keep>) list_free_slots(unit, at);
+      settle(unit, at, access(unit % shape_.kv_heads));
       return dropped;
     };
     return use(enter, drop);
+  }
+  /// What follows a unit's decision.
+  template <class Access>
+  void settle(std::size_t unit, std::uint64_t at, Access& access) {
+    const std::size_t tiles = tiles_in_use(unit);
+    if constexpr (keep_has_changing_budgets<Keep>)
+      map_.compact(unit, cadence_, [&](std::uint32_t from, std::uint32_t to) {
+        access.move(slot_map::place(from), slot_map::place(to));
+        lists_.move_notes(unit, from, to);
+      });
+    for (std::size_t t = 0; t < tiles; ++t)
+      if (map_.live(unit)[t] == 0) access.give_back(t);
+    list_free_slots(unit, at);
+    boundary_[unit] = at;
   }
   bool is_watched(std::uint64_t index) const {
     return next_boundary(index) - index <= lists_.last_rows();

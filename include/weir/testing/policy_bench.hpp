@@ -98,15 +98,9 @@ class policy_bench {
     const std::uint64_t at = keeper_.length();
     for (std::size_t layer = 0; layer < shape_.layers; ++layer) {
       if (!keeper_.boundary_due(at, layer)) continue;
-      const std::size_t first = layer * shape_.kv_heads;
-      keeper_.decide(layer, at, rows_, access_in(layer), alone_);
-      keeper_.end_boundary(
-          layer, at,
-          [&](std::size_t head, tile_place from, tile_place to) {
-            store_.prepare_to_write(first + head, to.tile);
-            store_.copy(layer, head, from, to);
-          },
-          [&](std::size_t head, std::size_t tile) { store_.give_back(first + head, tile); });
+      const auto access = [&](std::size_t head) -> auto& { return *access_[head]; };
+      keeper_.decide(layer, at, rows_, access, alone_);
+      keeper_.end_boundary(layer);
     }
   }
 
@@ -155,11 +149,6 @@ class policy_bench {
   }
 
  private:
-  auto access_in(std::size_t layer) {
-    return [this, layer](std::size_t head, float* sum) -> const entry_access& {
-      return access_[head]->enter(layer, keeper_.tiles_in_use(layer * shape_.kv_heads + head), sum);
-    };
-  }
   /// From entries in stream order to slots.
   std::vector<float> spread(std::size_t layer, std::size_t kv_head, std::span<const float> by_entry,
                             std::size_t rows, float elsewhere) const {

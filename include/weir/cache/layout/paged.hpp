@@ -2,6 +2,7 @@
 // writes.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -73,32 +74,48 @@ class page_map<layouts::paged> {
     for (std::uint32_t& page : table_) page = no_page;
   }
 
-  struct tile_of_unit {
-    std::size_t unit, tile;
-  };
-  std::uint32_t page(std::size_t unit, std::size_t tile) const { return entry(unit, tile); }
-  std::uint32_t page(tile_of_unit at) const { return entry(at.unit, at.tile); }
+  std::uint32_t page(std::size_t unit, std::size_t tile) const {
+    return entry(unit, tile).load(relaxed);
+  }
+  void set_page(std::size_t unit, std::size_t tile, std::uint32_t page) const {
+    entry(unit, tile).store(page, relaxed);
+  }
   /// The page of a pool that a tile would best lie in: behind the tile before it, since memory is
   /// read fastest in one go (disorder costs a tenth of attention); where there is none, in the
   /// unit's share of the pool.
   std::size_t wish(std::size_t unit, std::size_t tile, std::size_t pages) const {
-    if (tile > 0 && entry(unit, tile - 1) != no_page) return entry(unit, tile - 1) + 1;
-    return unit * pages / (first_.size() - 1) + tile;
+    if (tile > 0)
+      if (const std::uint32_t before = page(unit, tile - 1); before != no_page) return before + 1;
+    return unit * pages / units() + tile;
   }
-  /// What lies behind a tile: the next of the unit, the next unit's first, or nothing else.
-  tile_of_unit after(tile_of_unit at) const {
-    if (holds({at.unit, at.tile + 1})) return {at.unit, at.tile + 1};
-    return holds({at.unit + 1, 0}) ? tile_of_unit{at.unit + 1, 0} : at;
-  }
-  std::uint32_t& entry(std::size_t unit, std::size_t tile) const {
-    return table_[first_[unit] + tile];
+  /// Pages of what is read behind a tile: of the next two of the unit, then of the next unit's
+  /// first. Other threads may take and give back pages of the next unit meanwhile; then, and behind
+  /// the last, some page or other.
+  std::array<std::uint32_t, 2> pages_behind(std::size_t unit, std::size_t tile) const {
+    std::array<std::uint32_t, 2> found;
+    std::uint32_t last = page(unit, tile);
+    for (std::uint32_t& p : found) {
+      std::uint32_t next = page_or_none(unit, tile + 1);
+      if (next != no_page)
+        ++tile;
+      else if (next = page_or_none(unit + 1, 0); next != no_page)
+        ++unit, tile = 0;
+      if (next != no_page) last = next;
+      p = last;
+    }
+    return found;
   }
   std::span<std::uint32_t> entries() const { return table_; }
 
  private:
-  bool holds(tile_of_unit at) const {
-    return at.unit + 1 < first_.size() && at.tile < first_[at.unit + 1] - first_[at.unit] &&
-           page(at) != no_page;
+  static constexpr auto relaxed = std::memory_order_relaxed;
+
+  std::size_t units() const { return first_.size() - 1; }
+  std::atomic_ref<std::uint32_t> entry(std::size_t unit, std::size_t tile) const {
+    return std::atomic_ref(table_[first_[unit] + tile]);
+  }
+  std::uint32_t page_or_none(std::size_t unit, std::size_t tile) const {
+    return unit < units() && tile < first_[unit + 1] - first_[unit] ? page(unit, tile) : no_page;
   }
 
   arena_plan::block<std::uint32_t> first_block_, table_block_;
