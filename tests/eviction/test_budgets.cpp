@@ -8,6 +8,7 @@
 
 #include <weir/cache/eviction/adaptive_heads.hpp>
 #include <weir/cache/eviction/apportion.hpp>
+#include <weir/cache/eviction/frame_diversity.hpp>
 #include <weir/cache/eviction/heavy_hitters.hpp>
 #include <weir/cache/eviction/observation_window.hpp>
 #include <weir/cache/eviction/pyramid.hpp>
@@ -225,6 +226,32 @@ TEST_CASE("protected layers get at least the mean") {
   shares one(1);
   even.apportion_layers(shape, {variance.data(), 2}, one);
   CHECK(one == shares{100});
+}
+
+TEST_CASE("no layer gets more than e times the mean, for which there is room") {
+  weir::kv_shape shape;
+  shape.layers = 400;
+  shape.kv_heads = 10;
+  std::vector<float> variance;  // V is .9 of all layers but one
+  for (std::size_t layer = 0; layer < shape.layers; ++layer)
+    for (int h = 0; h < 10; ++h) variance.push_back(layer > 0 && h < 9 ? 1.0f : 0.0f);
+  shares out(shape.layers);
+  const weir::variance_budgets member(weir::heavy_hitters{100}, false);
+  member.apportion_layers(shape, variance, out);
+  CHECK(sum(out) == 40000);
+  CHECK(out[0] == 245);  // e^.9 of the mean, nearly
+  CHECK(member.most_of_layer(shape) == 272);
+  shape.layers = 2;
+  CHECK(member.most_of_layer(shape) == 200);
+  shape.layers = 400;
+  const weir::frame_diversity frames{.budget = 100, .temperature = 0.5f};
+  std::vector<float> similarity(shape.units(), 1.0f);
+  std::fill_n(similarity.begin(), 10, 0.0f);
+  frames.apportion_layers(shape, similarity, out);
+  CHECK(sum(out) == 40000);
+  CHECK(out[0] == 727);  // e² of the mean, nearly
+  CHECK(frames.most_of_layer(shape) == 739);
+  CHECK(weir::frame_diversity{.budget = 100, .temperature = 1e-9f}.most_of_layer(shape) == 40000);
 }
 
 TEST_CASE("a head reports the variance of its base's finite scores") {

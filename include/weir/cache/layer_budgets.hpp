@@ -28,11 +28,9 @@ class layer_budgets {
         const std::size_t layer = unit / shape.kv_heads, head = unit % shape.kv_heads;
         sum_[unit] = most_[unit] = budget_in(list, shape, layer, head);
         members_ = std::max(members_, count<decltype(list)>);
-        // A budget that changes may grow to all there is.
         for_each_member(list, [&]<class M>(const M& m, std::size_t) {
-          const std::size_t heads = apportions_heads<M> ? shape.kv_heads : 1;
-          const std::size_t layers = apportions_layers<M> ? shape.layers : 1;
-          most_[unit] += m.budget * (heads * layers - 1);
+          const std::size_t now = budget_of(m, shape, layer, head);
+          most_[unit] += most_budget(m, shape, now) - now;
         });
         require<bad_config>(sum_[unit] >= 2, "keep: a budget of ", sum_[unit], " entries in layer ",
                             layer, ", KV head ", head, " (expected at least 2)");
@@ -88,9 +86,10 @@ class layer_budgets {
         if constexpr (apportions_layers<M>) {
           std::fill(share_.begin(), share_.end(), m.budget);
           m.apportion_layers(shape_, report_, share_);
+          const std::size_t most = most_of_layer(m, shape_);
           for (std::size_t unit = 0; unit < shape_.units(); ++unit)
             budget_[unit * members_ + i] =
-                static_cast<std::uint32_t>(share_[unit / shape_.kv_heads]);
+                static_cast<std::uint32_t>(std::min(share_[unit / shape_.kv_heads], most));
         }
       });
   }

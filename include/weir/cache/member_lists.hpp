@@ -91,10 +91,12 @@ class member_lists {
     return vector_.data() + place * vector_floats() + 2 * shape_.head_dim;
   }
 
-  /// Asks for what a unit's members remember of its first `slots` slots, before they write to it.
-  void ask_for_notes(std::size_t unit, std::size_t slots) const {
+  /// Asks for what a unit's members remember of its first `slots` slots, before they write to it:
+  /// at a boundary all, else those that observe.
+  void ask_for_notes(std::size_t unit, std::size_t slots, bool at_boundary) const {
     for_each_member(unit, unit % shape_.kv_heads,
                     [&]<class M>(const M& m, const entry_memory& memory) {
+                      if (!at_boundary && !observing<M>) return;
                       for (std::size_t k = 0; k < notes_of(m, shape_); ++k)
                         for (std::size_t at = 0; at < slots * sizeof(float); at += cache_line)
                           simd::prefetch(memory.note(k).data(), at);

@@ -198,7 +198,7 @@ class scored_keeper {
   }
   /// Before a unit's rows are attended: what comes of them will be wanted near.
   void ask_for_notes(std::size_t unit) const {
-    lists_.ask_for_notes(unit, tiles_in_use(unit) * tile_lanes);
+    lists_.ask_for_notes(unit, tiles_in_use(unit) * tile_lanes, false);
   }
   /// Rows of the last step that were staged and have stayed, before anything else happens to the
   /// unit. Not while the last of them may still be taken back.
@@ -380,7 +380,7 @@ class scored_keeper {
       head.access = &access(head.unit % shape_.kv_heads)
                          .enter(head.unit / shape_.kv_heads, tiles, lists_.key_sums(head.place));
       if constexpr (keep_describes<Keep>) {  // all that came since the last boundary
-        lists_.ask_for_notes(head.unit, tiles * tile_lanes);
+        lists_.ask_for_notes(head.unit, tiles * tile_lanes, true);
         for (std::size_t e = map_.kept(head.unit); e < head.entries(); ++e)
           lists_.describe(head, e, came(head.seen.index[head.seen.order[e]]));
       }

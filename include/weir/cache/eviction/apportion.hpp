@@ -74,4 +74,10 @@ void apportion(std::size_t total, Weight weight, std::size_t least, std::span<st
       total, weight, [=](std::size_t) { return least; }, [=](std::size_t) { return total; }, share);
 }
 
+/// No share is larger where no weight is more than `ratio` times another; `mean`: of the shares.
+inline std::size_t most_share(double ratio, std::size_t mean) {
+  constexpr double largest = 1u << 31;
+  return static_cast<std::size_t>(std::min(ratio * static_cast<double>(mean), largest)) + 1;
+}
+
 }  // namespace weir

@@ -40,6 +40,8 @@
 //   void apportion_layers(const kv_shape&, std::span<const float>, std::span<std::size_t>) const
 //       budgets of the layers at the next boundary, from what every (layer, KV head) reported at
 //       this one; they must sum to layers · budget
+//   std::size_t most_of_layer(const kv_shape&) const    with it, no layer ever gets more: what the
+//       cache remembers of entries is laid out for so many
 //   void choose(const head_scores&, claims&) const    for members that decide by layer: takes
 //       entries by the scores of all heads, instead of those with the largest mean
 //   static constexpr bool needs_original_positions    true: reads keys as rotated at their index
@@ -175,6 +177,20 @@ inline constexpr bool wants_original_positions<M> = M::needs_original_positions;
 /// True if budgets change while the stream runs.
 template <class M>
 inline constexpr bool has_changing_budgets = apportions_heads<M> || apportions_layers<M>;
+
+/// The largest budget that a member which apportions layers may give one.
+template <apportions_layers M>
+std::size_t most_of_layer(const M& m, const kv_shape& shape) {
+  const std::size_t all = shape.layers * m.budget;
+  if constexpr (requires { m.most_of_layer(shape); }) return std::min(all, m.most_of_layer(shape));
+  return all;
+}
+/// The largest budget that a member may come to have in a KV head, of which it has `now`.
+template <class M>
+std::size_t most_budget(const M& m, const kv_shape& shape, std::size_t now) {
+  if constexpr (apportions_layers<M>) now = most_of_layer(m, shape);
+  return apportions_heads<M> ? shape.kv_heads * now : now;
+}
 
 /// Rows before a boundary that the member is told of.
 template <class M>

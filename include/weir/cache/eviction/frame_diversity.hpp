@@ -58,6 +58,11 @@ struct frame_diversity {
 
   float report(const slots_view& view) const { return view.state()[0]; }
 
+  /// The mean similarity to a mean of directions lies in [0, 1].
+  std::size_t most_of_layer(const kv_shape& shape) const {
+    return std::min(shape.layers * budget, most_share(std::exp(1 / double{temperature}), budget));
+  }
+
   void apportion_layers(const kv_shape& shape, std::span<const float> similarity,
                         std::span<std::size_t> budgets) const {
     apportion(
@@ -68,7 +73,8 @@ struct frame_diversity {
             sum += similarity[layer * shape.kv_heads + h];
           return std::exp((1 - sum / static_cast<double>(shape.kv_heads)) / temperature);
         },
-        0, budgets);
+        [](std::size_t) { return std::size_t{0}; },
+        [&](std::size_t) { return most_of_layer(shape); }, budgets);
   }
 
  private:

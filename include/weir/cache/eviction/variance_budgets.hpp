@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <utility>
 
 #include <weir/cache/eviction/apportion.hpp>
@@ -55,6 +56,11 @@ struct variance_budgets : Base {
     return n > 0 ? static_cast<float>(squares / n) : 0;
   }
 
+  /// V lies in [0, 1]: no share is larger than e times the mean.
+  std::size_t most_of_layer(const kv_shape& shape) const {
+    return std::min(shape.layers * this->budget, most_share(std::numbers::e, this->budget));
+  }
+
   void apportion_layers(const kv_shape& shape, std::span<const float> variance,
                         std::span<std::size_t> budgets) const {
     const std::size_t total = shape.layers * this->budget;
@@ -67,7 +73,7 @@ struct variance_budgets : Base {
         [&](std::size_t l) {
           return protect && (l < 2 || l + 1 == shape.layers) ? this->budget : 0;
         },
-        [=](std::size_t) { return total; }, budgets);
+        [&](std::size_t) { return most_of_layer(shape); }, budgets);
   }
 
  private:
