@@ -55,21 +55,21 @@ void expect_reference() {
   unsigned seed = 1;
   for (const std::size_t head_dim : {1, 7, 16, 64, 128, 512})
     for (const std::size_t tiles : {1, 2, 5})
-      for (const std::size_t n : {1, 2, 3, 5, 8, 13, 32}) {
+      for (const std::size_t n : {1, 2, 3, 5, 8, 13, 32, 61, 64}) {
         const scene<Codec> s(head_dim, tiles, seed++);
         const auto page = [&](std::size_t t) { return s.page(t); };
-        unit_keys sought;
+        unit_keys sought(head_dim);
         std::mt19937 random(seed);
         for (std::size_t i = 0; i < n; ++i) {
           const auto& key = s.key[random() % s.key.size()];
           const float inverse = inverse_norm(key);
-          sought[i].round(key.data(), head_dim, inverse == inverse ? inverse : 0);
+          sought.add(key.data(), inverse == inverse ? inverse : 0);
         }
         similar_key found[compared_at_once];
-        cpu::most_similar_keys<A>(s.block(), tiles, page, s.inverse.data(), sought, n, found);
+        cpu::most_similar_keys<A>(s.block(), tiles, page, s.inverse.data(), sought, found);
         for (std::size_t i = 0; i < n; ++i) {
           const similar_key expected =
-              reference::most_similar_key(s.block(), tiles, page, s.inverse.data(), sought[i]);
+              reference::most_similar_key(s.block(), tiles, page, s.inverse.data(), sought, i);
           REQUIRE(found[i].at.value == expected.at.value);
           REQUIRE(found[i].cosine == expected.cosine);
         }
@@ -88,10 +88,10 @@ TEST_CASE("cosines of rounded keys are right to 1e-4, and 1 where keys are paral
   const auto page = [&](std::size_t t) { return s.page(t); };
   for (std::size_t from = 0; from < s.key.size(); ++from) {
     if (!(s.inverse[from] > 0)) continue;
-    unit_keys sought;
-    sought[0].round(s.key[from].data(), 128, s.inverse[from]);
+    unit_keys sought(128);
+    sought.add(s.key[from].data(), s.inverse[from]);
     similar_key itself, other;
-    cpu::most_similar_keys(s.block(), s.tiles, page, s.inverse.data(), sought, 1, &itself);
+    cpu::most_similar_keys(s.block(), s.tiles, page, s.inverse.data(), sought, &itself);
     CHECK(itself.at.value <= from);
     CHECK(s.key[itself.at.value] == s.key[from]);
     CHECK(std::abs(itself.cosine - 1) <= 1e-4f);
@@ -99,7 +99,7 @@ TEST_CASE("cosines of rounded keys are right to 1e-4, and 1 where keys are paral
     auto others = s.inverse;
     for (std::size_t j = 0; j < others.size(); ++j)
       if (s.key[j] == s.key[from]) others[j] = std::numeric_limits<float>::quiet_NaN();
-    cpu::most_similar_keys(s.block(), s.tiles, page, others.data(), sought, 1, &other);
+    cpu::most_similar_keys(s.block(), s.tiles, page, others.data(), sought, &other);
     double largest = -2;
     for (std::size_t j = 0; j < others.size(); ++j) {
       if (std::isnan(others[j])) continue;

@@ -70,14 +70,18 @@ class head_access {
     head_access* at;
     void operator()(std::span<const slot> of, const float* inverse_norm, similar_key* out) const {
       const std::size_t d = at->store_->shape().head_dim;
-      unit_keys key;
+      unit_keys keys(d);
       float x[max_head_dim];
-      for (std::size_t i = 0; i < of.size(); ++i) {
-        at->store_->read_key(at->layer_, at->head_, place(of[i]), x);
-        key[i].round(x, d, weir::inverse_norm({x, d}));
+      const auto will_merge = [this](slot s) {
+        at->store_->ask_for_value(at->layer_, at->head_, place(s));
+      };
+      for (const slot s : of) {
+        at->store_->read_key(at->layer_, at->head_, place(s), x);
+        keys.add(x, weir::inverse_norm({x, d}));
+        will_merge(s);
       }
-      at->store_->most_similar(at->layer_, at->head_, at->tiles_, inverse_norm, key, of.size(),
-                               out);
+      at->store_->most_similar(at->layer_, at->head_, at->tiles_, inverse_norm, keys, out);
+      for (std::size_t i = 0; i < of.size(); ++i) will_merge(out[i].at);
     }
   } most_similar_{this};
   struct {

@@ -182,6 +182,15 @@ class kv_store {
     tiles::read_value(value_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane, out);
   }
 
+  /// Asks for a value that is read soon.
+  void ask_for_value(std::size_t layer, std::size_t head, tile_place at) const {
+    if constexpr (storage_number<Codec>) {
+      const std::size_t n = padded_head_dim(shape_.head_dim);
+      const storage* const value = value_page(page(unit(layer, head), at.tile)) + at.lane * n;
+      for (std::size_t i = 0; i < n * sizeof(storage); i += cache_line) simd::prefetch(value, i);
+    }
+  }
+
   /// Dot products of the keys in tiles 0 … tile_count − 1 with vectors `[n, head_dim]`: `out`
   /// `[n, tile, 32]`, whatever lies in a lane.
   void dots(std::size_t layer, std::size_t head, std::size_t tile_count, const float* vectors,
@@ -208,13 +217,12 @@ class kv_store {
       out[k] = simd::sum_halving(sum + k * key_sum_lanes, key_sum_lanes);
   }
 
-  /// Of each of `n` keys the most similar one in tiles 0 … tile_count − 1: see
+  /// Of each of `keys` the most similar one in tiles 0 … tile_count − 1: see
   /// cpu::most_similar_keys.
   void most_similar(std::size_t layer, std::size_t head, std::size_t tile_count,
-                    const float* inverse_norm, const unit_keys& key, std::size_t n,
-                    similar_key* out) const {
+                    const float* inverse_norm, const unit_keys& keys, similar_key* out) const {
     const auto at = places_in_block(unit(layer, head), tile_count);
-    cpu::most_similar_keys<A>(block_of(layer, head), tile_count, at, inverse_norm, key, n, out);
+    cpu::most_similar_keys<A>(block_of(layer, head), tile_count, at, inverse_norm, keys, out);
   }
 
   using block_type = attention_block<Codec>;

@@ -223,14 +223,11 @@ class member_lists {
   void meet_fate(const deciding_head& head) const {
     const std::size_t n = head.entries();
     const auto slots = fate_.subspan(head.place * slots_, n);
-    std::size_t gone = 0;  // first those that go, then those that stay
-    for (const bool stays : {false, true})
-      for (std::size_t i = 0, at = gone; i < n; ++i)
-        if ((head.taken[i] != 0) == stays) {
-          slots[at++] = slot{head.seen.order[i]};
-          if (!stays) gone = at;
-        }
+    // First those that go, then those that stay.
+    const auto gone = static_cast<std::size_t>(std::count(&head.taken[0], &head.taken[0] + n, 0));
     if (gone == 0) return;
+    for (std::size_t i = 0, goes = 0, stays = gone; i < n; ++i)
+      slots[head.taken[i] != 0 ? stays++ : goes++] = slot{head.seen.order[i]};
     for_each_member(head.unit, head.place,
                     [&]<class M>(const M& member, const entry_memory& memory) {
                       if constexpr (eviction_fate<M>)

@@ -34,7 +34,7 @@ void round_tile(const attention_block<Codec>& block, std::size_t page, const flo
   for (std::size_t k = 0; k < head_dim; k += 2) {
     ahead.template prefetch<2 * bytes>(k * bytes);
     for (std::size_t at = 0; at < tile_lanes; at += lanes) {
-      const auto scale = simd::load<A>(inverse_norm + at) * simd::broadcast<A>(unit_key::one);
+      const auto scale = simd::load<A>(inverse_norm + at) * simd::broadcast<A>(unit_keys::one);
       const auto rounded = [&](std::size_t i) {
         const auto x = i < head_dim ? reader.key(page, i, at) : simd::broadcast<A>(0.0f);
         return xsimd::bitwise_cast<integers>(simd::fma<A>(x, scale, shift));
@@ -62,27 +62,29 @@ struct likest_lanes {
     std::size_t most = 0;
     for (std::size_t l = 1; l < tile_lanes; ++l)
       if (sum[l] > sum[most] || (sum[l] == sum[most] && slot_of(l) < slot_of(most))) most = l;
-    return {{slot_of(most)}, unit_key::cosine(sum[most])};
+    return {{slot_of(most)}, unit_keys::cosine(sum[most])};
   }
 };
 
-/// Compares the keys of a tile that are in `candidates` with R others.
+/// Compares the keys of a tile that are in `candidates` with R others of a group, from `first` on.
 template <class A, std::size_t R>
 void compare_tile(const unit_tile& tile, std::size_t number, std::uint32_t candidates,
-                  const unit_key* key, std::size_t head_dim, likest_lanes* likest) {
+                  const unit_keys& keys, std::size_t first, std::size_t head_dim,
+                  likest_lanes* likest) {
   using dots = simd::kv_dots<A>;
   constexpr std::size_t lanes = simd::lanes<A>, n = slice_registers<A, R>;
   for (std::size_t at = 0; at < tile_lanes; at += n * lanes) {
     typename dots::sums sum[R][n];
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t i = 0; i < n; ++i) sum[r][i] = dots::broadcast(0);
-    for (std::size_t k = 0; k < head_dim; k += 2) {
+    const std::int16_t* key = keys.pair(first, 0);
+    for (std::size_t k = 0; k < head_dim; k += 2, key += 2 * unit_keys::group) {
       typename dots::pairs x[n];
       for (std::size_t i = 0; i < n; ++i)
         x[i] = dots::load_pairs(&tile[k / 2 * tile_lanes + at + i * lanes]);
       for (std::size_t r = 0; r < R; ++r)
         for (std::size_t i = 0; i < n; ++i)
-          sum[r][i] = dots::stay(dots::dot(sum[r][i], x[i], &key[r].x[k]));
+          sum[r][i] = dots::stay(dots::dot(sum[r][i], x[i], key + 2 * r));
     }
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t i = 0; i < n; ++i) {
@@ -95,16 +97,16 @@ void compare_tile(const unit_tile& tile, std::size_t number, std::uint32_t candi
 
 }  // namespace detail
 
-/// Of each of `n` ≤ compared_at_once keys the most similar one in tiles 0 … tiles − 1, which lie at
+/// Of each of `keys` the most similar one in tiles 0 … tiles − 1, which lie at
 /// page(tile), as in key_products.hpp. `inverse_norm` `[tile, 32]`: 1 / norm of the keys to be
-/// compared with, at least one, and NaN elsewhere. O(tiles · 32 · head_dim · n).
+/// compared with, at least one, and NaN elsewhere. O(tiles · 32 · head_dim · keys).
 template <class A = simd::native, class Codec, class Page>
 void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, Page page,
-                       const float* inverse_norm, const unit_keys& key, std::size_t n,
-                       similar_key* out) {
+                       const float* inverse_norm, const unit_keys& keys, similar_key* out) {
+  const std::size_t n = keys.size();
   alignas(64) detail::unit_tile tile;
   std::array<detail::likest_lanes, compared_at_once> likest;
-  for (auto& l : likest) l.reset();
+  for (std::size_t r = 0; r < n; ++r) likest[r].reset();
   for (std::size_t t = 0; t < tiles; ++t) {
     float scale[tile_lanes];
     std::uint32_t candidates = 0;
@@ -117,7 +119,7 @@ void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, P
     detail::round_tile<A>(block, page(t), scale, {block, page, t}, tile);
     for (std::size_t r = 0; r < n;) {
       const auto compare = [&]<std::size_t R>() {
-        detail::compare_tile<A, R>(tile, t, candidates, &key[r], block.head_dim, &likest[r]);
+        detail::compare_tile<A, R>(tile, t, candidates, keys, r, block.head_dim, &likest[r]);
         r += R;
       };
       if (n - r > 4)

@@ -11,10 +11,10 @@
 
 namespace weir::reference {
 
-/// See cpu::most_similar_keys. Of equal ones the one in the lowest slot.
+/// See cpu::most_similar_keys; of the i-th key. Of equal ones the one in the lowest slot.
 template <class Codec, class Page>
 similar_key most_similar_key(const attention_block<Codec>& block, std::size_t tiles, Page page,
-                             const float* inverse_norm, const unit_key& key) {
+                             const float* inverse_norm, const unit_keys& keys, std::size_t i) {
   std::int32_t most = std::numeric_limits<std::int32_t>::min();
   similar_key found;
   for (std::uint32_t s = 0; s < tiles * tile_lanes; ++s) {
@@ -24,9 +24,9 @@ similar_key most_similar_key(const attention_block<Codec>& block, std::size_t ti
     for (std::size_t k = 0; k < block.head_dim; ++k) {
       const float x = kv_tiles<Codec>::key(block.key_tile(page(s / tile_lanes)), block.head_dim,
                                            s % tile_lanes, k);
-      sum += simd::round_to_int16(x, inverse * unit_key::one) * std::int32_t{key.x[k]};
+      sum += simd::round_to_int16(x, inverse * unit_keys::one) * std::int32_t{keys(i, k)};
     }
-    if (sum > most) most = sum, found = {{s}, unit_key::cosine(sum)};
+    if (sum > most) most = sum, found = {{s}, unit_keys::cosine(sum)};
   }
   return found;
 }
