@@ -22,7 +22,7 @@ template <class Codec>
 struct scene {
   using tiles_of = kv_tiles<Codec>;
   std::size_t head_dim, tiles;
-  std::vector<typename tiles_of::storage> keys;
+  std::vector<typename tiles_of::storage> keys, values;
   std::vector<float> inverse;           // [slot] 1 / norm, or NaN
   std::vector<std::vector<float>> key;  // [slot]
 
@@ -30,6 +30,7 @@ struct scene {
       : head_dim(d),
         tiles(n),
         keys(n * tiles_of::key_size(d)),
+        values(n * tiles_of::value_size(d)),
         inverse(n * tile_lanes, std::numeric_limits<float>::quiet_NaN()),
         key(n * tile_lanes, std::vector<float>(d)) {
     std::mt19937 random(seed);
@@ -47,7 +48,9 @@ struct scene {
     }
   }
   std::size_t page(std::size_t tile) const { return tiles - 1 - std::min(tile, tiles - 1); }
-  attention_block<Codec> block() const { return {.keys = keys.data(), .head_dim = head_dim}; }
+  attention_block<Codec> block() const {
+    return {.keys = keys.data(), .values = values.data(), .head_dim = head_dim};
+  }
 };
 
 template <class A, class Codec>
