@@ -56,13 +56,11 @@ struct likest_lanes {
   }
   /// Of equal ones the one in the lowest slot.
   similar_key best() const {
-    const auto slot_of = [&](std::size_t l) {
-      return static_cast<std::uint32_t>(static_cast<std::size_t>(tile[l]) * tile_lanes + l);
-    };
-    std::size_t most = 0;
-    for (std::size_t l = 1; l < tile_lanes; ++l)
-      if (sum[l] > sum[most] || (sum[l] == sum[most] && slot_of(l) < slot_of(most))) most = l;
-    return {{slot_of(most)}, unit_keys::cosine(sum[most])};
+    const std::int32_t most = *std::max_element(sum, sum + tile_lanes);
+    std::int32_t first = std::numeric_limits<std::int32_t>::max();
+    for (std::int32_t l = 0, lanes = tile_lanes; l < lanes; ++l)
+      first = std::min(first, sum[l] == most ? tile[l] * lanes + l : first);
+    return {{static_cast<std::uint32_t>(first)}, unit_keys::cosine(most)};
   }
 };
 
