@@ -21,6 +21,10 @@ layers of 32 query heads, 8 KV heads, head_dim 128), f16, 1024 entries kept. Bot
 times in new memory; numbers are means of each time's medians, with their standard error.
 Policies that only look at positions are masks and decide nothing.
 
+The machine is shared, and its memory fast at one time and slow at another: what attention takes says
+which it was for a row. Deciding is arithmetic rather than reading, so its share is larger where
+memory was fast.
+
 ## At every 32nd token
 
 $usual
