@@ -9,7 +9,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <utility>
 
 #include <weir/cache/attend_job.hpp>
 #include <weir/cache/attention_pass.hpp>
