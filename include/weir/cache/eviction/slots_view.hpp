@@ -9,6 +9,7 @@
 #include <weir/cache/eviction/entry_memory.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/index.hpp>
+#include <weir/core/wide_sum.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/unit_keys.hpp>
 
@@ -37,14 +38,8 @@ struct entry_access {
 
 /// Euclidean norm. O(elements).
 inline float norm(std::span<const float> x) {
-  double sum[8] = {};  // so many at a time
-  std::size_t i = 0;
-  for (; i + 8 <= x.size(); i += 8)
-    for (std::size_t j = 0; j < 8; ++j) sum[j] += double{x[i + j]} * double{x[i + j]};
-  for (; i < x.size(); ++i) sum[0] += double{x[i]} * double{x[i]};
-  for (std::size_t n = 4; n > 0; n /= 2)
-    for (std::size_t j = 0; j < n; ++j) sum[j] += sum[j + n];
-  return static_cast<float>(std::sqrt(sum[0]));
+  const auto square = [x](std::size_t i) { return double{x[i]} * double{x[i]}; };
+  return static_cast<float>(std::sqrt(wide_sum(x.size(), square)));
 }
 /// 1 / norm, so that a cosine is a product; 0 of what has no direction. O(elements).
 inline float inverse_norm(std::span<const float> x) {

@@ -21,6 +21,7 @@
 
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/wide_sum.hpp>
 
 namespace weir {
 
@@ -48,10 +49,15 @@ struct variance_budgets : Base {
     else
       for (std::size_t i = 0; i < score.size(); ++i) score[i] = this->score(view, view.at(i));
     // Entries that a base keeps whatever they are worth say nothing.
-    const double n = sum_of_finite(score, [](double) { return 1.0; });
-    const double mean = sum_of_finite(score, [](double x) { return x; }) / n;
-    const double squares =
-        sum_of_finite(score, [mean](double x) { return (x - mean) * (x - mean); });
+    const auto sum_of = [&](auto f) {
+      return wide_sum(score.size(), [score, f](std::size_t i) {
+        const double y = f(double{score[i]});
+        return std::isfinite(score[i]) ? y : 0;
+      });
+    };
+    const double n = sum_of([](double) { return 1.0; });
+    const double mean = sum_of([](double x) { return x; }) / n;
+    const double squares = sum_of([mean](double x) { return (x - mean) * (x - mean); });
     return n > 0 ? static_cast<float>(squares / n) : 0;
   }
 
@@ -76,21 +82,6 @@ struct variance_budgets : Base {
   }
 
  private:
-  /// Σ f(x) over the scores that are finite.
-  template <class F>
-  static double sum_of_finite(std::span<const float> score, F f) {
-    double sum[8] = {};  // so many at a time
-    const auto add = [&](std::size_t i, std::size_t j) {
-      const double y = f(double{score[i]});
-      sum[j] += std::isfinite(score[i]) ? y : 0;
-    };
-    std::size_t i = 0;
-    for (; i + 8 <= score.size(); i += 8)
-      for (std::size_t j = 0; j < 8; ++j) add(i + j, j);
-    for (; i < score.size(); ++i) add(i, 0);
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
-  }
-
   std::size_t base_arrays(const kv_shape& shape) const {
     return scratch_of(static_cast<const Base&>(*this), shape);
   }
