@@ -14,6 +14,7 @@
 #include <span>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/wide_sum.hpp>
 
 namespace weir {
 
@@ -75,10 +76,11 @@ struct adaptive_sinks {
     return (cosine(a.first(d), b.first(d)) + cosine(a.last(d), b.last(d))) / 2;
   }
   static float cosine(std::span<const float> a, std::span<const float> b) {
-    double ab = 0, aa = 0, bb = 0;
-    for (std::size_t i = 0; i < a.size(); ++i)
-      ab += double{a[i]} * b[i], aa += double{a[i]} * a[i], bb += double{b[i]} * b[i];
-    return aa > 0 && bb > 0 ? static_cast<float>(ab / std::sqrt(aa * bb)) : 0;
+    const auto dot = [](std::span<const float> x, std::span<const float> y) {
+      return wide_sum(x.size(), [x, y](std::size_t i) { return double{x[i]} * double{y[i]}; });
+    };
+    const double aa = dot(a, a), bb = dot(b, b);
+    return aa > 0 && bb > 0 ? static_cast<float>(dot(a, b) / std::sqrt(aa * bb)) : 0;
   }
 };
 
