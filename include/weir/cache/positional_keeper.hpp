@@ -170,6 +170,7 @@ class positional_keeper {
   /// Those positions, the largest that renumbered caches have, and which of them is a unit's.
   std::vector<position> sink_query_positions() const {
     std::vector<position> all;
+    all.reserve(extents_.size());
     for (const extent& e : extents_) all.push_back({first_ + e.entries() - 1});
     return all;
   }
