@@ -28,13 +28,6 @@ using shares = std::vector<std::size_t>;
 
 std::size_t sum(const shares& s) { return std::accumulate(s.begin(), s.end(), std::size_t{0}); }
 
-shares apportioned(std::size_t total, const std::vector<double>& weight, std::size_t least = 0) {
-  shares out(weight.size());
-  weir::apportion(
-      total, [&](std::size_t i) { return weight[i]; }, least, out);
-  return out;
-}
-
 shares between(std::size_t total, const std::vector<double>& weight, const shares& least,
                const shares& most) {
   shares out(weight.size());
@@ -42,6 +35,10 @@ shares between(std::size_t total, const std::vector<double>& weight, const share
       total, [&](std::size_t i) { return weight[i]; }, [&](std::size_t i) { return least[i]; },
       [&](std::size_t i) { return most[i]; }, out);
   return out;
+}
+
+shares apportioned(std::size_t total, const std::vector<double>& weight, std::size_t least = 0) {
+  return between(total, weight, shares(weight.size(), least), shares(weight.size(), total));
 }
 
 struct given_scores {

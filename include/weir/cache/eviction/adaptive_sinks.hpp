@@ -14,7 +14,6 @@
 #include <span>
 
 #include <weir/cache/eviction/concept.hpp>
-#include <weir/core/wide_sum.hpp>
 
 namespace weir {
 
@@ -76,9 +75,6 @@ struct adaptive_sinks {
     return (cosine(a.first(d), b.first(d)) + cosine(a.last(d), b.last(d))) / 2;
   }
   static float cosine(std::span<const float> a, std::span<const float> b) {
-    const auto dot = [](std::span<const float> x, std::span<const float> y) {
-      return wide_sum(x.size(), [x, y](std::size_t i) { return double{x[i]} * double{y[i]}; });
-    };
     const double aa = dot(a, a), bb = dot(b, b);
     return aa > 0 && bb > 0 ? static_cast<float>(dot(a, b) / std::sqrt(aa * bb)) : 0;
   }

@@ -67,17 +67,10 @@ void apportion(std::size_t total, Weight weight, Least least, Most most,
   }
 }
 
-/// Likewise, with no more than a floor.
-template <class Weight>
-void apportion(std::size_t total, Weight weight, std::size_t least, std::span<std::size_t> share) {
-  apportion(
-      total, weight, [=](std::size_t) { return least; }, [=](std::size_t) { return total; }, share);
-}
-
-/// No share is larger where no weight is more than `ratio` times another; `mean`: of the shares.
-inline std::size_t most_share(double ratio, std::size_t mean) {
-  constexpr double largest = 1u << 31;
-  return static_cast<std::size_t>(std::min(ratio * static_cast<double>(mean), largest)) + 1;
+/// None of `n` shares is larger where no weight is more than `ratio` times another; `mean`: theirs.
+inline std::size_t most_share(double ratio, std::size_t mean, std::size_t n) {
+  const auto total = static_cast<double>(n * mean);
+  return static_cast<std::size_t>(std::min(ratio * static_cast<double>(mean) + 1, total));
 }
 
 }  // namespace weir

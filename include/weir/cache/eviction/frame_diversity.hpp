@@ -60,7 +60,7 @@ struct frame_diversity {
 
   /// The mean similarity to a mean of directions lies in [0, 1].
   std::size_t most_of_layer(const kv_shape& shape) const {
-    return std::min(shape.layers * budget, most_share(std::exp(1 / double{temperature}), budget));
+    return most_share(std::exp(1 / double{temperature}), budget, shape.layers);
   }
 
   void apportion_layers(const kv_shape& shape, std::span<const float> similarity,

@@ -36,11 +36,12 @@ struct entry_access {
   function_ref<void(slot, const float* key, const float* value)> write;
 };
 
-/// Euclidean norm. O(elements).
-inline float norm(std::span<const float> x) {
-  const auto square = [x](std::size_t i) { return double{x[i]} * double{x[i]}; };
-  return static_cast<float>(std::sqrt(wide_sum(x.size(), square)));
+/// Dot product of vectors of equal length. O(elements).
+inline double dot(std::span<const float> x, std::span<const float> y) {
+  return wide_sum(x.size(), [x, y](std::size_t i) { return double{x[i]} * double{y[i]}; });
 }
+/// Euclidean norm. O(elements).
+inline float norm(std::span<const float> x) { return static_cast<float>(std::sqrt(dot(x, x))); }
 /// 1 / norm, so that a cosine is a product; 0 of what has no direction. O(elements).
 inline float inverse_norm(std::span<const float> x) {
   const float length = norm(x);

@@ -63,7 +63,7 @@ struct variance_budgets : Base {
 
   /// V lies in [0, 1]: no share is larger than e times the mean.
   std::size_t most_of_layer(const kv_shape& shape) const {
-    return std::min(shape.layers * this->budget, most_share(std::numbers::e, this->budget));
+    return most_share(std::numbers::e, this->budget, shape.layers);
   }
 
   void apportion_layers(const kv_shape& shape, std::span<const float> variance,

@@ -95,11 +95,11 @@ void compare_tile(const unit_tile& tile, std::size_t number, std::uint32_t candi
 
 }  // namespace detail
 
-/// Of each of `keys` the most similar one in tiles 0 … tiles − 1, which lie at
-/// page(tile), as in key_products.hpp. `inverse_norm` `[tile, 32]`: 1 / norm of the keys to be
-/// compared with, at least one, and NaN elsewhere. Products keep the processor busy, so that memory
-/// can bring the tiles' values meanwhile: who compares keys will attend to what stays, or merge it.
-/// O(tiles · 32 · head_dim · keys).
+/// Of each of `keys` the most similar one in tiles 0 … tiles − 1, which lie at page(tile), as in
+/// key_products.hpp. `inverse_norm` `[tile, 32]`: 1 / norm of the keys to be compared with, at
+/// least one, and NaN elsewhere. Products keep the processor busy, so that memory can bring the
+/// tiles' values meanwhile: who compares keys will attend to what stays, or merge it. O(tiles · 32
+/// · head_dim · keys).
 template <class A = simd::native, class Codec, class Page>
 void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, Page page,
                        const float* inverse_norm, const unit_keys& keys, similar_key* out) {
@@ -122,14 +122,15 @@ void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, P
     const auto* const values = block.value_tile(page(t));
     std::size_t asked = 0;
     for (std::size_t r = 0; r < n;) {
-      for (const std::size_t end = value_bytes * std::min(r + 8, n) / n; asked < end; asked += 64)
+      for (const std::size_t end = value_bytes * std::min(r + unit_keys::group, n) / n; asked < end;
+           asked += 64)
         simd::prefetch(values, asked);
       const auto compare = [&]<std::size_t R>() {
         detail::compare_tile<A, R>(tile, t, candidates, keys, r, block.head_dim, &likest[r]);
         r += R;
       };
       if (n - r > 4)
-        compare.template operator()<8>();
+        compare.template operator()<unit_keys::group>();
       else
         compare.template operator()<2>();
     }
