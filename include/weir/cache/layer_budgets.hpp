@@ -26,12 +26,9 @@ class layer_budgets {
     for (std::size_t unit = 0; unit < shape.units(); ++unit)
       keep.with_list(unit, [&](const auto& list) {
         const std::size_t layer = unit / shape.kv_heads, head = unit % shape.kv_heads;
-        sum_[unit] = most_[unit] = budget_in(list, shape, layer, head);
+        sum_[unit] = budget_in(list, shape, layer, head);
+        most_[unit] = most_in(list, shape, unit);
         members_ = std::max(members_, count<decltype(list)>);
-        for_each_member(list, [&]<class M>(const M& m, std::size_t) {
-          const std::size_t now = budget_of(m, shape, layer, head);
-          most_[unit] += most_budget(m, shape, now) - now;
-        });
         require<bad_config>(sum_[unit] >= 2, "keep: a budget of ", sum_[unit], " entries in layer ",
                             layer, ", KV head ", head, " (expected at least 2)");
       });
@@ -61,9 +58,15 @@ class layer_budgets {
     for (std::size_t m = 0; m < members_; ++m) sum += of(m, unit);
     return sum;
   }
-  /// Entries that a boundary may leave in a unit, and in any.
+  /// Entries that a boundary may leave in a unit, and in any unit of whoever runs this policy.
   std::size_t most(std::size_t unit) const { return most_[unit]; }
-  std::size_t most() const { return *std::max_element(most_.begin(), most_.end()); }
+  static std::size_t most(const Keep& keep, const kv_shape& shape) {
+    std::size_t most = 0;
+    for (std::size_t unit = 0; unit < shape.units(); ++unit)
+      keep.with_list(unit,
+                     [&](const auto& list) { most = std::max(most, most_in(list, shape, unit)); });
+    return most;
+  }
   /// Tiles that all units hold at once, at most. A unit's share is rounded up, and where budgets
   /// change an entry may move to a tile that is just being opened. Layers whose budgets change
   /// follow one another, so that some may have grown while others have yet to shrink.
@@ -98,6 +101,16 @@ class layer_budgets {
   template <class List>
   static constexpr std::size_t count = member_offsets<std::remove_cvref_t<List>>::count;
 
+  template <class List>
+  static std::size_t most_in(const List& list, const kv_shape& shape, std::size_t unit) {
+    const std::size_t layer = unit / shape.kv_heads, head = unit % shape.kv_heads;
+    std::size_t most = budget_in(list, shape, layer, head);
+    for_each_member(list, [&](const auto& m, std::size_t) {
+      const std::size_t now = budget_of(m, shape, layer, head);
+      most += most_budget(m, shape, now) - now;
+    });
+    return most;
+  }
   template <class Use>
   static void for_each_member(const keep_all&, Use) {}
   template <class... Members, class Use>

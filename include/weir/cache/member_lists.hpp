@@ -33,7 +33,7 @@ class member_lists {
       : keep_(keep),
         shape_(shape),
         budgets_(plan, keep, shape),
-        slots_(budgets_.most() + options.cadence),
+        slots_(slots_for(keep, shape, options)),
         memory_(plan, keep, shape, round_up(slots_, tile_lanes)) {
     error::require<error::bad_config>(shape.kv_heads <= max_deciding_heads,
                                       "keep: ", shape.kv_heads, " KV heads (expected at most ",
@@ -65,7 +65,10 @@ class member_lists {
   }
 
   /// Slots that a unit may need, at most: budgets and the tokens up to the next boundary.
-  std::size_t slots() const { return slots_; }
+  static std::size_t slots_for(const Keep& keep, const kv_shape& shape,
+                               const cache_options& options) {
+    return layer_budgets<Keep>::most(keep, shape) + options.cadence;
+  }
   const layer_budgets<Keep>& budgets() const { return budgets_; }
   /// Rows before each boundary that some member is told of.
   std::size_t last_rows() const { return last_rows_; }

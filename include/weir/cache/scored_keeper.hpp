@@ -1,6 +1,5 @@
-// The keeper of policies that look at more than positions: it knows which token lies in which slot,
-// when members are told what, and when they decide. Nothing is moved, unless budgets change, and
-// nothing is re-rotated.
+// The keeper of policies that look at more than positions: it knows when members are told what, and
+// when they decide who stays. Nothing is moved, unless budgets change, and nothing is re-rotated.
 #pragma once
 
 #include <algorithm>
@@ -15,21 +14,26 @@
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/member_lists.hpp>
 #include <weir/cache/observations.hpp>
-#include <weir/cache/slot_map.hpp>
-#include <weir/cache/visit_plan.hpp>
+#include <weir/cache/slot_stream.hpp>
+#include <weir/cache/step_rows.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/thread_pool.hpp>
 
 namespace weir {
 
 template <class Keep, bool Renumbers>
-class scored_keeper {
+class scored_keeper : public slot_stream<Renumbers> {
+  using stream = slot_stream<Renumbers>;
+  using stream::boundary_from, stream::cadence_, stream::draft_tiles_, stream::entries,
+      stream::first_, stream::go_on_from, stream::last_boundary, stream::length_, stream::map_,
+      stream::max_drafts_, stream::next_boundary, stream::shape_;
+
  public:
+  using stream::most_entries, stream::tiles_in_use;
+
   static constexpr bool has_boundaries = true;
   /// True if a head may decide while others do something else.
   static constexpr bool heads_decide_alone = !member_lists<Keep>::by_layer;
-  /// Sets with holes are renumbered as keys are read.
-  static constexpr bool stores_rotated_keys = !Renumbers;
   static constexpr bool observes = keep_observes<Keep>;
   /// True if a step may not run over a boundary.
   static constexpr bool cuts_forward = keep_cuts_forward<Keep>;
@@ -37,16 +41,9 @@ class scored_keeper {
 
   scored_keeper(arena_plan& plan, const kv_shape& shape, const Keep& keep,
                 const cache_options& options)
-      : shape_(shape),
-        first_(options.first_index),
-        length_(options.first_index),
-        cadence_(options.cadence),
+      : stream(plan, shape, member_lists<Keep>::slots_for(keep, shape, options), options),
         lists_(plan, keep, shape, options),
-        draft_tiles_(
-            draft_tiles(options.max_draft_rows, options.max_draft_width, tiles_of(most_entries()))),
-        max_drafts_(options.max_draft_rows),
         may_take_back_(options.may_take_back),
-        map_(plan, shape.units(), most_entries(), draft_tiles_, Renumbers),
         rows_seen_(plan, shape, options, map_.tiles()),
         arrivals_(plan, options.cadence) {
     using error::bad_config, error::require;
@@ -58,18 +55,14 @@ class scored_keeper {
                           " entries renumbered within the cache (expected at most the trained "
                           "context of ",
                           shape.trained_context, ")");
-    boundary_block_ = plan.reserve<std::uint64_t>(shape.units());
-    draft_block_ = plan.reserve<tile_place>(shape.units() * options.max_draft_rows);
   }
 
   /// Finds its memory; `reset` follows, or the memory is a copy of another keeper's.
   void bind(const arena& memory) {
+    stream::bind(memory);
     lists_.bind(memory);
-    map_.bind(memory);
     rows_seen_.bind(memory);
     arrivals_.bind(memory);
-    boundary_ = memory[boundary_block_];
-    draft_place_ = memory[draft_block_];
     pending_.reserve(1 + max_drafts_);
   }
   /// The memory has become a copy of that of another keeper of the same settings: so does the rest.
@@ -93,26 +86,13 @@ class scored_keeper {
   std::size_t most_tiles() const {
     return lists_.budgets().most_tiles(cadence_) + shape_.units() * draft_tiles_;
   }
-  /// Tiles of a unit that `rows` rows of one stream may be written to, at most, one step or many.
-  std::size_t tiles_written(std::size_t rows) const {
-    return rows + std::min(draft_tiles_, rows);  // a token may come to any slot that is free
-  }
-  std::size_t most_entries() const { return lists_.slots(); }
-  std::size_t most_splits() const { return splits_of(map_.tiles()); }
-  /// Ranks that a renumbered entry may have.
-  std::size_t ranks() const { return most_entries(); }
-  std::size_t rank_stride() const { return map_.rank_stride(); }
-  /// Tiles of a unit that hold tokens of the stream up to the next boundary.
-  std::size_t tiles_in_use(std::size_t unit) const { return map_.tiles_in_use(unit); }
-  /// The same, at most.
+  /// Tiles of a unit that hold tokens of the stream, at most.
   std::size_t home_tiles(std::size_t unit) const {
-    return tiles_of(lists_.budgets().most(unit) + cadence_);
+    return stream::tiles_of(lists_.budgets().most(unit) + cadence_);
   }
 
   // ---- the stream ------------------------------------------------------------------------------
 
-  std::uint64_t first_index() const { return first_; }
-  std::uint64_t length() const { return length_; }
   std::uint64_t room() const {
     const std::uint64_t end = std::numeric_limits<std::uint64_t>::max();
     return (lists_.capacity() == 0 ? end : first_ + lists_.capacity()) - length_;
@@ -127,9 +107,6 @@ class scored_keeper {
                         [&](std::size_t first, std::size_t last) {
                           for (std::size_t unit = first; unit < last; ++unit) observe_pending(unit);
                         });
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit)
-      for (std::uint64_t i = std::max(length_, boundary_[unit]); i < length_ + tokens; ++i)
-        map_.set_live(unit, slot_of(unit, i), true);
     for (std::size_t i = 0; i < tokens; ++i)
       arrivals_.set_kind(length_ + i, rows.kind(i < finals ? i : path[i - finals]));
     if constexpr (observes) {
@@ -139,23 +116,19 @@ class scored_keeper {
       for (std::size_t i = 0; i < path.size(); ++i)
         pending_.push_back({length_ + finals + i, 1 + path[i] - finals});
     }
-    length_ += tokens;
+    stream::grow(tokens);
   }
   void take_back() {
-    --length_;
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit)
-      map_.set_live(unit, slot_of(unit, length_), false);
+    stream::shrink();
     if (!pending_.empty()) pending_.pop_back();
     arrivals_.forget(length_);
   }
   void reset() {
-    length_ = first_;
-    map_.reset();
+    stream::reset();
     lists_.reset();
     arrivals_.reset(first_);
     pending_.clear();
-    std::fill(boundary_.begin(), boundary_.end(), first_);
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit) list_free_slots(unit, first_);
+    for (std::size_t unit = 0; unit < shape_.units(); ++unit) go_on(unit, first_);
   }
   void tell_log_probability(std::uint64_t index, float value) { arrivals_.tell(index, value); }
 
@@ -178,14 +151,6 @@ class scored_keeper {
     const std::size_t most = observes ? rows_seen_.segment_rows : tile_lanes;
     return std::min<std::uint64_t>(
         finals, std::min<std::uint64_t>(next_boundary(length_ + r) - length_, r + most));
-  }
-
-  /// Calls `visit(stream index, place)` for every live entry of `unit`, in stream order.
-  template <class Visit>
-  void for_each_live(std::size_t unit, Visit visit) const {
-    const std::size_t n = entries(unit, length_);
-    for (const std::uint32_t s : map_.order(unit).first(n))
-      visit(map_.index(unit)[s], slot_map::place(s));
   }
 
   // ---- observation -----------------------------------------------------------------------------
@@ -239,7 +204,8 @@ class scored_keeper {
 
   /// True if the layer has to decide before the token at stream index `at` is stored.
   bool boundary_due(std::uint64_t at, std::size_t layer = 0) const {
-    return at > first_ && (at - first_) % cadence_ == 0 && boundary_[layer * shape_.kv_heads] < at;
+    return at > first_ && (at - first_) % cadence_ == 0 &&
+           last_boundary(layer * shape_.kv_heads) < at;
   }
   /// True if the next step would decide without having been told what it needs.
   bool lacks_log_probabilities() const {
@@ -273,75 +239,12 @@ class scored_keeper {
   /// Lays out the layer's provisional rows, once its boundaries have run.
   void prepare(std::size_t layer, const step_rows& rows) {
     if (rows.drafts() == 0) return;
-    for (std::size_t unit = layer * shape_.kv_heads; unit < (layer + 1) * shape_.kv_heads; ++unit) {
-      place_drafts(
-          rows,
-          [&](std::size_t depth) {
-            return slot_map::place(slot_of(unit, length_ + rows.finals() + depth));
-          },
-          static_cast<std::uint32_t>(home_tiles(unit)),
-          draft_place_.subspan(unit * max_drafts_, max_drafts_));
-      if (!Renumbers) continue;
-      for (std::size_t i = 0; i < rows.drafts(); ++i) {
-        const tile_place p = draft_place(unit, i);
-        ranks(unit)[p.tile * tile_lanes + p.lane] =
-            static_cast<std::uint32_t>(query_position(unit, rows, rows.finals() + i));
-      }
-    }
+    for (std::size_t unit = layer * shape_.kv_heads; unit < (layer + 1) * shape_.kv_heads; ++unit)
+      stream::lay_out_drafts(unit, rows, home_tiles(unit));
   }
-
-  tile_place place(std::size_t unit, const step_rows& rows, std::size_t r) const {
-    return r < rows.finals() ? home(unit, rows, r) : draft_place(unit, r - rows.finals());
-  }
-  tile_place home(std::size_t unit, const step_rows& rows, std::size_t r) const {
-    return slot_map::place(slot_of(unit, length_ + rows.offset(r)));
-  }
-  std::uint64_t query_position(std::size_t unit, const step_rows& rows, std::size_t r) const {
-    const std::uint64_t index = length_ + rows.offset(r);
-    return Renumbers ? map_.kept(unit) + (index - boundary_[unit]) : index;
-  }
-  bool uses_sink_variant(std::size_t, const step_rows&) const { return false; }
-  std::vector<position> sink_query_positions() const { return {}; }
-  std::size_t sink_query_number(std::size_t) const { return 0; }
-  /// Rank of every lane `[physical tile, 32]`, for renumbered keys.
-  std::span<std::uint32_t> ranks(std::size_t unit) const { return map_.ranks(unit); }
-
-  // ---- what rows read --------------------------------------------------------------------------
-
-  std::size_t splits(std::size_t unit, const step_rows&, std::size_t, std::size_t) const {
-    return splits_of(tiles_in_use(unit));
-  }
-  /// The same right behind a boundary, at most: known before.
+  /// Splits that rows read right behind a boundary, at most: known before it.
   std::size_t splits_behind_boundary(std::size_t unit) const {
-    return splits_of(tiles_of(lists_.budgets().of_all(unit) + cadence_));
-  }
-  void plan(std::size_t unit, const step_rows& rows, std::size_t first, std::size_t last,
-            std::size_t split, visit_list& list) const {
-    plan_visits(*this, unit, rows, first, last, split, list);
-  }
-  void read_lanes(std::size_t unit, const step_rows& rows, std::size_t r, std::uint64_t split,
-                  split_masks& masks) const {
-    auto& lanes = masks.lanes[own_variant];
-    const std::size_t begin = split * split_tiles,
-                      end = std::min(begin + split_tiles, map_.tiles());
-    for (std::size_t t = begin; t < end; ++t) lanes[t - begin] = map_.live(unit)[t];
-    // The step's own final rows become live with the commit.
-    const std::uint64_t t = length_ + rows.offset(r);
-    const std::uint64_t last = std::min(t + 1, length_ + rows.finals());
-    for (std::uint64_t i = std::max(length_, boundary_[unit]); i < last; ++i) {
-      const std::uint32_t s = slot_of(unit, i);
-      if (s / tile_lanes >= begin && s / tile_lanes < end)
-        lanes[s / tile_lanes - begin] |= 1u << s % tile_lanes;
-    }
-  }
-  std::uint32_t physical(std::size_t, std::uint64_t tile) const {
-    return static_cast<std::uint32_t>(tile);
-  }
-  std::uint64_t draft_address(std::size_t unit, const step_rows& rows, std::size_t draft) const {
-    return slot_of(unit, length_ + rows.finals() + rows.depth(draft));
-  }
-  tile_place draft_place(std::size_t unit, std::size_t draft) const {
-    return draft_place_[unit * max_drafts_ + draft];
+    return stream::splits_of(stream::tiles_of(lists_.budgets().of_all(unit) + cadence_));
   }
 
  private:
@@ -350,23 +253,9 @@ class scored_keeper {
     std::size_t staged;
   };
 
-  static std::size_t splits_of(std::size_t tiles) {
-    return (tiles + split_tiles - 1) / split_tiles;
-  }
-  static std::size_t tiles_of(std::size_t slots) { return (slots + tile_lanes - 1) / tile_lanes; }
-  /// The first boundary from `at` on, and behind it.
-  std::uint64_t boundary_from(std::uint64_t at) const {
-    return first_ + (at - first_ + cadence_ - 1) / cadence_ * cadence_;
-  }
-  std::uint64_t next_boundary(std::uint64_t at) const { return boundary_from(at + 1); }
-  std::size_t entries(std::size_t unit, std::uint64_t at) const {
-    return map_.kept(unit) + static_cast<std::size_t>(at - boundary_[unit]);
-  }
-  std::uint32_t slot_of(std::size_t unit, std::uint64_t index) const {
-    return map_.order(unit)[map_.kept(unit) + static_cast<std::size_t>(index - boundary_[unit])];
-  }
-  void list_free_slots(std::size_t unit, std::uint64_t at) {
-    map_.list_free_slots(unit, at, cadence_, [&](std::uint32_t s) { lists_.clear_notes(unit, s); });
+  /// See slot_stream::go_on_from.
+  void go_on(std::size_t unit, std::uint64_t at) {
+    go_on_from(unit, at, [&](std::uint32_t s) { lists_.clear_notes(unit, s); });
   }
   /// `use(enter, drop)`: how heads that decide at stream index `at` begin and end.
   template <class Access, class Use>
@@ -403,8 +292,7 @@ class scored_keeper {
       });
     for (std::size_t t = 0; t < tiles; ++t)
       if (map_.live(unit)[t] == 0) access.give_back(t);
-    list_free_slots(unit, at);
-    boundary_[unit] = at;
+    go_on(unit, at);
   }
   bool is_watched(std::uint64_t index) const {
     return next_boundary(index) - index <= lists_.last_rows();
@@ -423,21 +311,11 @@ class scored_keeper {
             .scratch = lists_.view_scratch(place)};
   }
 
-  kv_shape shape_;
-  std::uint64_t first_, length_;
-  std::size_t cadence_;
   member_lists<Keep> lists_;
-  std::size_t draft_tiles_, max_drafts_;
   bool may_take_back_;
-  slot_map map_;
   observations<keep_needs<Keep>> rows_seen_;
   arrivals arrivals_;
   std::vector<pending_row> pending_;  // rows of the last step that were staged and stay
-
-  arena_plan::block<std::uint64_t> boundary_block_;
-  arena_plan::block<tile_place> draft_block_;
-  std::span<std::uint64_t> boundary_;  // [unit] where it last decided
-  std::span<tile_place> draft_place_;  // [unit, draft]
 };
 
 }  // namespace weir
