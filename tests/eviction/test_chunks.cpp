@@ -104,11 +104,23 @@ TEST_CASE("a sink chunk unlike the newest one gives way to it") {
     CHECK(chunk(night) == numbers{0, 1, 4});
     return;
   }
-  CHECK(chunk(night) == numbers{1, 3});     // 0 least like it; the newest is the sink now
-  CHECK(chunk(night) == numbers{3, 4});     // 1 is next
+  // The newest chunk takes a sink's place, and no recent one's.
+  CHECK(chunk(night) == numbers{1, 2, 3});  // 0 is least like it
+  CHECK(chunk(night) == numbers{2, 3, 4});  // 1 is next
   CHECK(chunk(night) == numbers{3, 4, 5});  // all sinks are night
   CHECK(chunk(night) == numbers{3, 4, 6});
-  CHECK(chunk(dusk) == numbers{4, 7});  // as unlike both: the older goes
+  CHECK(chunk(dusk) == numbers{4, 6, 7});  // as unlike both: the older goes
   // Keys are like the night's to .1 only, but values carry them.
   CHECK(chunk({{0, 1}, {1, -.1f}}) == numbers{4, 7, 8});
+}
+
+TEST_CASE("sinks are judged chunk by chunk at any cadence") {
+  const std::size_t cadence = GENERATE(1, 2, 3, 4, 8, 24);
+  policy_bench bench(keep(adaptive_sinks{4, 2}, rolling_chunks{4, 2}), two_wide(), cadence);
+  // Sinks 0 and 1; then 3 and 1, 4 and 1, 5 and 1.
+  const float scenes[][2] = {{1, 0}, {1, 0}, {1, 0}, {-1, 0}, {0, 1}, {0, -1}};
+  for (const auto& scene : scenes)
+    for (int i = 0; i < 4; ++i) bench.append(scene, scene);
+  bench.decide();
+  CHECK(chunks(bench, 4) == numbers{1, 3, 4, 5});
 }

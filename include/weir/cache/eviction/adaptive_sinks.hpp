@@ -1,12 +1,14 @@
 // Adaptive sinks: the first chunks of a video, each of which gives way to the newest chunk once the
-// scene no longer looks like it. From the authors' code of StreamDiffusionV2 (MLSys 2026).
+// scene no longer looks like it. From the authors' code of StreamDiffusionV2 (MLSys 2026, as far as
+// we know).
 //
 // A sink chunk's likeness is the mean of two cosines, of mean keys and of mean values, with the
 // newest chunk. If the least falls below the threshold, that sink is replaced. `rolling_chunks`
-// behind this member claims the recent ones. The cadence has to divide the chunk.
+// behind this member claims the recent ones, and those of a chunk that is still coming.
 //
-// Deviation. The authors flatten all heads of a layer into one vector; here each KV head judges for
-// itself.
+// Deviations. The authors flatten all heads of a layer into one vector; here each KV head judges
+// for itself. Each chunk is judged once, at the first boundary behind its end; they take a chunk
+// for a boundary. Original positions are those of their code; any others are not verified.
 #pragma once
 
 #include <algorithm>
@@ -31,17 +33,20 @@ struct adaptive_sinks {
   void claim(claims& open) const {
     const slots_view& view = open.view();
     const std::uint64_t length = view.boundary().value - view.first_index().value;
-    if (length % chunk == 0 && chunks > 0) consider_newest(view, length / chunk - 1);
+    if (chunks > 0)
+      for (std::uint64_t c = (length - view.cadence()) / chunk; c < length / chunk; ++c)
+        consider(view, c);
     for (std::size_t i = 0; i < open.size(); ++i)
       if (view.note(view.at(i)) != 0) open.take(i);
   }
 
  private:
-  void consider_newest(const slots_view& view, std::uint64_t number) const {
+  /// Chunk number `number` has come to its end.
+  void consider(const slots_view& view, std::uint64_t number) const {
     const std::size_t width = 2 * view.shape().head_dim;
     const std::span<float> newest = sums(view, chunks);
     std::fill(newest.begin(), newest.end(), 0.0f);
-    for_each_newest(view, [&](slot s) {
+    for_each_in(view, number, [&](slot s) {
       const auto key = view.key(s), value = view.value(s);
       for (std::size_t x = 0; x < width / 2; ++x)
         newest[x] += key[x], newest[width / 2 + x] += value[x];
@@ -59,12 +64,17 @@ struct adaptive_sinks {
     const auto name = static_cast<float>(sink + 1);
     for (std::size_t i = 0; i < view.size(); ++i)
       if (view.note(view.at(i)) == name) view.note(view.at(i)) = 0;
-    for_each_newest(view, [&](slot s) { view.note(s) = name; });
+    for_each_in(view, number, [&](slot s) { view.note(s) = name; });
   }
 
   template <class Use>
-  void for_each_newest(const slots_view& view, Use use) const {
-    for (std::size_t i = view.size(); i-- > 0 && view.age(view.at(i)) <= chunk;) use(view.at(i));
+  void for_each_in(const slots_view& view, std::uint64_t number, Use use) const {
+    const std::uint64_t begin = view.first_index().value + number * chunk, end = begin + chunk;
+    for (std::size_t i = view.size(); i-- > 0;) {
+      const std::uint64_t index = view.index(view.at(i)).value;
+      if (index < begin) return;
+      if (index < end) use(view.at(i));
+    }
   }
   static std::span<float> sums(const slots_view& view, std::size_t which) {
     const std::size_t width = 2 * view.shape().head_dim;

@@ -1,5 +1,5 @@
-// Rolling chunks: the last few chunks of the stream, whole. A chunk is what a video model denoises
-// as one: some latent frames' tokens.
+// Rolling chunks: the last few chunks of the stream that nobody claimed before, whole. A chunk is
+// what a video model denoises as one: some latent frames' tokens.
 //
 // With the cadence a chunk's length, boundaries lie at chunk ends, and rows of a chunk read the
 // kept ones and their own. Behind `sinks` of whole chunks this is what Rolling Forcing (arXiv
@@ -26,12 +26,15 @@ struct rolling_chunks {
 
   void claim(claims& open) const {
     const slots_view& view = open.view();
-    const auto number = [&](std::uint64_t index) {
-      return (index - view.first_index().value) / chunk;
-    };
-    const std::uint64_t newest = number(view.boundary().value - 1);
-    for (std::size_t i = open.size(); i-- > 0;) {
-      if (newest - number(view.index(view.at(i)).value) >= chunks) return;
+    std::size_t begun = 0;
+    for (std::uint64_t i = open.size(), last = 0; i-- > 0;) {
+      if (open.is_taken(i)) continue;
+      const std::uint64_t number =
+          (view.index(view.at(i)).value - view.first_index().value) / chunk;
+      if (begun == 0 || number != last) {
+        if (begun++ == chunks) return;
+        last = number;
+      }
       open.take(i);
     }
   }
