@@ -58,8 +58,8 @@ the rest half a window, half tokens drawn by chance.
 
 ## Each policy with its own positions
 
-streaming-llm, accllm, sirllm and motion-stream count positions within the cache, all others in the
-stream.
+streaming-llm, accllm, sirllm, streaming-vlm, rolling-forcing and motion-stream count positions within
+the cache, all others in the stream.
 
 $(cat "$work/own")
 

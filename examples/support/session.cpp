@@ -19,8 +19,9 @@ namespace {
 
 namespace recipes = weir::presets::recipes;
 
-/// Presets whose authors count positions within the cache.
-constexpr std::string_view renumbered[] = {"streaming-llm", "accllm", "sirllm", "motion-stream"};
+/// Presets whose authors count positions within the cache; accllm's may.
+constexpr std::string_view renumbered[] = {"streaming-llm", "accllm",          "sirllm",
+                                           "streaming-vlm", "rolling-forcing", "motion-stream"};
 
 /// Fixed budgets that differ from layer to layer.
 template <class Member>

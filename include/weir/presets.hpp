@@ -1,11 +1,16 @@
 // Published methods by name: weir::presets::h2o is what the H2O paper keeps, spelt out of members.
 //
 // A preset is a plain alias. weir::presets::recipes has, under the same name, the authors' sizes
-// and how to share out a budget of your own:
+// and how to share out a budget of your own, which is our reading of their shares:
 //
 //   using cache = weir::kv_cache<weir::f16, weir::presets::h2o>;
 //   cache c(shape, weir::presets::recipes::h2o::authors());
 //   cache d(shape, weir::presets::recipes::h2o::of({.entries = 1024, .shape = shape}));
+//
+// Where authors publish a ratio, or no size at all, the size is ours, and a comment says so. When
+// they decide is the cache's cadence: 1 where a token comes and one goes (h2o, keyformer, tova,
+// d2o), 128 of triattention, a chunk or a frame in video; snapkv's 64 rows vote if it is at least
+// 64.
 #pragma once
 
 #include <algorithm>
@@ -45,31 +50,37 @@
 
 namespace weir::presets {
 
-using streaming_llm = keep<sinks, window>;   ///< arXiv 2309.17453; within-cache positions
-using accllm = keep<sinks, window>;          ///< arXiv 2505.03745; with int4 keys and values
-using meshtron = keep<window>;               ///< arXiv 2412.09548; one cache for each level
-using h2o = keep<window, heavy_hitters>;     ///< arXiv 2306.14048
-using keyformer = keep<window, key_tokens>;  ///< arXiv 2403.09054
+using streaming_llm = keep<sinks, window>;  ///< arXiv 2309.17453; within-cache positions
+/// arXiv 2505.03745; with int4 keys and values. Its positions are not known.
+using accllm = keep<sinks, window>;
+/// arXiv 2412.09548; one cache for each level. As far as we know, the window is a training segment.
+using meshtron = keep<window>;
+using h2o = keep<window, heavy_hitters>;              ///< arXiv 2306.14048
+using keyformer = keep<window, key_tokens>;           ///< arXiv 2403.09054
 using sirllm = keep<sinks, token_surprisal, window>;  ///< arXiv 2405.12528; within-cache positions
 using tova = keep<window, weir::tova>;                ///< arXiv 2401.06104
 using snapkv = keep<window, observation_window>;      ///< arXiv 2404.14469
-using pyramidkv = keep<window, pyramid<observation_window>>;        ///< arXiv 2406.02069
-using ada_kv = keep<window, adaptive_heads<observation_window>>;    ///< arXiv 2407.11550; paged
-using knorm = keep<window, key_norm>;                               ///< arXiv 2406.11430
-using keydiff = keep<window, key_diversity>;                        ///< arXiv 2504.15364
-using expected_attention = keep<window, weir::expected_attention>;  ///< arXiv 2510.00636
-using triattention = keep<sinks, window, trigonometric>;            ///< arXiv 2604.04921
-using kvcrush = keep<window, signatures<heavy_hitters>>;            ///< arXiv 2503.00022, over H2O
-using kvcrush_blocks = keep<window, block_signatures<heavy_hitters>>;  ///< as its code has it
+using pyramidkv = keep<window, pyramid<observation_window>>;      ///< arXiv 2406.02069
+using ada_kv = keep<window, adaptive_heads<observation_window>>;  ///< arXiv 2407.11550; paged
+using knorm = keep<window, key_norm>;                             ///< arXiv 2406.11430
+using keydiff = keep<window, key_diversity>;                      ///< arXiv 2504.15364
+/// arXiv 2510.00636, as far as we know.
+using expected_attention = keep<window, weir::expected_attention>;
+using triattention = keep<sinks, window, trigonometric>;  ///< arXiv 2604.04921
+using kvcrush = keep<window, signatures<heavy_hitters>>;  ///< arXiv 2503.00022, over H2O
+/// The same as the authors' code has it.
+using kvcrush_blocks = keep<sinks, window, block_signatures<heavy_hitters>>;
 /// arXiv 2406.13035; paged
 using d2o = keep<sinks, window, variance_budgets<heavy_hitters>, similarity_merge>;
 using duo_attention = per_head<keep<sinks, window>, keep_all>;  ///< arXiv 2410.10819; 1: retrieval
-using streaming_vlm = keep<token_kinds<2>>;                     ///< arXiv 2510.09608
-using infinite_vggt = keep<sinks, frame_diversity>;             ///< arXiv 2601.02281; paged
-using rolling_forcing = keep<sinks, rolling_chunks>;            ///< arXiv 2509.25161
-using motion_stream = keep<sinks, rolling_chunks>;              ///< arXiv 2511.01266; within-cache
-using stream_diffusion_v2 = keep<adaptive_sinks, rolling_chunks>;  ///< MLSys 2026
-using livevlm = keep<window, buckets<observation_window>>;         ///< arXiv 2505.15269
+using streaming_vlm = keep<token_kinds<2>>;          ///< arXiv 2510.09608; within-cache positions
+using infinite_vggt = keep<sinks, frame_diversity>;  ///< arXiv 2601.02281; paged
+/// arXiv 2509.25161, as far as we know; within-cache positions.
+using rolling_forcing = keep<sinks, rolling_chunks>;
+using motion_stream = keep<sinks, rolling_chunks>;  ///< arXiv 2511.01266; within-cache positions
+using stream_diffusion_v2 =
+    keep<adaptive_sinks, rolling_chunks>;                   ///< MLSys 2026, as far as we know
+using livevlm = keep<window, buckets<observation_window>>;  ///< arXiv 2505.15269
 using random = keep<sinks, window, random_tokens>;  ///< the control that others have to beat
 
 namespace recipes {
@@ -82,6 +93,7 @@ struct ask {
   std::shared_ptr<const query_centres> centres = {};  ///< what triattention was calibrated with
   std::vector<std::uint8_t> labels = {};  ///< [layer, kv_head], for duo_attention; 1: retrieval
   std::size_t capacity = 0;               ///< tokens of a stream, for heads that keep all
+  std::size_t prompt = 0;  ///< tokens of the prompt, behind which keyformer's temperature rises
 };
 
 struct streaming_llm {
@@ -89,14 +101,12 @@ struct streaming_llm {
   static presets::streaming_llm authors() { return {sinks{4}, window{2000}}; }
   static presets::streaming_llm of(const ask& a) { return {sinks{4}, window{a.entries - 4}}; }
 };
-/// Sizes are not published. The window is whole groups of int4, as far as the budget goes.
+/// Sizes are not published: these are ours. Groups of int4 lie along a head's elements, so that any
+/// window will do.
 struct accllm {
   static constexpr std::string_view name = "accllm";
   static presets::accllm authors() { return {sinks{4}, window{1024}}; }
-  static presets::accllm of(const ask& a) {
-    const std::size_t groups = (a.entries - 4) / 32;
-    return {sinks{4}, window{groups > 0 ? groups * 32 : a.entries - 4}};
-  }
+  static presets::accllm of(const ask& a) { return {sinks{4}, window{a.entries - 4}}; }
 };
 struct meshtron {
   static constexpr std::string_view name = "meshtron";
@@ -118,13 +128,15 @@ struct h2o_per_row {
     return {window{a.entries / 2}, heavy_hitters{a.entries - a.entries / 2, heavy_sum::per_row}};
   }
 };
-/// 30 % of the budget is recent. The authors' budget is 60 % of a prompt; here: of 2048 tokens.
+/// 30 % of the budget is recent. The authors' budget is 60 % of a prompt; here: of 2048 tokens,
+/// half as many to follow.
 struct keyformer {
   static constexpr std::string_view name = "keyformer";
-  static presets::keyformer authors() { return of({.entries = 1228}); }
+  static presets::keyformer authors() { return of({.entries = 1228, .prompt = 2048}); }
   static presets::keyformer of(const ask& a) {
     const std::size_t recent = a.entries * 3 / 10;
-    return {window{recent}, key_tokens{.budget = a.entries - recent, .planned = 1024}};
+    return {window{recent},
+            key_tokens{.budget = a.entries - recent, .prompt = a.prompt, .planned = 1024}};
   }
 };
 struct sirllm {
@@ -137,6 +149,7 @@ struct sirllm {
     return {sinks{4}, token_surprisal{.budget = rest / 2}, window{rest - rest / 2}};
   }
 };
+/// The size is ours.
 struct tova {
   static constexpr std::string_view name = "tova";
   static presets::tova authors() { return {window{1}, weir::tova{511}}; }
@@ -160,6 +173,7 @@ struct pyramidkv {
     return {std::get<0>(base.members), pyramid<observation_window>{std::get<1>(base.members)}};
   }
 };
+/// SnapKV's rows; the size is ours.
 struct ada_kv {
   static constexpr std::string_view name = "ada-kv";
   static presets::ada_kv authors() { return of({.entries = 1024, .cadence = 32}); }
@@ -169,36 +183,42 @@ struct ada_kv {
             adaptive_heads<observation_window>{std::get<1>(base.members)}};
   }
 };
+/// The size is ours, and so is the window of a quarter: authors compress a prompt, whose last
+/// tokens need none.
 struct knorm {
   static constexpr std::string_view name = "knorm";
-  static presets::knorm authors() { return of({.entries = 1024}); }
+  static presets::knorm authors() { return {window{0}, key_norm{1024}}; }
   static presets::knorm of(const ask& a) {
     return {window{a.entries / 4}, key_norm{a.entries - a.entries / 4}};
   }
 };
+/// As knorm.
 struct keydiff {
   static constexpr std::string_view name = "keydiff";
-  static presets::keydiff authors() { return of({.entries = 1024}); }
+  static presets::keydiff authors() { return {window{0}, key_diversity{1024}}; }
   static presets::keydiff of(const ask& a) {
     return {window{a.entries / 4}, key_diversity{a.entries - a.entries / 4}};
   }
 };
-/// Without covariances, which cost as many multiply-adds a row as attention over head_dim entries.
+/// As knorm. A budget of your own goes without covariances, which cost as many multiply-adds a row
+/// as attention over head_dim entries.
 struct expected_attention {
   static constexpr std::string_view name = "expected-attention";
-  static presets::expected_attention authors() { return of({.entries = 1024}); }
+  static presets::expected_attention authors() {
+    return {window{0}, weir::expected_attention{.budget = 1024}};
+  }
   static presets::expected_attention of(const ask& a) {
     return {window{a.entries / 4},
             weir::expected_attention{.budget = a.entries - a.entries / 4, .covariance = false}};
   }
 };
 /// Needs centres: of the model's queries, by a calibration pass. Sinks stand for the authors'
-/// pinned prompt.
+/// pinned prompt, which they do not count; the window of a quarter is ours.
 struct triattention {
   static constexpr std::string_view name = "triattention";
   static constexpr bool needs_centres = true;
   static presets::triattention authors(std::shared_ptr<const query_centres> centres = {}) {
-    return of({.entries = 2048, .centres = std::move(centres)});
+    return {sinks{4}, window{0}, trigonometric{2048, std::move(centres)}};
   }
   static presets::triattention of(const ask& a) {
     const std::size_t rest = a.entries - 4;
@@ -219,6 +239,7 @@ struct duo_attention {
     return {{sinks{first}, window{a.entries - first}}, keep_all{a.capacity}, a.labels};
   }
 };
+/// The size is ours; the authors' best split is not known.
 struct kvcrush {
   static constexpr std::string_view name = "kvcrush";
   static presets::kvcrush authors() { return of({.entries = 1024}); }
@@ -228,18 +249,27 @@ struct kvcrush {
     return {window{a.entries / 4}, signatures<heavy_hitters>{heavy_hitters{rest}, rest / 4}};
   }
 };
-/// Blocks of 32, as the authors have them, or smaller ones for a small budget.
+/// A block of sinks, a fifth recent, sums by row; the authors' blocks are of 32 tokens, and two are
+/// rescued on top of the 672 that stay.
 struct kvcrush_blocks {
   static constexpr std::string_view name = "kvcrush-blocks";
-  static presets::kvcrush_blocks authors() { return of({.entries = 1024}); }
+  static presets::kvcrush_blocks authors() { return parts(32, 128, 512 + 2 * 32, 2); }
+  /// Smaller blocks for a small budget, a quarter of them rescued.
   static presets::kvcrush_blocks of(const ask& a) {
-    const std::size_t most = a.entries - a.entries / 4,
-                      block = std::min<std::size_t>(32, std::bit_floor(most / 4)),
-                      rest = most / block * block;
-    return {window{a.entries - rest},
-            block_signatures<heavy_hitters>{heavy_hitters{rest}, block, rest / 4 / block}};
+    const std::size_t most = a.entries - a.entries / 5,
+                      block = std::min<std::size_t>(32, std::bit_floor(most / 5)),
+                      blocks = most / block - 1;
+    return parts(block, a.entries - (blocks + 1) * block, blocks * block, blocks / 4);
+  }
+
+ private:
+  static presets::kvcrush_blocks parts(std::size_t block, std::size_t recent, std::size_t rest,
+                                       std::size_t rescued) {
+    return {sinks{block}, window{recent},
+            block_signatures<heavy_hitters>{{rest, heavy_sum::per_row}, block, rescued}};
   }
 };
+/// Halves of a fifth of the sequence; the size is ours.
 struct d2o {
   static constexpr std::string_view name = "d2o";
   static presets::d2o authors() { return of({.entries = 1024}); }
@@ -249,6 +279,7 @@ struct d2o {
             variance_budgets<heavy_hitters>{heavy_hitters{rest - rest / 2}}, similarity_merge{}};
   }
 };
+/// 16 seconds of vision; their tokens, 128 a second, are ours.
 struct streaming_vlm {
   static constexpr std::string_view name = "streaming-vlm";
   static presets::streaming_vlm authors() {
@@ -260,6 +291,7 @@ struct streaming_vlm {
     return {token_kinds{kind_window{0, text - text / 3, text / 3}, kind_window{1, a.entries / 4}}};
   }
 };
+/// 1.2 million entries over 24 layers. A frame's tokens, 1041, are ours.
 struct infinite_vggt {
   static constexpr std::string_view name = "infinite-vggt";
   static presets::infinite_vggt authors() {
@@ -271,11 +303,12 @@ struct infinite_vggt {
     return {sinks{anchor}, frame_diversity{.budget = a.entries - anchor, .anchor = anchor}};
   }
 };
-/// One chunk of sinks, the other chunks recent; a chunk is a cadence long.
+/// One chunk of sinks, the other chunks recent; a chunk is a cadence long. The authors' rows read
+/// 21 latent frames, three to a chunk and 1560 tokens each: the sink, five chunks and their own.
 struct rolling_forcing {
   static constexpr std::string_view name = "rolling-forcing";
   static presets::rolling_forcing authors() {
-    return {sinks{3 * 1560}, rolling_chunks{.chunk = 3 * 1560, .chunks = 6}};
+    return {sinks{3 * 1560}, rolling_chunks{.chunk = 3 * 1560, .chunks = 5}};
   }
   static presets::rolling_forcing of(const ask& a) {
     const std::size_t chunk = std::min(a.cadence, a.entries / 4);
@@ -292,10 +325,11 @@ struct motion_stream {
     return {sinks{chunk}, rolling_chunks{.chunk = chunk, .chunks = 1}};
   }
 };
+/// The authors' rows read six chunks of a frame: three sinks, two recent ones and their own.
 struct stream_diffusion_v2 {
   static constexpr std::string_view name = "stream-diffusion-v2";
   static presets::stream_diffusion_v2 authors() {
-    return {adaptive_sinks{.chunk = 1560, .chunks = 3}, rolling_chunks{.chunk = 1560, .chunks = 3}};
+    return {adaptive_sinks{.chunk = 1560, .chunks = 3}, rolling_chunks{.chunk = 1560, .chunks = 2}};
   }
   static presets::stream_diffusion_v2 of(const ask& a) {
     const std::size_t chunk = std::min(a.cadence, a.entries / 4), all = a.entries / chunk;
@@ -303,6 +337,7 @@ struct stream_diffusion_v2 {
             rolling_chunks{.chunk = chunk, .chunks = all - all / 2}};
   }
 };
+/// Scores without pooling; the share that goes first is not known, and is none.
 struct livevlm {
   static constexpr std::string_view name = "livevlm";
   static presets::livevlm authors() { return of({.entries = 12'000}); }

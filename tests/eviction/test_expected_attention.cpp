@@ -30,11 +30,13 @@ using bench = weir::testing::policy_bench<weir::keep<watched>>;
 
 const weir::kv_shape plain{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 2};
 
+constexpr float value_lengths[6] = {1, 2, 1, 5, 1, .5f};
+
 /// The example's entries behind `first` tokens that must not count; queries have mean (1, .5) and
 /// covariance diag(vx, vy).
-void drive(bench& b, std::size_t first, float vx, float vy) {
+void drive(bench& b, std::size_t first, float vx, float vy,
+           std::span<const float, 6> lengths = value_lengths) {
   const float keys[6][2] = {{1, 0}, {0, 1}, {1, 1}, {-1, 0}, {.5f, .5f}, {2, -1}};
-  const float lengths[6] = {1, 2, 1, 5, 1, .5f};
   const float x[6] = {1, 1, -1, -1, 0, 0}, y[6] = {1, -1, 1, -1, 0, 0};
   for (std::size_t i = 0; i < first; ++i) {
     b.append(std::vector<float>{9, 9}, std::vector<float>{9, 9});
@@ -62,6 +64,14 @@ TEST_CASE("entries are scored by what queries like those so far should give them
   drive(b, 0, 0, 0);
   check_scores(seen, {.177572f, .249378f, .252884f, .215854f, .1488f, .126442f});
   CHECK(b.kept() == indices{1, 2, 3});
+}
+
+TEST_CASE("where values are of one length, the score is the expected probability") {
+  bench b({watched{{.budget = 3, .first = 0}}}, plain, 6);
+  const float lengths[6] = {1, 1, 1, 1, 1, 1};
+  drive(b, 0, 0, 0, lengths);
+  check_scores(seen, {.177572f, .124689f, .252884f, .043171f, .1488f, .252884f});
+  CHECK(b.kept() == indices{0, 2, 5});
 }
 
 TEST_CASE("the spread of queries counts, unless it is not asked for") {

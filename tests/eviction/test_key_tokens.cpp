@@ -46,62 +46,73 @@ std::vector<float> with_noise(const indices& entries, std::vector<float> x,
   return x;
 }
 
-/// A bench whose next row is that of token 5, which has all six in view and found nothing yet.
-bench six_tokens(const key_tokens& member) { return bench({window{2}, member}, shape); }
+/// The example's first row.
+const indices six{0, 1, 2, 3, 4, 5};
+const std::vector<float> six_logits{2, 1, .5f, .2f, 1.5f, .3f},
+    six_zetas{-.5f, 1.2f, .1f, 2.0f, -.3f, .4f};
 
-void drive(bench& b) {
+/// Keeps the prompt's six tokens until all have come: the example shrinks the cache to four only
+/// then, and the cadence is 1 all the same.
+struct prompt {
+  std::size_t budget = 6;
+  void claim(weir::claims& open) const {
+    for (std::size_t i = 0; open.view().boundary().value < 6 && i < open.size(); ++i) open.take(i);
+  }
+};
+using example = weir::testing::policy_bench<weir::keep<prompt, window, key_tokens>>;
+
+/// Token 6 comes at t = 1 of T = 4: the temperature is 1.25.
+const key_tokens scoring{.budget = 2, .prompt = 6, .planned = 4, .seed = 7};
+
+/// The next row is that of token 5, which has all six in view and found nothing yet.
+void drive(example& b) {
   for (std::uint64_t i = 0; i < 6; ++i) b.append();
+}
+
+void check_scores(const example& b, const indices& entries, const std::vector<float>& expected) {
+  REQUIRE(entries.size() == expected.size());
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    CHECK(std::abs(b.note<2>(entries[i]) - expected[i]) <= 1e-5f);
 }
 
 }  // namespace
 
 TEST_CASE("key tokens gather a softmax of logits and noise at a rising temperature") {
-  // Token 6 comes at t = 1 of T = 4: τ = 1.25. Budgets cover six tokens until then; the example
-  // shrinks the cache to four only at token 5, which is the end of a cadence of 6 here.
-  weir::testing::policy_bench<list> b(
-      {window{2}, key_tokens{.budget = 2, .prompt = 6, .planned = 4, .seed = 7}}, shape, 6);
+  example b({prompt{}, window{2}, scoring}, shape);
   drive(b);
-  b.observe_logits(0, 0,
-                   with_noise({0, 1, 2, 3, 4, 5}, {2, 1, .5f, .2f, 1.5f, .3f},
-                              {-.5f, 1.2f, .1f, 2.0f, -.3f, .4f}));
-  const float s[] = {.150961f, .303998f, .061376f, .303998f, .111835f, .067831f};
-  for (std::uint64_t i = 0; i < 6; ++i) CHECK(std::abs(b.note<1>(i) - s[i]) <= 1e-5f);
+  b.observe_logits(0, 0, with_noise(six, six_logits, six_zetas));
+  check_scores(b, six, {.150961f, .303998f, .061376f, .303998f, .111835f, .067831f});
   b.decide();
   CHECK(b.kept() == indices{1, 3, 4, 5});
 
   b.append();
-  b.observe_logits(
-      0, 0, with_noise({1, 3, 4, 5, 6}, {.8f, 1.0f, .2f, .4f, .9f}, {.3f, .5f, .1f, -.1f, .2f}));
-  const float f[] = {.529645f, .614742f, .230816f, .186813f, .225646f};
-  const std::uint64_t entries[] = {1, 3, 4, 5, 6};
-  for (std::size_t i = 0; i < 5; ++i) CHECK(std::abs(b.note<1>(entries[i]) - f[i]) <= 1e-5f);
-  for (std::size_t i = 7; i < 12; ++i) b.append();
+  const indices five{1, 3, 4, 5, 6};
+  std::vector<float> before;
+  for (const std::uint64_t i : five) before.push_back(b.note<2>(i));
+  b.observe_logits(0, 0, with_noise(five, {.8f, 1.0f, .2f, .4f, .9f}, {.3f, .5f, .1f, -.1f, .2f}));
+  const float s[] = {.225646f, .310744f, .118982f, .118982f, .225646f};
+  for (std::size_t i = 0; i < 5; ++i)
+    CHECK(std::abs(b.note<2>(five[i]) - before[i] - s[i]) <= 1e-5f);
+  check_scores(b, five, {.529645f, .614742f, .230816f, .186813f, .225646f});
   b.decide();
-  CHECK(b.kept() == indices{1, 3, 10, 11});
+  CHECK(b.kept() == indices{1, 3, 5, 6});
 }
 
-TEST_CASE("the example's second row, at cadence 1, drops what has gathered least") {
-  // Rows 0 to 4 are not told of, so that all of a token's score is of the two rows of the example.
-  bench b = six_tokens({.budget = 4, .prompt = 6, .planned = 4, .seed = 7});
+TEST_CASE("without noise the example keeps what a plain softmax ranks first") {
+  example b({prompt{}, window{2}, scoring}, shape);
   drive(b);
-  b.observe_logits(0, 0,
-                   with_noise({0, 1, 2, 3, 4, 5}, {2, 1, .5f, .2f, 1.5f, .3f},
-                              {-.5f, 1.2f, .1f, 2.0f, -.3f, .4f}));
-  b.append();
-  CHECK(b.kept() == indices{0, 1, 2, 3, 4, 5, 6});
+  b.observe_logits(0, 0, with_noise(six, six_logits, std::vector<float>(6, 0.0f)));
   b.decide();
-  CHECK(b.kept() == indices{0, 1, 3, 4, 5, 6});  // of 0 to 4, token 2 has least: .061376
+  CHECK(b.kept() == indices{0, 1, 4, 5});
 }
 
 TEST_CASE("at another temperature the same noise gives other scores") {
-  bench b = six_tokens(
-      {.budget = 4, .prompt = 6, .planned = 4, .tau_init = 1.5f, .tau_end = 1.5f, .seed = 7});
+  key_tokens warm = scoring;
+  warm.tau_init = warm.tau_end = 1.5f;
+  example b({prompt{}, window{2}, warm}, shape);
   drive(b);
-  b.observe_logits(0, 0,
-                   with_noise({0, 1, 2, 3, 4, 5}, {2, 1, .5f, .2f, 1.5f, .3f},
-                              {-.5f, 1.2f, .1f, 2.0f, -.3f, .4f}));
-  const float s[] = {.162773f, .259569f, .089332f, .259569f, .133267f, .09549f};
-  for (std::uint64_t i = 0; i < 6; ++i) CHECK(std::abs(b.note<1>(i) - s[i]) <= 1e-5f);
+  b.observe_logits(0, 0, with_noise(six, six_logits, six_zetas));
+  check_scores(b, six, {.162773f, .259569f, .089332f, .259569f, .133267f, .09549f});
 }
 
 TEST_CASE("the temperature rises from the first token behind the prompt to the last one planned") {

@@ -63,19 +63,21 @@ struct watched : observation_window {
 
 TEST_CASE(
     "averages divide by the whole kernel at the ends, and the window's own tokens rank first") {
-  weir::testing::policy_bench<weir::keep<watched>> b(
-      {watched{{.budget = 4, .rows = 2, .reach = 1}}}, shape, 6);
-  b.append();
-  for (std::size_t n = 2; n <= 4; ++n) b.append();
-  b.append();
-  b.observe(0, 0, std::vector<float>{.30f, .05f, .20f, .25f, .20f});
-  b.append();
-  b.observe(0, 0, std::vector<float>{.10f, .15f, .05f, .30f, .15f, .25f});
-  b.decide();
-  REQUIRE(seen.size() == 6);
-  const float expected[] = {.2f, .283333f, .333333f, .266667f};
-  for (std::size_t i = 0; i < 4; ++i) CHECK(std::abs(seen[i] - expected[i]) <= 1e-5f);
-  CHECK(b.kept() == indices{1, 2, 4, 5});
+  const auto check = [](vote_pooling pooling, const std::vector<float>& votes,
+                        const indices& expected) {
+    weir::testing::policy_bench<weir::keep<watched>> b(
+        {watched{{.budget = 4, .rows = 2, .reach = 1, .pooling = pooling}}}, shape, 6);
+    for (std::size_t n = 1; n <= 5; ++n) b.append();
+    b.observe(0, 0, std::vector<float>{.30f, .05f, .20f, .25f, .20f});
+    b.append();
+    b.observe(0, 0, std::vector<float>{.10f, .15f, .05f, .30f, .15f, .25f});
+    b.decide();
+    REQUIRE(seen.size() == 6);
+    for (std::size_t i = 0; i < 4; ++i) CHECK(std::abs(seen[i] - votes[i]) <= 1e-5f);
+    CHECK(b.kept() == expected);
+  };
+  check(vote_pooling::average, {.2f, .283333f, .333333f, .266667f}, {1, 2, 4, 5});
+  check(vote_pooling::max, {.4f, .4f, .55f, .55f}, {2, 3, 4, 5});
 }
 
 TEST_CASE("votes are counted anew in every interval") {

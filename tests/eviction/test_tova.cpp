@@ -42,6 +42,23 @@ TEST_CASE("TOVA drops what the newest row attends to least, by the mean over a l
   CHECK(std::abs(b.note<0>(3, 0, 0, 1) - .2f) <= 1e-5f);
 }
 
+TEST_CASE("smaller budgets show the order of the mean row") {
+  // .1, .125 and .175 go one after the other; of the three .2 the older ones stay.
+  indices left{0, 1, 2, 3, 5};
+  for (const std::uint64_t next : {5, 3, 2}) {
+    std::erase(left, next);
+    weir::testing::policy_bench<weir::keep<weir::tova>> b({weir::tova{left.size()}}, shape, 6);
+    drive(b);
+    for (const std::size_t head : {0, 1}) CHECK(b.kept(0, head) == left);
+  }
+  // Nothing has gone: each head's row can be read, and their mean.
+  weir::testing::policy_bench<weir::keep<weir::tova>> b({weir::tova{6}}, shape, 6);
+  drive(b);
+  const float mean[] = {.2f, .2f, .2f, .175f, .1f, .125f};
+  for (std::uint64_t i = 0; i < 6; ++i)
+    CHECK(std::abs((b.note<0>(i, 0, 0, 0) + b.note<0>(i, 0, 0, 1)) / 2 - mean[i]) <= 1e-5f);
+}
+
 TEST_CASE("TOVA with a window of 1 never drops the newest token") {
   weir::testing::policy_bench<weir::keep<weir::window, weir::tova>> b(
       {weir::window{1}, weir::tova{1}}, shape, 6);

@@ -82,6 +82,20 @@ TEST_CASE("keys are scored by where queries near the centre would find them") {
   }
 }
 
+TEST_CASE("what spreads queries around the centre, by itself, keeps other keys") {
+  // Queries that lie on average at 0, as far from it as the example's do from their centre: the
+  // score is the second sum alone.
+  const auto shape = shape_of(1, weir::rope_pairing::interleaved);
+  const auto centres = std::make_shared<query_centres>(shape);
+  centres->set(0, 0, 0, {0, 0}, 1.2f - std::hypot(.9f, .3f));
+  centres->set(0, 0, 1, {0, 0}, .8f - std::hypot(.5f, .2f));
+  bench b({watched(3, centres, over_queries::max, 4)}, shape, 6);
+  drive(b, shape.rope);
+  CHECK(b.kept() == indices{0, 2, 4});
+  REQUIRE(seen.size() == 6);
+  for (std::size_t i = 0; i < 6; ++i) CHECK(std::abs(seen[i] - norm[i]) <= 1e-5f);
+}
+
 TEST_CASE("query heads of a group are combined by the largest score or their mean") {
   // The second head's centre is 0: it scores by Σ A |k| alone.
   const auto shape = shape_of(2, weir::rope_pairing::interleaved);

@@ -57,6 +57,29 @@ TEST_CASE("keys rotate to the published numbers in both pairings") {
   require_near(rotated(half, {1, 2, 3, 4}, 7), {-1.217058, 1.715331, 2.918693, 4.13009});
 }
 
+TEST_CASE("a key re-rotated by the way it moves is the raw key rotated there") {
+  const rope_angles rope({2, 1e4, rope_pairing::interleaved});  // one radian a position
+  const auto require_pair = [](const std::vector<float>& x, float a, float b) {
+    REQUIRE(std::abs(x[0] - a) <= 1e-6f);
+    REQUIRE(std::abs(x[1] - b) <= 1e-6f);
+  };
+  weir_test::for_each_arch([&]<class A> {
+    const auto turned = [&](const std::vector<float>& x, std::uint64_t by) {
+      std::vector<float> c(x.size()), s(x.size()), out(x.size());
+      rope.factors(position{by}, c.data(), s.data());
+      cpu::rotate<A>(rope.shape(), x.data(), out.data(), x.size(), c.data(), s.data());
+      return out;
+    };
+    std::vector<float> raw(rope.shape().dims);
+    raw[0] = .6f, raw[1] = .8f;
+    const auto at_5 = turned(raw, 5);
+    require_pair(at_5, .937337f, -.348425f);
+    const auto moved = turned(at_5, std::uint64_t{0} - 3), direct = turned(raw, 2);
+    require_pair(moved, -.977126f, .212661f);
+    require_pair(moved, direct[0], direct[1]);
+  });
+}
+
 TEST_CASE("a score depends on the distance alone") {
   const rope_angles rope({4, 1e4, rope_pairing::half_split});
   const auto score = [&](std::uint64_t q, std::uint64_t k) {
