@@ -2,6 +2,11 @@
 // object that works on as if nothing had been asked.
 #include <limits>
 
+#include <weir/cache/eviction/per_head.hpp>
+#include <weir/cache/eviction/random_tokens.hpp>
+#include <weir/cache/eviction/token_surprisal.hpp>
+#include <weir/cache/kv_cache.hpp>
+
 #include "cache/any_cache.hpp"
 #include "support/catch.hpp"
 #include "support/refusal.hpp"
@@ -230,6 +235,39 @@ TEST_CASE("a cache that keeps everything refuses what does not fit") {
   append(*x.cache, s.shape, names_of(50, 100), 20);
 }
 
+TEST_CASE("what belongs to a step is refused where none was begun") {
+  const auto cache = make_cache(usual());
+  require_refused<bad_call>([&] { cache->commit({}); }, {"commit: no step is open"});
+  require_refused<bad_call>([&] { cache->extend({}); }, {"extend: no step is open"});
+  require_refused<bad_call>([&] { cache->attend(0, {}, {}, {}, {}); }, {"attend: no step"});
+}
+
+TEST_CASE("no token can be told of behind a boundary that has yet to run") {
+  using cache = weir::kv_cache<weir::f32, weir::keep<weir::token_surprisal>>;
+  const weir::kv_shape one{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 8};
+  cache c(one, weir::keep(weir::token_surprisal{8}), {.cadence = 4});
+  for (std::uint64_t i = 0; i <= 4; ++i) c.tell_log_probability(i, -1);
+  require_refused<bad_call>([&] { c.tell_log_probability(5, -1); },
+                            {"token 5", "boundary at 4", "expected once"});
+}
+
+TEST_CASE("heads over all layers have a bound") {
+  weir::kv_shape s{.layers = 1 << 11, .q_heads = 1 << 10, .kv_heads = 1, .head_dim = 8};
+  require_refused<bad_config>([&] { validate(s); }, {"2048 layers of 1024 query", "at most 2^20"});
+}
+
+TEST_CASE("a keep_all head among others needs a capacity") {
+  using mixed = weir::per_head<weir::keep<weir::random_tokens>, weir::keep_all>;
+  const weir::kv_shape one{.layers = 1, .q_heads = 2, .kv_heads = 2, .head_dim = 8};
+  for (const std::size_t capacity : {std::size_t{0}, ~std::size_t{0}, (std::size_t{1} << 31) + 1})
+    require_refused<bad_config>(
+        [&] {
+          weir::kv_cache<weir::f32, mixed>::required_bytes(
+              one, {weir::keep(weir::random_tokens{8}), weir::keep_all{capacity}, {0, 1}});
+        },
+        {"keep_all.capacity", "expected 1 to 2^31"});
+}
+
 TEST_CASE("calls out of turn are refused and change nothing") {
   for (const policy keeps : policies)
     for (const bool renumbers : {false, true}) {
@@ -248,8 +286,12 @@ TEST_CASE("calls out of turn are refused and change nothing") {
         c.attend(layer, in.q, in.k, in.v, in.out);
       };
 
+      const auto look = [](weir::stream_index) {};
+      require_refused<bad_input>([&] { c.for_each_index(2, 0, look); }, {"layer 2, KV head 0"});
+      require_refused<bad_input>([&] { c.for_each_index(0, 2, look); }, {"expected below 2 and 2"});
       c.begin(rows);
       require_refused<bad_call>([&] { c.begin(rows); }, {"begin", "a step is open", "commit"});
+      require_refused<bad_call>([&] { c.for_each_index(0, 0, look); }, {"a step is open"});
       require_refused<bad_call>([&] { c.take_back(); }, {"take_back", "a step is open"});
       require_refused<bad_call>([&] { c.reset(); }, {"reset", "a step is open"});
       require_refused<bad_call>([&] { attend(1); }, {"layer 1", "expected layer 0 of 2"});

@@ -157,6 +157,17 @@ TEST_CASE("rows are told the same whatever the chunk and the layout, in stream o
   }
 }
 
+TEST_CASE("a query head that read nothing has no probabilities but 0") {
+  const float inf = std::numeric_limits<float>::infinity();
+  std::vector<float> weight(2 * 16 * 32, std::nanf("")), out(2 * 32, 1.0f);
+  std::vector<float> largest(2 * 16, -inf);
+  std::fill_n(weight.begin(), 32, .5f);  // the first head's first tile
+  largest[0] = 2;
+  const float total[] = {2, 16, -inf, 0};  // m and d of both heads
+  cpu::mean_probabilities(weight.data(), largest.data(), 16, total, 2, 2, out.data());
+  for (std::size_t i = 0; i < out.size(); ++i) CHECK(out[i] == (i < 32 ? .5f / 16 / 2 : 0.0f));
+}
+
 TEST_CASE("who asks for the last rows before a boundary is told of no others") {
   const kv_shape shape = plain_shape(2);
   const auto names = names_of(80, 6);

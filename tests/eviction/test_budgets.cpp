@@ -65,6 +65,16 @@ TEST_CASE("shares are whole, proportional and add up") {
   CHECK(apportioned(4, {}).empty());
 }
 
+TEST_CASE("weights that are no numbers count as none") {
+  const double inf = std::numeric_limits<double>::infinity(),
+               weight[] = {1, std::nan(""), inf, -inf, -2, 3};
+  std::vector<std::size_t> share(6);
+  weir::apportion(
+      100, [&](std::size_t i) { return weight[i]; }, [](std::size_t) { return std::size_t{0}; },
+      [](std::size_t) { return std::size_t{90}; }, share);
+  CHECK(share == std::vector<std::size_t>{25, 0, 0, 0, 0, 75});
+}
+
 TEST_CASE("shares keep to their bounds") {
   CHECK(apportioned(10, {100, 1, 1}, 2) == shares{6, 2, 2});
   CHECK(between(10, {8, 1, 1}, {0, 0, 0}, {4, 9, 9}) == shares{4, 3, 3});

@@ -2,6 +2,8 @@
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/testing/policy_bench.hpp>
 
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "eviction/hand_head.hpp"
@@ -52,6 +54,18 @@ TEST_CASE("layers whose keys are alike get smaller budgets, and the total is exa
   std::vector<std::size_t> budgets(3);
   frame_diversity{1000, 7}.apportion_layers(shape, similarity, budgets);
   CHECK(budgets == std::vector<std::size_t>{1276, 341, 1383});
+}
+
+TEST_CASE("a key that is no number has no say in the layers' budgets") {
+  const float inf = std::numeric_limits<float>::infinity();
+  const frame_diversity member{3, 0};
+  for (const float bad : {inf, std::nanf("")}) {
+    hand_head head(member, 2, {{1, 0}, {bad, 1}, {0, 1}});
+    head.describe(member);
+    std::vector<float> score(3);
+    member.score_all(head.view(), score);
+    CHECK(std::isfinite(member.report(head.view())));
+  }
 }
 
 TEST_CASE("nothing but the anchor, and keys of norm zero, are no trouble") {

@@ -92,6 +92,16 @@ TEST_CASE("a score depends on the distance alone") {
   REQUIRE(std::abs(score(10'000'000'002, 10'000'000'000) - 6.455249f) < 1e-5f);
 }
 
+TEST_CASE("pairs that turn more than once a position turn as far as they should") {
+  const double base = 1e-4;
+  const rope_angles rope({4, base});
+  for (const std::uint64_t at : {0, 1, 5}) {
+    const double angle = static_cast<double>(at) * std::pow(base, -.5);  // 15.9 turns each
+    CHECK(std::abs(rope.cos_sin(1, position{at}).first - std::cos(angle)) < 1e-6);
+    CHECK(std::abs(rope.cos_sin(1, position{at}).second - std::sin(angle)) < 1e-6);
+  }
+}
+
 TEST_CASE("phases add exactly, across 2^32 and at ten billion") {
   const rope_angles rope({128, 1e4, rope_pairing::interleaved});
   for (std::size_t i = 0; i < rope.pairs(); ++i)

@@ -64,12 +64,14 @@ class one_cache final : public any_cache {
   }
 
   void begin(std::span<const row> rows) override { step_.emplace(cache_.begin(rows)); }
-  void extend(std::span<const row> rows) override { step_->extend(rows); }
+  void extend(std::span<const row> rows) override { open_step("extend").extend(rows); }
   void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
               std::span<const float> v, std::span<float> out) override {
-    step_->attend(layer, q, k, v, out);
+    open_step("attend").attend(layer, q, k, v, out);
   }
-  commit_report commit(std::span<const std::size_t> path) override { return step_->commit(path); }
+  commit_report commit(std::span<const std::size_t> path) override {
+    return open_step("commit").commit(path);
+  }
   void rollback() noexcept override { step_.reset(); }
 
   void take_back() override { cache_.take_back(); }
@@ -99,6 +101,12 @@ class one_cache final : public any_cache {
   }
 
  private:
+  typename Cache::step& open_step(const char* call) {
+    error::require<error::bad_call>(step_.has_value(), call,
+                                    ": no step is open (expected begin first)");
+    return *step_;
+  }
+
   Cache cache_;
   std::optional<typename Cache::step> step_;
 };

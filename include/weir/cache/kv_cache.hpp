@@ -151,10 +151,10 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     require<bad_input>(rows_.finals() <= finals_room(), "step: ", rows_.finals(),
                        " final rows (expected at most ", finals_room(),
                        ", to the next boundary: what is decided there needs all layers)");
-    step_rows::require_depth(rows_.deepest(), draft_room(rows_.finals()));
     require<bad_input>(rows_.finals() + rows_.deepest() <= room(),
                        "step: ", rows_.finals() + rows_.deepest(),
                        " more tokens than fit (room for ", room(), "; keep_all evicts nothing)");
+    step_rows::require_depth(rows_.deepest(), draft_room(rows_.finals()));
     require_pages(parts_.pages_for_step(rows_.size()));
     if constexpr (keeper_type::wants_log_probabilities)
       require<bad_call>(!keeper().lacks_log_probabilities(),
@@ -187,8 +187,8 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   static constexpr bool wants_log_probabilities = keeper_type::wants_log_probabilities;
 
   /// Says how probable the token at `index` was, nats, under the logits before it; of the stream's
-  /// first token, 0. Each token once, in order, before or after it is appended, and before the
-  /// boundary behind it. Throws error::bad_call for another.
+  /// first token, 0. Each token once, in order, before or after it is appended: once the boundary
+  /// before it has run, and before the one behind it. Throws error::bad_call for another.
   void tell_log_probability(std::uint64_t index, float log_probability)
     requires wants_log_probabilities
   {
@@ -213,7 +213,9 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   std::uint64_t finals_room() const { return keeper().finals_room(); }
   /// How deep provisional rows may go behind `finals` final rows of the same step.
   std::size_t draft_room(std::size_t finals) const {
-    return std::min(keeper().draft_room(finals), options_.max_draft_rows);
+    const std::uint64_t left = room() - std::min<std::uint64_t>(finals, room());
+    return static_cast<std::size_t>(
+        std::min<std::uint64_t>({keeper().draft_room(finals), options_.max_draft_rows, left}));
   }
   /// Most entries that any row reads.
   std::size_t most_entries() const { return keeper().most_entries(); }
@@ -229,17 +231,20 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   const cache_stats& stats() const { return stats_; }
 
   /// Calls `visit(stream_index)` for the live entries of a (layer, KV head), in stream order.
-  /// O(entries).
+  /// Throws error::bad_input for one that there is not, error::bad_call while a step is open or the
+  /// stream is broken. O(entries).
   template <class Visit>
   void for_each_index(std::size_t layer, std::size_t head, Visit visit) const {
+    require_visible("for_each_index", layer, head);
     keeper().for_each_live(layer * shape_.kv_heads + head,
                            [&](std::uint64_t index, tile_place) { visit(stream_index{index}); });
   }
 
   /// Calls `visit(const cache_entry&)` for the live entries of a (layer, KV head), in stream order.
-  /// For looking, not for decoding: O(entries · head_dim).
+  /// For looking, not for decoding: O(entries · head_dim). Throws what for_each_index throws.
   template <class Visit>
   void for_each_entry(std::size_t layer, std::size_t head, Visit visit) const {
+    require_visible("for_each_entry", layer, head);
     std::vector<float> key(shape_.head_dim), value(shape_.head_dim);
     keeper().for_each_live(layer * shape_.kv_heads + head, [&](std::uint64_t index, tile_place p) {
       parts_.store.read_key(layer, head, p, key.data());
@@ -270,14 +275,20 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                       ": the stream lost final rows half-way and can only be reset");
   }
 
+  void require_visible(const char* call, std::size_t layer, std::size_t head) const {
+    require_usable(call);
+    error::require<error::bad_input>(layer < shape_.layers && head < shape_.kv_heads, call,
+                                     ": layer ", layer, ", KV head ", head, " (expected below ",
+                                     shape_.layers, " and ", shape_.kv_heads, ")");
+  }
+
   void extend(std::span<const row> rows) {
     error::require<error::bad_input>(rows.size() <= options_.max_rows - rows_.size(),
                                      "step: ", rows_.size() + rows.size(),
                                      " rows (expected at most max_rows = ", options_.max_rows, ")");
     require_pages(parts_.pages_for_more(rows.size()));
     const std::size_t old = rows_.size(), finals = rows_.finals();
-    rows_.extend(rows, options_.max_draft_rows, options_.max_draft_width,
-                 std::min<std::uint64_t>(draft_room(finals), room() - finals));
+    rows_.extend(rows, options_.max_draft_rows, options_.max_draft_width, draft_room(finals));
     turn_rows(old);
   }
   /// Throws unless the pool has `pages` pages for the step.

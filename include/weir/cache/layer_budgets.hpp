@@ -43,7 +43,9 @@ class layer_budgets {
   }
   void reset(const Keep& keep) {
     for (std::size_t unit = 0; unit < shape_.units(); ++unit)
-      keep.with_list(unit, [&](const auto& list) {
+      keep.with_list(unit, [&]<class List>(const List& list) {
+        if constexpr (std::is_same_v<List, keep_all>)
+          budget_[unit * members_] = static_cast<std::uint32_t>(list.capacity);
         for_each_member(list, [&](const auto& m, std::size_t i) {
           budget_[unit * members_ + i] = static_cast<std::uint32_t>(
               budget_of(m, shape_, unit / shape_.kv_heads, unit % shape_.kv_heads));
@@ -51,7 +53,7 @@ class layer_budgets {
       });
   }
 
-  /// Of member number `m` in a unit, now, and of all members.
+  /// Of member number `m` in a unit, now, and of all members; keep_all counts as one.
   std::size_t of(std::size_t m, std::size_t unit) const { return budget_[unit * members_ + m]; }
   std::size_t of_all(std::size_t unit) const {
     std::size_t sum = 0;

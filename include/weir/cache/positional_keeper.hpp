@@ -239,10 +239,8 @@ class positional_keeper {
   static std::size_t tiles_of(std::size_t n) { return (n + tile_lanes - 1) / tile_lanes; }
 
   static extent extent_for(const keep_all& keep, const kv_shape&, std::size_t, std::size_t) {
-    error::require<error::bad_config>(keep.capacity > 0 && keep.capacity <= std::size_t{1} << 31,
-                                      "keep_all.capacity: ", keep.capacity,
-                                      " (expected 1 to 2^31)");
-    return {0, keep.capacity, false, {0, tiles_of(keep.capacity)}};
+    const std::size_t capacity = keep.checked_capacity();
+    return {0, capacity, false, {0, tiles_of(capacity)}};
   }
   template <class... Members>
   static extent extent_for(const keep<Members...>& keep, const kv_shape& shape, std::size_t unit,

@@ -103,9 +103,12 @@ class scored_keeper : public slot_stream<Renumbers> {
     const std::size_t finals = rows.finals(), tokens = finals + path.size();
     if (tokens == 0) return;
     if (finals == 0 && !pending_.empty())  // else it was done layer by layer
-      threads.for_range(shape_.units(), shape_.units() * pending_.size() * map_.lanes(),
+      threads.for_range(shape_.kv_heads, shape_.units() * pending_.size() * map_.lanes(),
                         [&](std::size_t first, std::size_t last) {
-                          for (std::size_t unit = first; unit < last; ++unit) observe_pending(unit);
+                          for (std::size_t head = first; head < last; ++head)
+                            for (std::size_t unit = head; unit < shape_.units();
+                                 unit += shape_.kv_heads)
+                              observe_pending(unit, head);
                         });
     for (std::size_t i = 0; i < tokens; ++i)
       arrivals_.set_kind(length_ + i, rows.kind(i < finals ? i : path[i - finals]));
@@ -130,7 +133,13 @@ class scored_keeper : public slot_stream<Renumbers> {
     pending_.clear();
     for (std::size_t unit = 0; unit < shape_.units(); ++unit) go_on(unit, first_);
   }
-  void tell_log_probability(std::uint64_t index, float value) { arrivals_.tell(index, value); }
+  void tell_log_probability(std::uint64_t index, float value) {
+    const std::uint64_t next = last_boundary(shape_.units() - 1) + cadence_;
+    error::require<error::bad_call>(index <= next, "tell_log_probability: token ", index,
+                                    " behind the boundary at ", next,
+                                    " (expected once that has been decided)");
+    arrivals_.tell(index, value);
+  }
 
   /// Provisional rows never reach a boundary: its outcome would depend on their fate.
   std::size_t draft_room(std::size_t finals) const {
@@ -166,16 +175,18 @@ class scored_keeper : public slot_stream<Renumbers> {
     lists_.ask_for_notes(unit, tiles_in_use(unit) * tile_lanes, false);
   }
   /// Rows of the last step that were staged and have stayed, before anything else happens to the
-  /// unit. Not while the last of them may still be taken back.
-  void observe_pending(std::size_t unit) {
+  /// unit, in the working memory of head `worker`. Not while the last of them may still be taken
+  /// back.
+  void observe_pending(std::size_t unit, std::size_t worker) {
     for (const pending_row& p : pending_)
       if (is_watched(p.index))
-        observe(unit, p.index, rows_seen_.staged(unit, tiles_in_use(unit), p.staged));
+        observe(unit, worker, p.index, rows_seen_.staged(unit, tiles_in_use(unit), p.staged));
   }
   /// What rows [first, last) of the step, just attended, saw in a unit, which they handed out at
-  /// `place`; `q` `[row, q_head, head_dim]` is theirs, unrotated.
-  void observe_rows(std::size_t unit, std::size_t place, const step_rows& rows, std::size_t first,
-                    std::size_t last, const float* q) {
+  /// `place`; `q` `[row, q_head, head_dim]` is theirs, unrotated. In the working memory of head
+  /// `worker`.
+  void observe_rows(std::size_t unit, std::size_t place, std::size_t worker, const step_rows& rows,
+                    std::size_t first, std::size_t last, const float* q) {
     for (std::size_t r = first; r < last; ++r) {
       const std::uint64_t index = length_ + rows.offset(r);
       if (!is_watched(index)) continue;
@@ -183,7 +194,7 @@ class scored_keeper : public slot_stream<Renumbers> {
           q + ((r - first) * shape_.q_heads + unit % shape_.kv_heads * shape_.group()) *
                   shape_.head_dim;
       if (r + (may_take_back_ ? 1 : 0) < rows.finals())
-        observe(unit, index,
+        observe(unit, worker, index,
                 rows_seen_.read(place, tiles_in_use(unit), r - first, last - first, query));
       else
         rows_seen_.stage(unit, place, tiles_in_use(unit), r + 1 - rows.finals(), r - first,
@@ -191,11 +202,12 @@ class scored_keeper : public slot_stream<Renumbers> {
     }
   }
   /// Tells the members of a unit's list what the row at `index`, the newest of them, saw there.
-  void observe(std::size_t unit, std::uint64_t index, observed_row::record row) {
+  void observe(std::size_t unit, std::size_t worker, std::uint64_t index,
+               observed_row::record row) {
     row.first_index = first_;
     row.index = index;
     row.boundary = next_boundary(index);
-    lists_.observe(unit, row, map_.index(unit));
+    lists_.observe(unit, worker, row, map_.index(unit));
   }
   /// What member number `m` of a unit's list remembers.
   entry_memory memory(std::size_t m, std::size_t unit) const { return lists_.memory(m, unit); }
@@ -242,9 +254,10 @@ class scored_keeper : public slot_stream<Renumbers> {
     for (std::size_t unit = layer * shape_.kv_heads; unit < (layer + 1) * shape_.kv_heads; ++unit)
       stream::lay_out_drafts(unit, rows, home_tiles(unit));
   }
-  /// Splits that rows read right behind a boundary, at most: known before it.
-  std::size_t splits_behind_boundary(std::size_t unit) const {
-    return stream::splits_of(stream::tiles_of(lists_.budgets().of_all(unit) + cadence_));
+  /// Splits that rows read right behind the boundary at stream index `at`, at most: known before.
+  std::size_t splits_behind_boundary(std::size_t unit, std::uint64_t at) const {
+    const auto most = std::min<std::uint64_t>(lists_.budgets().of_all(unit), at - first_);
+    return stream::splits_of(stream::tiles_of(static_cast<std::size_t>(most) + cadence_));
   }
 
  private:

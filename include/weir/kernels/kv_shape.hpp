@@ -45,9 +45,9 @@ inline void validate(const kv_shape& s) {
   constexpr std::size_t most = std::size_t{1} << 20;  // so that no size in bytes can wrap
   require<bad_config>(s.layers > 0, "kv_shape.layers: 0 (expected at least 1)");
   require<bad_config>(
-      s.layers <= most && s.q_heads <= most && s.kv_heads <= most / s.layers,
+      s.layers <= most && s.q_heads <= most / s.layers && s.kv_heads <= most / s.layers,
       "kv_shape: ", s.layers, " layers of ", s.q_heads, " query and ", s.kv_heads,
-      " KV heads (expected at most 2^20 query heads, and KV heads over all layers)");
+      " KV heads (expected at most 2^20 heads of either kind over all layers)");
   require<bad_config>(s.kv_heads > 0 && s.q_heads > 0 && s.q_heads % s.kv_heads == 0,
                       "kv_shape: ", s.q_heads, " query heads over ", s.kv_heads,
                       " KV heads (expected a multiple, at least 1)");

@@ -45,7 +45,8 @@ class rope_angles {
       const long double exponent = -2.0L * static_cast<long double>(i) / shape.dims;
       const long double turns = std::pow(static_cast<long double>(shape.base), exponent) /
                                 (2 * std::numbers::pi_v<long double>);
-      step_[i] = static_cast<std::uint64_t>(std::roundl(turns * 0x1p64L));
+      const long double part = std::roundl((turns - std::floor(turns)) * 0x1p64L);
+      step_[i] = part < 0x1p64L ? static_cast<std::uint64_t>(part) : 0;
     }
   }
 

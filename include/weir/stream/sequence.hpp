@@ -356,8 +356,7 @@ class basic_sequence {
   /// What may be guessed behind the waiting tokens.
   draft_limits limits_now(std::size_t most_emitted) {
     draft_limits now = limits_;
-    const auto room = static_cast<std::size_t>(
-        std::min<std::uint64_t>(cache_.draft_room(finals_), cache_.room() - finals_));
+    const std::size_t room = cache_.draft_room(finals_);
     now.depth = std::min(now.depth, room);
     if (now.depth < limits_.depth) ++counters_.clipped;
     now.masks.depth = std::min(now.masks.depth, room);

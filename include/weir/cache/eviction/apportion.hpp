@@ -13,13 +13,18 @@
 
 namespace weir {
 
-/// Writes to `share` `[n]` numbers that sum to `total`: in proportion to `weight(i)`, a double ≥ 0,
-/// but at least `least(i)` and at most `most(i)`, for which Σ least ≤ total ≤ Σ most has to hold.
-/// Where these bind, the others share what is left in proportion. Ties: the lower number. If no
-/// weight is positive, all count alike. O(n²) at worst, without allocation.
+/// Writes to `share` `[n]` numbers that sum to `total`: in proportion to `weight(i)`, a double, of
+/// which those that are not finite and positive count as 0; but at least `least(i)` and at most
+/// `most(i)`, for which Σ least ≤ total ≤ Σ most has to hold. Where these bind, the others share
+/// what is left in proportion. Ties: the lower number. If no weight is positive, all count alike.
+/// O(n²) at worst, without allocation.
 template <class Weight, class Least, class Most>
-void apportion(std::size_t total, Weight weight, Least least, Most most,
+void apportion(std::size_t total, Weight weight_of, Least least, Most most,
                std::span<std::size_t> share) {
+  const auto weight = [&](std::size_t i) -> double {
+    const double w = weight_of(i);
+    return std::isfinite(w) && w > 0 ? w : 0;
+  };
   constexpr std::size_t open = std::numeric_limits<std::size_t>::max();
   const std::size_t n = share.size();
   std::fill(share.begin(), share.end(), open);

@@ -53,7 +53,9 @@ struct frame_diversity {
       score[i] = -work[s.value] * view.note(s);
       sum -= score[i];
     }
-    view.state()[0] = static_cast<float>(sum * each);
+    // A key that is no number makes the mean none; layers' budgets need one.
+    const auto similarity = static_cast<float>(sum * each);
+    view.state()[0] = std::isfinite(similarity) ? similarity : 0;
   }
 
   float report(const slots_view& view) const { return view.state()[0]; }

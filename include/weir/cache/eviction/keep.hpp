@@ -21,6 +21,12 @@ struct keep_all {
   decltype(auto) with_list(std::size_t, Use use) const {
     return use(*this);
   }
+  /// Throws error::bad_config unless a cache can hold so many.
+  std::size_t checked_capacity() const {
+    error::require<error::bad_config>(capacity > 0 && capacity <= std::size_t{1} << 31,
+                                      "keep_all.capacity: ", capacity, " (expected 1 to 2^31)");
+    return capacity;
+  }
 };
 
 namespace detail {
@@ -190,7 +196,7 @@ inline constexpr bool keep_cuts_forward =
 
 /// Entries that a list leaves in one (layer, KV head), while budgets do not change.
 inline std::size_t budget_in(const keep_all& k, const kv_shape&, std::size_t, std::size_t) {
-  return k.capacity;
+  return k.checked_capacity();
 }
 template <class... Members>
 std::size_t budget_in(const keep<Members...>& k, const kv_shape& shape, std::size_t layer,

@@ -13,8 +13,8 @@ namespace weir::cpu {
 /// out[tile, 32] = mean over `group` query heads of the probabilities of one row: weight ·
 /// exp(largest − m) / d in the tiles the row read, 0 in the others. `weight` and `largest` are
 /// those of the first query head, the next ones' lie `tile_stride` tiles behind; `total` `[query
-/// head, 2]` holds m and d. One fused chain over the query heads. O(group · tiles · 32).
-/// `largest` is overwritten.
+/// head, 2]` holds m and d; who read nothing (d = 0) has no probabilities but 0. One fused chain
+/// over the query heads. O(group · tiles · 32). `largest` is overwritten.
 template <class A = simd::native>
 void mean_probabilities(const float* weight, float* largest, std::size_t tile_stride,
                         const float* total, std::size_t group, std::size_t tiles, float* out) {
@@ -23,6 +23,10 @@ void mean_probabilities(const float* weight, float* largest, std::size_t tile_st
   // From largest scores to what weights are worth: exp(−∞) is 0 where a tile was not read.
   const auto share = simd::broadcast<A>(1.0f / static_cast<float>(group));
   for (std::size_t g = 0; g < group; ++g) {
+    if (total[2 * g + 1] == 0) {
+      std::fill_n(largest + g * tile_stride, tiles, 0.0f);
+      continue;
+    }
     const auto m = simd::broadcast<A>(total[2 * g]), d = simd::broadcast<A>(total[2 * g + 1]);
     for (float* at = largest + g * tile_stride; at < largest + g * tile_stride + tiles; at += w)
       simd::store<A>(at, simd::exp<A>(simd::load<A>(at) - m) * share / d);

@@ -84,8 +84,7 @@ class draft_stream {
     if (waiting_.size() > stream_.cache().finals_room()) feed();
     if (full_ || waiting_.size() > stream_.cache().room()) return false;
     const std::size_t finals = waiting_.size();
-    depth_ = static_cast<std::size_t>(std::min<std::uint64_t>(stream_.cache().draft_room(finals),
-                                                              stream_.cache().room() - finals));
+    depth_ = stream_.cache().draft_room(finals);
     stream_.open(waiting_);
     waiting_.clear();
     tree_.start(0, {row_.size() - 1, row_.size() - 1, row_.size() - 1});
