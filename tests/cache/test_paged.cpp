@@ -133,6 +133,39 @@ TEST_CASE("a pool that is used up refuses the step, and nothing is lost") {
                          append(alone, shape, std::span(names).subspan(100), 9)) == 28);
 }
 
+TEST_CASE("steps that are open at once and use up a pool break the one that comes late") {
+  using cache = one_cache<paged_cache<keep_all>>;
+  const cache_options options{.max_rows = 64, .extra_pages = 4};
+  cache first(shape, keep_all{128}, options), alone(shape, keep_all{128}, options);
+  const auto names = names_of(100, 1), more = names_of(1, 2);
+  append(first, shape, names, 50);
+  append(alone, shape, names, 50);
+  cache second(first), idle(first);
+  const row one[1] = {};
+  first.begin(one);
+  second.begin(one);  // there are pages for either, not for both
+  const auto attend = [&](cache& c) {
+    layer_rows x;
+    for (std::size_t layer = 0; layer < shape.layers; ++layer) {
+      make_rows(shape, more, layer, x);
+      c.attend(layer, x.q, x.k, x.v, x.out);
+    }
+  };
+  attend(first);
+  weir_test::require_refused<error::bad_call>([&] { attend(second); },
+                                              {"attend: no page was left", "extra_pages"});
+  weir_test::require_refused<error::bad_call>([&] { second.commit({}); }, {"can only be reset"});
+  second.rollback();
+  weir_test::require_refused<error::bad_call>([&] { second.begin(one); }, {"can only be reset"});
+  first.commit({});
+  append(alone, shape, more, 1);
+  CHECK(same_entries(first, alone, shape));
+  for (cache* c : {&alone, &idle, &second}) c->reset();
+  append(alone, shape, std::span(names).first(1), 1);
+  append(second, shape, std::span(names).first(1), 1);
+  CHECK(same_entries(second, alone, shape, true));
+}
+
 TEST_CASE("a pool gives the page that is wished for, or the next one that is free") {
   arena_plan plan;
   page_pool pool(plan, 5);

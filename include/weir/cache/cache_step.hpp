@@ -32,7 +32,8 @@ class cache_step {
   /// this one: of every row, if layers come in rising order, each once. `q` and `out`: `[row,
   /// q_head, head_dim]`; `k` and `v`: `[row, kv_head, head_dim]`; q and k unrotated, unless
   /// kv_shape.rope.dims is 0. Throws error::bad_input on a span of another size, error::bad_call on
-  /// a layer out of turn; then nothing has changed.
+  /// a layer out of turn; then nothing has changed. Throws error::bad_call, too, and breaks the
+  /// stream, if forks whose steps are open at once leave no page.
   void attend(std::size_t layer, std::span<const float> q, std::span<const float> k,
               std::span<const float> v, std::span<float> out) {
     error::require<error::bad_call>(cache_ != nullptr, "attend: the step is closed");

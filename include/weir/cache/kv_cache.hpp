@@ -140,8 +140,9 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   using step = cache_step<kv_cache>;
 
   /// Opens a step of `rows`. Throws error::bad_input if they are no chain and tree, or do not fit
-  /// `room`, `finals_room` and `draft_room`; error::bad_call while another step is open, the stream
-  /// is broken, or log-probabilities that the policy needs were not told.
+  /// `room`, `finals_room` and `draft_room`, or the pages left by forks; error::bad_call while
+  /// another step is open, the stream is broken, or log-probabilities that the policy needs were
+  /// not told.
   [[nodiscard]] step begin(std::span<const row> rows) {
     using error::bad_call, error::bad_input, error::require;
     require_usable("begin");
@@ -299,6 +300,15 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                                        " are left; expected more cache_options.extra_pages)");
     }
   }
+  /// Throws, and the stream is broken, if the pool ran dry all the same: forks that had their steps
+  /// open at once took its last pages, or a member gave out more budget than it had.
+  void require_all_written(const char* call) {
+    broken_ = broken_ || store().ran_dry();
+    error::require<error::bad_call>(
+        !store().ran_dry(), call,
+        ": no page was left, and the stream can only be reset (expected more "
+        "cache_options.extra_pages, or fewer forks with a step open)");
+  }
   void turn_rows(std::size_t first) {
     for (std::size_t r = first; r < rows_.size(); ++r)
       parts_.turns.set_row(r, position{length() + rows_.offset(r)});
@@ -333,11 +343,13 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     layer_pass<parts> pass(parts_, access_, rows_, threads(), layer,
                            {base, q.data(), k.data(), v.data(), out.data()});
     pass.run(end);
+    require_all_written("attend");
     stats_.boundaries += pass.boundaries();
     step_evictions_ += pass.dropped();
   }
 
   commit_report commit(std::span<const std::size_t> path) {
+    require_all_written("commit");
     error::require<error::bad_call>(next_layer() == shape_.layers, "commit: ", next_layer(),
                                     " layers attended (expected all ", shape_.layers, ")");
     rows_.require_path(path);
@@ -349,6 +361,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
           store().copy(unit / shape_.kv_heads, unit % shape_.kv_heads, from, to);
         }
       }
+    require_all_written("commit");
     commit_report report{rows_.finals() + path.size(), path.size(), step_evictions_};
     if constexpr (!keeper_type::has_boundaries)
       report.evicted_entries =
@@ -366,7 +379,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   void abandon() {
     open_ = false;
     if (attended_[0] == 0) return;
-    broken_ = rows_.finals() > 0;
+    broken_ = broken_ || rows_.finals() > 0;
     stats_.provisional += rows_.drafts();
   }
 

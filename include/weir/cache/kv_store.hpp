@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -29,17 +30,20 @@ class kv_store {
   using tiles = kv_tiles<Codec>;
   using storage = typename tiles::storage;
 
-  /// The pages and who holds them: shared by the forks of a stream.
+  /// The pages and who holds them: shared by the forks of a stream. One more page, which nobody
+  /// holds, is for what finds none.
   struct pool {
     arena_plan plan;
     page_pool pages;
+    std::uint32_t spare;
     arena_plan::block<storage> keys, values;
     arena memory;
 
     pool(const kv_shape& shape, std::size_t count)
         : pages(plan, count),
-          keys(plan.reserve<storage>(count * tiles::key_size(shape.head_dim))),
-          values(plan.reserve<storage>(count * tiles::value_size(shape.head_dim))) {}
+          spare(static_cast<std::uint32_t>(count)),
+          keys(plan.reserve<storage>((count + 1) * tiles::key_size(shape.head_dim))),
+          values(plan.reserve<storage>((count + 1) * tiles::value_size(shape.head_dim))) {}
     void allocate() {
       memory = arena(plan);
       pages.bind(memory);
@@ -100,7 +104,7 @@ class kv_store {
       const std::uint32_t page = map_.page(unit, tile);
       if (page == no_page) {
         take_page(unit, tile);
-      } else if (pool_->pages.is_shared(page)) {
+      } else if (page != pool_->spare && pool_->pages.is_shared(page)) {
         const std::uint32_t own = take_page(unit, tile);
         const std::size_t k = tiles::key_size(shape_.head_dim),
                           v = tiles::value_size(shape_.head_dim);
@@ -116,15 +120,20 @@ class kv_store {
       const std::uint32_t page = map_.page(unit, tile);
       if (page == no_page) return;
       map_.set_page(unit, tile, no_page);
-      pool_->pages.give_back(page);
+      if (page != pool_->spare) pool_->pages.give_back(page);
     }
   }
   /// Gives every page back.
   void clear() {
     if constexpr (Layout::pages_taken)
-      for (std::uint32_t& page : map_.entries())
-        if (page != no_page) pool_->pages.give_back(std::exchange(page, no_page));
+      for (std::uint32_t& page : map_.entries()) {
+        if (page != no_page && page != pool_->spare) pool_->pages.give_back(page);
+        page = no_page;
+      }
+    ran_dry_ = false;
   }
+  /// True if a tile found no page to be written to: what it held is lost.
+  bool ran_dry() const { return ran_dry_; }
   /// Pages that can still be taken, where other streams take from the same pool.
   std::size_t pages_left() const {
     if constexpr (Layout::pages_taken)
@@ -255,7 +264,11 @@ class kv_store {
   std::uint32_t take_page(std::size_t unit, std::size_t tile)
     requires Layout::pages_taken
   {
-    const std::uint32_t page = pool_->pages.take(map_.wish(unit, tile, pool_->pages.pages()));
+    std::uint32_t page = pool_->pages.take(map_.wish(unit, tile, pool_->pages.pages()));
+    if (page == no_page) {
+      page = pool_->spare;
+      std::atomic_ref(ran_dry_).store(true, std::memory_order_relaxed);
+    }
     map_.set_page(unit, tile, page);
     return page;
   }
@@ -279,6 +292,7 @@ class kv_store {
   recent_keys<storage> recent_;
   page_map<Layout> map_;
   std::size_t table_end_;
+  bool ran_dry_ = false;
   std::shared_ptr<pool> pool_;  // where pages are taken
   arena_plan::block<storage> keys_block_, values_block_;
   std::span<storage> keys_;    // [page, key_size]

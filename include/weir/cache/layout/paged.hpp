@@ -28,15 +28,17 @@ class page_pool {
   std::size_t pages() const { return holders_.size(); }
   std::size_t left() const { return left_; }
 
-  /// The first page from `wish` on that nobody holds, for one holder. There must be one left.
+  /// The first page from `wish` on that nobody holds, for one holder; no_page if there is none.
   /// O(pages held one behind the other).
   std::uint32_t take(std::size_t wish) {
-    for (std::size_t page = wish % pages();; page = page + 1 < pages() ? page + 1 : 0)
+    std::size_t page = wish % pages();
+    for (std::size_t seen = 0; seen < pages(); ++seen, page = page + 1 < pages() ? page + 1 : 0)
       if (std::uint32_t nobody = 0; holders(page).load(std::memory_order_relaxed) == nobody &&
                                     holders(page).compare_exchange_strong(nobody, 1)) {
         --left_;
         return static_cast<std::uint32_t>(page);
       }
+    return no_page;
   }
   void share(std::uint32_t page) { ++holders(page); }
   bool is_shared(std::uint32_t page) const { return holders(page) > 1; }
