@@ -47,6 +47,7 @@
 #include <weir/cache/eviction/trigonometric.hpp>
 #include <weir/cache/eviction/variance_budgets.hpp>
 #include <weir/cache/eviction/window.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir::presets {
 
@@ -87,37 +88,45 @@ namespace recipes {
 
 /// What a budget is to be shared out for.
 struct ask {
-  std::size_t entries = 0;   ///< claims of all members, at least 16
+  std::size_t entries = 0;   ///< claims of all members, at least least_entries
   std::size_t cadence = 32;  ///< of the cache
   kv_shape shape = {};
   std::shared_ptr<const query_centres> centres = {};  ///< what triattention was calibrated with
   std::vector<std::uint8_t> labels = {};  ///< [layer, kv_head], for duo_attention; 1: retrieval
   std::size_t capacity = 0;               ///< tokens of a stream, for heads that keep all
   std::size_t prompt = 0;  ///< tokens of the prompt, behind which keyformer's temperature rises
+
+  static constexpr std::size_t least_entries = 16;
+  /// `entries`; throws error::bad_config if they are too few to be shared out.
+  std::size_t budget() const {
+    error::require<error::bad_config>(entries >= least_entries, "recipes: a budget of ", entries,
+                                      " entries (expected at least ", least_entries, ")");
+    return entries;
+  }
 };
 
 struct streaming_llm {
   static constexpr std::string_view name = "streaming-llm";
   static presets::streaming_llm authors() { return {sinks{4}, window{2000}}; }
-  static presets::streaming_llm of(const ask& a) { return {sinks{4}, window{a.entries - 4}}; }
+  static presets::streaming_llm of(const ask& a) { return {sinks{4}, window{a.budget() - 4}}; }
 };
 /// Sizes are not published: these are ours. Groups of int4 lie along a head's elements, so that any
 /// window will do.
 struct accllm {
   static constexpr std::string_view name = "accllm";
   static presets::accllm authors() { return {sinks{4}, window{1024}}; }
-  static presets::accllm of(const ask& a) { return {sinks{4}, window{a.entries - 4}}; }
+  static presets::accllm of(const ask& a) { return {sinks{4}, window{a.budget() - 4}}; }
 };
 struct meshtron {
   static constexpr std::string_view name = "meshtron";
   static presets::meshtron authors() { return {window{8192}}; }
-  static presets::meshtron of(const ask& a) { return {window{a.entries}}; }
+  static presets::meshtron of(const ask& a) { return {window{a.budget()}}; }
 };
 struct h2o {
   static constexpr std::string_view name = "h2o";
   static presets::h2o authors() { return {window{512}, heavy_hitters{4}}; }
   static presets::h2o of(const ask& a) {
-    return {window{a.entries / 2}, heavy_hitters{a.entries - a.entries / 2}};
+    return {window{a.budget() / 2}, heavy_hitters{a.budget() - a.budget() / 2}};
   }
 };
 /// H2O with sums divided by how many rows could have added to them.
@@ -125,7 +134,7 @@ struct h2o_per_row {
   static constexpr std::string_view name = "h2o-per-row";
   static presets::h2o authors() { return {window{512}, heavy_hitters{4, heavy_sum::per_row}}; }
   static presets::h2o of(const ask& a) {
-    return {window{a.entries / 2}, heavy_hitters{a.entries - a.entries / 2, heavy_sum::per_row}};
+    return {window{a.budget() / 2}, heavy_hitters{a.budget() - a.budget() / 2, heavy_sum::per_row}};
   }
 };
 /// 30 % of the budget is recent. The authors' budget is 60 % of a prompt; here: of 2048 tokens,
@@ -134,9 +143,9 @@ struct keyformer {
   static constexpr std::string_view name = "keyformer";
   static presets::keyformer authors() { return of({.entries = 1228, .prompt = 2048}); }
   static presets::keyformer of(const ask& a) {
-    const std::size_t recent = a.entries * 3 / 10;
+    const std::size_t recent = a.budget() * 3 / 10;
     return {window{recent},
-            key_tokens{.budget = a.entries - recent, .prompt = a.prompt, .planned = 1024}};
+            key_tokens{.budget = a.budget() - recent, .prompt = a.prompt, .planned = 1024}};
   }
 };
 struct sirllm {
@@ -145,7 +154,7 @@ struct sirllm {
     return {sinks{4}, token_surprisal{.budget = 1020}, window{0}};
   }
   static presets::sirllm of(const ask& a) {
-    const std::size_t rest = a.entries - 4;
+    const std::size_t rest = a.budget() - 4;
     return {sinks{4}, token_surprisal{.budget = rest / 2}, window{rest - rest / 2}};
   }
 };
@@ -153,7 +162,7 @@ struct sirllm {
 struct tova {
   static constexpr std::string_view name = "tova";
   static presets::tova authors() { return {window{1}, weir::tova{511}}; }
-  static presets::tova of(const ask& a) { return {window{1}, weir::tova{a.entries - 1}}; }
+  static presets::tova of(const ask& a) { return {window{1}, weir::tova{a.budget() - 1}}; }
 };
 struct snapkv {
   static constexpr std::string_view name = "snapkv";
@@ -161,8 +170,8 @@ struct snapkv {
     return {window{64}, observation_window{.budget = 256, .rows = 64}};
   }
   static presets::snapkv of(const ask& a) {
-    const std::size_t rows = std::min(a.cadence, a.entries / 4);
-    return {window{rows}, observation_window{.budget = a.entries - rows, .rows = rows}};
+    const std::size_t rows = std::min(a.cadence, a.budget() / 4);
+    return {window{rows}, observation_window{.budget = a.budget() - rows, .rows = rows}};
   }
 };
 struct pyramidkv {
@@ -189,7 +198,7 @@ struct knorm {
   static constexpr std::string_view name = "knorm";
   static presets::knorm authors() { return {window{0}, key_norm{1024}}; }
   static presets::knorm of(const ask& a) {
-    return {window{a.entries / 4}, key_norm{a.entries - a.entries / 4}};
+    return {window{a.budget() / 4}, key_norm{a.budget() - a.budget() / 4}};
   }
 };
 /// As knorm.
@@ -197,7 +206,7 @@ struct keydiff {
   static constexpr std::string_view name = "keydiff";
   static presets::keydiff authors() { return {window{0}, key_diversity{1024}}; }
   static presets::keydiff of(const ask& a) {
-    return {window{a.entries / 4}, key_diversity{a.entries - a.entries / 4}};
+    return {window{a.budget() / 4}, key_diversity{a.budget() - a.budget() / 4}};
   }
 };
 /// As knorm. A budget of your own goes without covariances, which cost as many multiply-adds a row
@@ -208,8 +217,8 @@ struct expected_attention {
     return {window{0}, weir::expected_attention{.budget = 1024}};
   }
   static presets::expected_attention of(const ask& a) {
-    return {window{a.entries / 4},
-            weir::expected_attention{.budget = a.entries - a.entries / 4, .covariance = false}};
+    return {window{a.budget() / 4},
+            weir::expected_attention{.budget = a.budget() - a.budget() / 4, .covariance = false}};
   }
 };
 /// Needs centres: of the model's queries, by a calibration pass. Sinks stand for the authors'
@@ -221,7 +230,7 @@ struct triattention {
     return {sinks{4}, window{0}, trigonometric{2048, std::move(centres)}};
   }
   static presets::triattention of(const ask& a) {
-    const std::size_t rest = a.entries - 4;
+    const std::size_t rest = a.budget() - 4;
     return {sinks{4}, window{rest / 4}, trigonometric{rest - rest / 4, a.centres}};
   }
 };
@@ -235,8 +244,8 @@ struct duo_attention {
     return {{sinks{64}, window{256}}, keep_all{capacity}, std::move(labels)};
   }
   static presets::duo_attention of(const ask& a) {
-    const std::size_t first = a.entries / 5;
-    return {{sinks{first}, window{a.entries - first}}, keep_all{a.capacity}, a.labels};
+    const std::size_t first = a.budget() / 5;
+    return {{sinks{first}, window{a.budget() - first}}, keep_all{a.capacity}, a.labels};
   }
 };
 /// The size is ours; the authors' best split is not known.
@@ -245,8 +254,8 @@ struct kvcrush {
   static presets::kvcrush authors() { return of({.entries = 1024}); }
   /// A quarter of what is not recent are representatives.
   static presets::kvcrush of(const ask& a) {
-    const std::size_t rest = a.entries - a.entries / 4;
-    return {window{a.entries / 4}, signatures<heavy_hitters>{heavy_hitters{rest}, rest / 4}};
+    const std::size_t rest = a.budget() - a.budget() / 4;
+    return {window{a.budget() / 4}, signatures<heavy_hitters>{heavy_hitters{rest}, rest / 4}};
   }
 };
 /// A block of sinks, a fifth recent, sums by row; the authors' blocks are of 32 tokens, and two are
@@ -256,10 +265,10 @@ struct kvcrush_blocks {
   static presets::kvcrush_blocks authors() { return parts(32, 128, 512 + 2 * 32, 2); }
   /// Smaller blocks for a small budget, a quarter of them rescued.
   static presets::kvcrush_blocks of(const ask& a) {
-    const std::size_t most = a.entries - a.entries / 5,
+    const std::size_t most = a.budget() - a.budget() / 5,
                       block = std::min<std::size_t>(32, std::bit_floor(most / 5)),
                       blocks = most / block - 1;
-    return parts(block, a.entries - (blocks + 1) * block, blocks * block, blocks / 4);
+    return parts(block, a.budget() - (blocks + 1) * block, blocks * block, blocks / 4);
   }
 
  private:
@@ -274,7 +283,7 @@ struct d2o {
   static constexpr std::string_view name = "d2o";
   static presets::d2o authors() { return of({.entries = 1024}); }
   static presets::d2o of(const ask& a) {
-    const std::size_t rest = a.entries - 4;
+    const std::size_t rest = a.budget() - 4;
     return {sinks{4}, window{rest / 2},
             variance_budgets<heavy_hitters>{heavy_hitters{rest - rest / 2}}, similarity_merge{}};
   }
@@ -287,8 +296,8 @@ struct streaming_vlm {
   }
   /// Kind 0 is text, a third of it its first tokens; kind 1 is vision.
   static presets::streaming_vlm of(const ask& a) {
-    const std::size_t text = a.entries - a.entries / 4;
-    return {token_kinds{kind_window{0, text - text / 3, text / 3}, kind_window{1, a.entries / 4}}};
+    const std::size_t text = a.budget() - a.budget() / 4;
+    return {token_kinds{kind_window{0, text - text / 3, text / 3}, kind_window{1, a.budget() / 4}}};
   }
 };
 /// 1.2 million entries over 24 layers. A frame's tokens, 1041, are ours.
@@ -299,8 +308,8 @@ struct infinite_vggt {
   }
   /// A boundary is a frame; the first one stays.
   static presets::infinite_vggt of(const ask& a) {
-    const std::size_t anchor = std::min(a.cadence, a.entries / 4);
-    return {sinks{anchor}, frame_diversity{.budget = a.entries - anchor, .anchor = anchor}};
+    const std::size_t anchor = std::min(a.cadence, a.budget() / 4);
+    return {sinks{anchor}, frame_diversity{.budget = a.budget() - anchor, .anchor = anchor}};
   }
 };
 /// One chunk of sinks, the other chunks recent; a chunk is a cadence long. The authors' rows read
@@ -311,8 +320,8 @@ struct rolling_forcing {
     return {sinks{3 * 1560}, rolling_chunks{.chunk = 3 * 1560, .chunks = 5}};
   }
   static presets::rolling_forcing of(const ask& a) {
-    const std::size_t chunk = std::min(a.cadence, a.entries / 4);
-    return {sinks{chunk}, rolling_chunks{.chunk = chunk, .chunks = a.entries / chunk - 1}};
+    const std::size_t chunk = std::min(a.cadence, a.budget() / 4);
+    return {sinks{chunk}, rolling_chunks{.chunk = chunk, .chunks = a.budget() / chunk - 1}};
   }
 };
 struct motion_stream {
@@ -321,7 +330,7 @@ struct motion_stream {
     return {sinks{3 * 1560}, rolling_chunks{.chunk = 3 * 1560, .chunks = 1}};
   }
   static presets::motion_stream of(const ask& a) {
-    const std::size_t chunk = a.entries / 2;
+    const std::size_t chunk = a.budget() / 2;
     return {sinks{chunk}, rolling_chunks{.chunk = chunk, .chunks = 1}};
   }
 };
@@ -332,7 +341,7 @@ struct stream_diffusion_v2 {
     return {adaptive_sinks{.chunk = 1560, .chunks = 3}, rolling_chunks{.chunk = 1560, .chunks = 2}};
   }
   static presets::stream_diffusion_v2 of(const ask& a) {
-    const std::size_t chunk = std::min(a.cadence, a.entries / 4), all = a.entries / chunk;
+    const std::size_t chunk = std::min(a.cadence, a.budget() / 4), all = a.budget() / chunk;
     return {adaptive_sinks{.chunk = chunk, .chunks = all / 2},
             rolling_chunks{.chunk = chunk, .chunks = all - all / 2}};
   }
@@ -351,7 +360,7 @@ struct random {
   static constexpr std::string_view name = "random";
   static presets::random authors() { return of({.entries = 1024}); }
   static presets::random of(const ask& a) {
-    const std::size_t rest = a.entries - 4;
+    const std::size_t rest = a.budget() - 4;
     return {sinks{4}, window{rest / 2}, random_tokens{rest - rest / 2}};
   }
 };

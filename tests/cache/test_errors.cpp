@@ -2,10 +2,8 @@
 // object that works on as if nothing had been asked.
 #include <limits>
 
-#include <weir/cache/eviction/per_head.hpp>
-#include <weir/cache/eviction/random_tokens.hpp>
-#include <weir/cache/eviction/token_surprisal.hpp>
 #include <weir/cache/kv_cache.hpp>
+#include <weir/presets.hpp>
 
 #include "cache/any_cache.hpp"
 #include "support/catch.hpp"
@@ -249,6 +247,35 @@ TEST_CASE("no token can be told of behind a boundary that has yet to run") {
   for (std::uint64_t i = 0; i <= 4; ++i) c.tell_log_probability(i, -1);
   require_refused<bad_call>([&] { c.tell_log_probability(5, -1); },
                             {"token 5", "boundary at 4", "expected once"});
+}
+
+TEST_CASE("members whose numbers make no sense are refused before anything is allocated") {
+  using namespace weir;
+  const kv_shape one{.layers = 1, .q_heads = 2, .kv_heads = 2, .head_dim = 8};
+  const auto refused = [&]<class Keep>(const Keep& keep, std::string_view part) {
+    using cache = kv_cache<f32, Keep, positions::original, layouts::paged>;
+    require_refused<bad_config>([&] { cache c(one, keep); }, {part, "expected"});
+    require_refused<bad_config>([&] { cache::required_bytes(one, keep); }, {part, "expected"});
+  };
+  refused(keep(adaptive_sinks{0, 2}, window{8}), "adaptive_sinks.chunk: 0");
+  refused(keep(rolling_chunks{0, 2}, random_tokens{8}), "rolling_chunks.chunk: 0");
+  refused(keep(adaptive_heads<heavy_hitters>(heavy_hitters{8}, 1.5f)), "adaptive_heads.alpha: 1.5");
+  refused(keep(expected_attention{.budget = 8, .ahead = 0}), "expected_attention.ahead: 0");
+  refused(keep(frame_diversity{8, 0, 0}), "frame_diversity.temperature: 0");
+  refused(keep(key_tokens{.budget = 8, .tau_end = -1}), "key_tokens: a temperature of -1");
+  refused(
+      per_head<keep<key_norm>, keep<key_tokens>>{
+          keep(key_norm{8}), keep(key_tokens{.budget = 8, .tau_init = 0}), {0, 1}},
+      "key_tokens: a temperature of 0");
+}
+
+TEST_CASE("recipes refuse a budget that cannot be shared out, and pools need pages") {
+  using namespace weir;
+  require_refused<bad_config>([] { presets::recipes::rolling_forcing::of({.entries = 3}); },
+                              {"recipes: a budget of 3", "at least 16"});
+  const kv_shape one{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 8};
+  require_refused<bad_config>([&] { kv_cache<f32, keep_all> c(one, {32}, {.extra_pages = 4}); },
+                              {"cache_options.extra_pages: 4", "layouts::contiguous"});
 }
 
 TEST_CASE("heads over all layers have a bound") {

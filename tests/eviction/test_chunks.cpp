@@ -2,6 +2,7 @@
 
 #include <weir/cache/eviction/adaptive_sinks.hpp>
 #include <weir/cache/eviction/rolling_chunks.hpp>
+#include <weir/cache/eviction/sinks.hpp>
 #include <weir/testing/policy_bench.hpp>
 
 #include <vector>
@@ -42,8 +43,7 @@ using numbers = std::vector<std::size_t>;
 
 TEST_CASE("a sink and the last chunks stay, whole") {
   const std::size_t chunk = GENERATE(1, 3, 40);
-  policy_bench bench(weir::rolling_forcing(sinks{chunk}, rolling_chunks{chunk, 3}), two_wide(),
-                     chunk);
+  policy_bench bench(keep(sinks{chunk}, rolling_chunks{chunk, 3}), two_wide(), chunk);
   const numbers expected[] = {{0},          {0, 1},       {0, 1, 2},   {0, 1, 2, 3},
                               {0, 2, 3, 4}, {0, 3, 4, 5}, {0, 4, 5, 6}};
   for (std::size_t c = 0; c < 7; ++c) {
@@ -54,7 +54,7 @@ TEST_CASE("a sink and the last chunks stay, whole") {
 }
 
 TEST_CASE("a new chunk lies where the dropped one lay") {
-  policy_bench bench(weir::motion_stream(sinks{1}, rolling_chunks{1, 2}), two_wide(), 1);
+  policy_bench bench(keep(sinks{1}, rolling_chunks{1, 2}), two_wide(), 1);
   const auto by_slot = [&] {
     numbers chunk(4);
     for (const auto index : bench.kept()) chunk.at(bench.place(index).lane) = index;

@@ -53,6 +53,10 @@ struct cache_parts {
                                                          : 0),
         states(plan, shape, keeper.most_splits()),
         turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
+    if (!Layout::pages_taken)
+      error::require<error::bad_config>(options.extra_pages == 0,
+                                        "cache_options.extra_pages: ", options.extra_pages,
+                                        " under layouts::contiguous (expected 0: it has no pool)");
     if (Positions::renumbers)
       error::require<error::bad_config>(
           shape.rope.dims > 0,

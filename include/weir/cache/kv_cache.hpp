@@ -310,8 +310,9 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         "cache_options.extra_pages, or fewer forks with a step open)");
   }
   void turn_rows(std::size_t first) {
-    for (std::size_t r = first; r < rows_.size(); ++r)
-      parts_.turns.set_row(r, position{length() + rows_.offset(r)});
+    if constexpr (keeper_type::stores_rotated_keys)  // else each head has ranks of its own
+      for (std::size_t r = first; r < rows_.size(); ++r)
+        parts_.turns.set_row(r, position{length() + rows_.offset(r)});
   }
 
   /// The first layer that some row has yet to attend in.

@@ -130,11 +130,12 @@ class layer_pass {
     const float scale = shape_.score_scale();
     const float* key = in_.k + kv_head * dim;
     float rotated[max_head_dim], scratch[2 * max_head_dim];
-    rotations::factors turn = parts_.turns.row(r);
+    rotations::factors turn;
     if constexpr (keeper_type::stores_rotated_keys) {
+      turn = parts_.turns.row(r);
       cpu::rotate<arch>(shape_.rope, key, rotated, dim, turn.cos, turn.sin);
       key = rotated;
-    } else if constexpr (Parts::renumbers) {  // the rank among the entries this head kept
+    } else {  // the rank among the entries this head kept
       turn = parts_.turns.rank(keeper().query_position(unit(head), rows_, r), scratch);
     }
     store().prepare_to_write(unit(head), place.tile);

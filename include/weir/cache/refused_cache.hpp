@@ -38,6 +38,8 @@ class refused_cache {
   std::size_t pages_held() const;
   std::size_t most_entries() const;
   std::size_t bytes() const;
+  std::size_t bytes_beside_pages() const;
+  void fork_from(const refused_cache&);
   const kv_shape& shape() const;
   const cache_options& options() const;
   const cache_stats& stats() const;

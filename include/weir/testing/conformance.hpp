@@ -114,7 +114,7 @@ class conformance_run {
     return policy_.make(o_.entries, o_.shape, options);
   }
 
-  /// 17.4, 1 and 2: never more than announced, never less than what is pinned; rising, each once.
+  /// Never more than announced, never less than what is pinned; rising, each once.
   void budget_and_order() {
     const auto c = cache();
     const auto [first, last] = policy_.pinned(o_.entries);
@@ -160,7 +160,7 @@ class conformance_run {
     same(plain, expected, *c, out, "3 threads");
   }
 
-  /// 17.4, 6: k provisional rows, j of them committed, and on.
+  /// K provisional rows, j of them committed, and on.
   void speculation(const any_cache& plain, const std::vector<token_output>& expected) {
     dice random{o_.seed + 17};
     const auto c = cache();
@@ -241,7 +241,7 @@ class conformance_run {
     same(plain, expected, *c, out, "the other layout");
   }
 
-  /// 17.4, 3: with budget ≥ length, full attention.
+  /// With budget ≥ length, full attention.
   void everything_fits() {
     const std::size_t n = names_.size();
     const std::size_t plenty = 50 * n;  // layers and heads may get unequal shares
@@ -262,7 +262,7 @@ class conformance_run {
                announced, ")");
   }
 
-  /// 17.4, 7: heads that change places. Layer by layer, two KV heads swap what they are fed.
+  /// Heads that change places. Layer by layer, two KV heads swap what they are fed.
   void heads(const any_cache& plain) {
     const kv_shape& s = o_.shape;
     const auto c = cache();

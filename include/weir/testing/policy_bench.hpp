@@ -27,7 +27,8 @@ class policy_bench {
   /// Positions are original, codec f32.
   policy_bench(const Keep& keep, const kv_shape& shape, std::size_t cadence = 1)
       : shape_(shape),
-        keeper_(plan_, shape, keep, {.max_rows = 1, .cadence = cadence}),
+        keeper_((validate(shape), validate(keep, shape), plan_), shape, keep,
+                {.max_rows = 1, .cadence = cadence}),
         store_(plan_, shape, keeper_.tile_counts(), keeper_.most_tiles()),
         memory_(plan_) {
     keeper_.bind(memory_);

@@ -20,6 +20,7 @@
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/winning_scores.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 
@@ -30,6 +31,11 @@ struct adaptive_heads : Base {
   adaptive_heads() = default;
   explicit adaptive_heads(Base base, float a = 0.2f) : Base(std::move(base)), alpha(a) {}
 
+  void validate(const kv_shape& shape) const {
+    validate_member(static_cast<const Base&>(*this), shape);
+    error::require<error::bad_config>(alpha >= 0 && alpha <= 1, "adaptive_heads.alpha: ", alpha,
+                                      " (expected 0 to 1)");
+  }
   void apportion(const head_scores& scores, std::span<std::size_t> budgets) const {
     const std::size_t heads = scores.heads();
     const std::size_t total = std::accumulate(budgets.begin(), budgets.end(), std::size_t{0});

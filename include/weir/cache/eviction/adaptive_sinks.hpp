@@ -16,6 +16,7 @@
 #include <span>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 
@@ -25,6 +26,9 @@ struct adaptive_sinks {
   float threshold = 0.2f;  ///< −1: sinks stay for good
   std::size_t budget = chunk * chunks;
 
+  void validate(const kv_shape&) const {
+    error::require<error::bad_config>(chunk > 0, "adaptive_sinks.chunk: 0 (expected at least 1)");
+  }
   /// Number of the sink that the entry is part of, from 1; 0: none.
   std::size_t notes(const kv_shape&) const { return 1; }
   /// Sums of keys and of values, of each sink and of the newest chunk.

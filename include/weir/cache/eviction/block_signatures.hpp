@@ -37,12 +37,12 @@ struct block_signatures : Base {
                    signature_anchor a = signature_anchor::random, std::uint64_t s = 0)
       : Base(std::move(base)), block(tokens), representatives(r), anchor(a), seed(s) {}
 
-  std::size_t notes(const kv_shape& shape) const {
+  void validate(const kv_shape& shape) const {
+    validate_member(base(), shape);
     const std::size_t most = std::min(this->budget, most_tokens);
     error::require<error::bad_config>(block > 0 && block <= most, "block_signatures: blocks of ",
                                       block, " tokens (expected 1 to ", most,
                                       most == most_tokens ? ")" : ", the budget)");
-    return notes_of(base(), shape);
   }
   std::size_t scratch(const kv_shape& shape) const { return scratch_of(base(), shape) + 7; }
 

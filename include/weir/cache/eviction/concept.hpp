@@ -45,13 +45,15 @@
 //   void choose(const head_scores&, claims&) const    for members that decide by layer: takes
 //       entries by the scores of all heads, instead of those with the largest mean
 //   static constexpr bool needs_original_positions    true: reads keys as rotated at their index
+//   void validate(const kv_shape&) const    throws error::bad_config if its numbers make no sense;
+//       called before a cache allocates anything
 //
 // A list may end in a fate: a member without budget that has
 //
 //   void meet(const slots_view&, std::span<const slot> dropped, std::span<const slot> kept) const
 //
-// Heads decide at once on several threads: no function may change its object, nor throw. Notes,
-// state and scratch are the place for what changes.
+// Heads decide at once on several threads: no function may change its object, nor throw, but for
+// `validate`. Notes, state and scratch are the place for what changes.
 //
 // A list with a score or claim decides at *boundaries*: stream indices that are multiples of the
 // cadence. Between boundaries entries only come, so a row reads at most budget + cadence entries.
@@ -134,8 +136,7 @@ concept eviction_fate =
       f.meet(view, slots, slots);
     };
 
-// ---- what a member may have
-// ----------------------------------------------------------------------
+// ---- what a member may have -----------------------------------------------------------------
 
 template <class M>
 concept observing = requires(const M& m, const observed_row& row) { m.observe(row); };
@@ -201,6 +202,10 @@ std::size_t rows_told(const M& m) {
     return std::numeric_limits<std::size_t>::max();
   else
     return 0;
+}
+template <class M>
+void validate_member(const M& m, const kv_shape& shape) {
+  if constexpr (requires { m.validate(shape); }) m.validate(shape);
 }
 template <class M>
 std::size_t notes_of(const M& m, const kv_shape& shape) {

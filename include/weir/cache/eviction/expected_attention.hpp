@@ -24,17 +24,22 @@
 #include <limits>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 
 struct expected_attention {
   std::size_t budget = 0;
   std::size_t first = 4;    ///< untypical tokens
-  std::size_t ahead = 512;  ///< positions; at least 1
+  std::size_t ahead = 512;  ///< positions
   bool covariance = true;
   static constexpr told needs = told::queries;
   static constexpr bool needs_original_positions = true;
 
+  void validate(const kv_shape&) const {
+    error::require<error::bad_config>(ahead > 0,
+                                      "expected_attention.ahead: 0 (expected at least 1)");
+  }
   std::size_t notes(const kv_shape&) const { return 1; }  // length of the value
   /// Rows seen; then the mean and the covariance of each query head.
   std::size_t state(const kv_shape& s) const { return 1 + s.group() * (s.head_dim + square(s)); }

@@ -16,6 +16,7 @@
 
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 
@@ -25,6 +26,11 @@ struct frame_diversity {
   float temperature = 0.5f;
   static constexpr told needs = told::new_keys;
 
+  void validate(const kv_shape&) const {
+    error::require<error::bad_config>(temperature > 0 && std::isfinite(temperature),
+                                      "frame_diversity.temperature: ", temperature,
+                                      " (expected finite and positive)");
+  }
   /// 1 / norm of the key.
   std::size_t notes(const kv_shape&) const { return 1; }
   /// The candidates' mean similarity, 0 until there is one, and the mean direction.

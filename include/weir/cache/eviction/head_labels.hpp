@@ -73,8 +73,11 @@ inline std::vector<float> read_head_table(const std::string& path, std::size_t l
   return read_head_table(in, path, layers, kv_heads);
 }
 
-/// The number that a share of `q` in [0, 1] of `x` lies below, by linear interpolation.
+/// The number that a share of `q` in [0, 1] of `x` lies below, by linear interpolation. Throws
+/// error::bad_config for no numbers, or another share. O(n log n).
 inline double quantile(std::span<const float> x, double q) {
+  error::require<error::bad_config>(!x.empty() && q >= 0 && q <= 1, "quantile: a share of ", q,
+                                    " of ", x.size(), " numbers (expected 0 to 1, of some)");
   std::vector<float> sorted(x.begin(), x.end());
   std::sort(sorted.begin(), sorted.end());
   const double at = q * static_cast<double>(sorted.size() - 1);

@@ -41,6 +41,15 @@ inline constexpr bool legal_members<First, Second, Rest...> =
     eviction_member<First> &&
     ((sizeof...(Rest) == 0 && eviction_fate<Second>) || legal_members<Second, Rest...>);
 
+/// True if whoever chooses by the scores of all heads has them at hand.
+template <class... Members>
+inline constexpr bool choose_by_layer =
+    ((!chooses<Members> || deciding_unit<Members> == deciding::layer) && ...);
+/// True unless heads should have budgets of their own and keep the same tokens.
+template <class... Members>
+inline constexpr bool heads_may_differ =
+    !((apportions_heads<Members> || ...) && ((deciding_unit<Members> == deciding::layer) || ...));
+
 }  // namespace detail
 
 /// A claims up to its budget, then B from what is left, and so on. What nobody claims is dropped,
@@ -53,6 +62,13 @@ struct keep {
                 "weir: a member of keep<> needs a `budget` and exactly one of `end`, `score(const "
                 "slots_view&, slot)`, `score_all(const slots_view&, std::span<float>)` and "
                 "`claim(claims&)`; the last may be a fate; see weir/cache/eviction/concept.hpp");
+  static_assert(
+      detail::choose_by_layer<Members...>,
+      "weir: a member of keep<> that has `choose` goes by the scores of all heads: it needs "
+      "`static constexpr deciding unit = deciding::layer`");
+  static_assert(detail::heads_may_differ<Members...>,
+                "weir: a member of keep<> shares a layer's entries out among its heads "
+                "(`apportion`), and by another all of them keep the same tokens (deciding::layer)");
 
   std::tuple<Members...> members;
 
@@ -117,7 +133,9 @@ template <class K>
 inline constexpr bool legal_keep = is_keep<K>;
 template <class... Members>
 inline constexpr bool legal_keep<keep<Members...>> =
-    sizeof...(Members) > 0 && detail::legal_members<Members...>;
+    sizeof...(Members) > 0 &&
+    detail::legal_members<Members...>&& detail::choose_by_layer<Members...>&&
+        detail::heads_may_differ<Members...>;
 
 /// True for policies that look only at positions.
 template <class K>
@@ -127,8 +145,7 @@ inline constexpr bool is_positional_keep<keep_all> = true;
 template <class... Members>
 inline constexpr bool is_positional_keep<keep<Members...>> = keep<Members...>::is_positional;
 
-// ---- what a list needs, for all of its members
-// ---------------------------------------------------
+// ---- what a list needs, for all of its members ------------------------------------------------
 
 /// What a list must be told.
 template <class K>

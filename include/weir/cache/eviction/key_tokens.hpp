@@ -26,6 +26,7 @@
 #include <numbers>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/simd/random.hpp>
 
@@ -41,6 +42,12 @@ struct key_tokens {
   std::size_t recent = 0;  ///< tokens of the prompt that may not be key tokens if that is so
   static constexpr told needs = told::logits;
 
+  void validate(const kv_shape&) const {
+    for (const float tau : {tau_init, tau_end})
+      error::require<error::bad_config>(tau > 0 && std::isfinite(tau),
+                                        "key_tokens: a temperature of ", tau,
+                                        " (expected finite and positive)");
+  }
   std::size_t notes(const kv_shape&) const { return 1; }
   std::size_t scratch(const kv_shape& shape) const {
     return std::min<std::size_t>(shape.group(), 4);

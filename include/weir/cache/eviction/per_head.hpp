@@ -69,11 +69,16 @@ std::size_t budget_in(const per_head<A, B>& k, const kv_shape& shape, std::size_
                      [&](const auto& list) { return budget_in(list, shape, layer, kv_head); });
 }
 
-/// Throws error::bad_config unless a policy fits a model.
-template <class Keep>
-void validate(const Keep&, const kv_shape&) {}
+/// Throws error::bad_config unless a policy and its members fit a model.
+inline void validate(const keep_all&, const kv_shape&) {}
+template <class... Members>
+void validate(const keep<Members...>& k, const kv_shape& shape) {
+  k.for_each([&](const auto& m) { validate_member(m, shape); });
+}
 template <class A, class B>
 void validate(const per_head<A, B>& k, const kv_shape& shape) {
+  validate(k.a, shape);
+  validate(k.b, shape);
   error::require<error::bad_config>(k.labels.size() == shape.units(), "per_head: ", k.labels.size(),
                                     " labels (expected ", shape.units(),
                                     ", one for each KV head of each layer)");

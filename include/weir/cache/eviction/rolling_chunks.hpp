@@ -13,8 +13,8 @@
 // one. Where the papers shift entries or overwrite them in a ring, they stay in their slots here.
 #pragma once
 
-#include <weir/cache/eviction/keep.hpp>
-#include <weir/cache/eviction/sinks.hpp>
+#include <weir/cache/eviction/concept.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 
@@ -24,6 +24,9 @@ struct rolling_chunks {
   std::size_t budget = chunk * chunks;
   static constexpr deciding unit = deciding::one_for_all;
 
+  void validate(const kv_shape&) const {
+    error::require<error::bad_config>(chunk > 0, "rolling_chunks.chunk: 0 (expected at least 1)");
+  }
   void claim(claims& open) const {
     const slots_view& view = open.view();
     std::size_t begun = 0;
@@ -41,8 +44,5 @@ struct rolling_chunks {
 };
 
 static_assert(eviction_member<rolling_chunks>);
-
-using rolling_forcing = keep<sinks, rolling_chunks>;
-using motion_stream = keep<sinks, rolling_chunks>;
 
 }  // namespace weir

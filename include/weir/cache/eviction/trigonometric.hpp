@@ -42,12 +42,14 @@ class trigonometric {
   static constexpr told needs = told::new_keys;
   static constexpr std::size_t heads_at_once = 4;  ///< query heads looked at together
 
-  /// `offsets`: powers of 2 from 1 on, at least one; 17 are the authors'. Throws error::bad_config
+  /// `offsets`: powers of 2 from 1 on; 17 are the authors'. Throws error::bad_config for none, and
   /// for shapes that the centres were not made for, once a cache asks.
   trigonometric(std::size_t budget, std::shared_ptr<const query_centres> centres,
                 over_queries by = over_queries::max, std::size_t offsets = 17)
       : budget(budget), centres_(std::move(centres)), by_(by) {
-    if (centres_ == nullptr) return;  // refused by notes()
+    error::require<error::bad_config>(offsets > 0,
+                                      "trigonometric: 0 offsets (expected at least 1)");
+    if (centres_ == nullptr) return;  // refused by validate
     const std::size_t heads = centres_->layers() * centres_->q_heads();
     centre_.resize(heads * 2 * centres_->pairs());
     spread_.resize(heads * room());
@@ -70,12 +72,12 @@ class trigonometric {
     }
   }
 
-  std::size_t notes(const kv_shape& shape) const {
+  void validate(const kv_shape& shape) const {
     error::require<error::bad_config>(centres_ != nullptr && centres_->fits(shape),
                                       "trigonometric: query centres of another model (expected "
                                       "its layers, query heads, head_dim and rope)");
-    return shape.group();
   }
+  std::size_t notes(const kv_shape& shape) const { return shape.group(); }
   std::size_t scratch(const kv_shape& shape) const { return shape.group(); }
 
   /// What never changes, for each query head.
