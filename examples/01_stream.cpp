@@ -1,15 +1,16 @@
 // Streams text from a model at a held level of memory: for ever, or as many tokens as asked for.
 //
 //   01_stream model.gguf "It was a dark night" [tokens]
-#include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <sstream>
 #include <string_view>
 
 #include <weir/weir.hpp>
 
 int main(int argc, char** argv) try {
-  if (argc < 3) {
+  std::size_t tokens = 0;  // for ever
+  if (argc < 3 || (argc > 3 && !(std::istringstream(argv[3]) >> tokens))) {
     std::cerr << "usage: 01_stream model.gguf prompt [tokens]\n";
     return 2;
   }
@@ -20,7 +21,6 @@ int main(int argc, char** argv) try {
   const auto model = weir::load_model(argv[1]);
   weir::stream_decoder<cache> decoder{model, {weir::sinks{4}, weir::window{252}}};
 
-  const std::size_t tokens = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 0;  // 0: for ever
   for (std::string_view piece : decoder.generate(argv[2], {.max_tokens = tokens}))
     std::cout << piece << std::flush;
   std::cout << '\n';

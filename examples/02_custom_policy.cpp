@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <exception>
 #include <iostream>
-#include <string>
+#include <sstream>
 #include <string_view>
 
 #include <weir/weir.hpp>
@@ -21,7 +21,8 @@ static_assert(weir::eviction_member<longest_keys>);
 // [/policy]
 
 int main(int argc, char** argv) try {
-  if (argc < 3) {
+  std::size_t tokens = 400;
+  if (argc < 3 || (argc > 3 && !(std::istringstream(argv[3]) >> tokens))) {
     std::cerr << "usage: 02_custom_policy model.gguf prompt [tokens]\n";
     return 2;
   }
@@ -30,15 +31,15 @@ int main(int argc, char** argv) try {
   const auto model = weir::load_model(argv[1]);
   weir::stream_decoder<cache> decoder{model, {weir::sinks{4}, weir::window{92}, longest_keys{64}}};
 
-  const std::size_t tokens = argc > 3 ? std::stoul(argv[3]) : 400;
   for (std::string_view piece : decoder.generate(argv[2], {.max_tokens = tokens}))
     std::cout << piece << std::flush;
 
   const weir::cache_stats& did = decoder.cache().stats();
   std::cout << "\n\n"
             << did.appended << " tokens went in; " << did.evicted_entries
-            << " entries (one a token, layer and KV head) were evicted at " << did.boundaries
-            << " boundaries; no row read more than " << decoder.cache().most_entries() << ".\n";
+            << " entries (one a token, layer and KV head) were evicted, layers having decided "
+            << did.boundaries << " times; no row read more than " << decoder.cache().most_entries()
+            << ".\n";
 
   std::cout << "What the first layer's first head kept from before its window:";
   decoder.cache().for_each_entry(0, 0, [&](const weir::cache_entry& e) {

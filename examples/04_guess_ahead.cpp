@@ -1,27 +1,27 @@
 // Streams text and guesses how it goes on: several tokens a pass, the same tokens as without.
 //
 //   04_guess_ahead model.gguf "It was a dark night" [tokens]
-#include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <sstream>
 #include <string_view>
 
 #include <weir/weir.hpp>
 
 int main(int argc, char** argv) try {
-  if (argc < 3) {
+  std::size_t tokens = 300;
+  if (argc < 3 || (argc > 3 && !(std::istringstream(argv[3]) >> tokens))) {
     std::cerr << "usage: 04_guess_ahead model.gguf prompt [tokens]\n";
     return 2;
   }
   using cache = weir::kv_cache<weir::f16, weir::keep<weir::sinks, weir::window>,
                                weir::positions::within_cache>;
   const auto model = weir::load_model(argv[1]);
-  const weir::keep keep{weir::sinks{4}, weir::window{252}};
+  const weir::keep policy{weir::sinks{4}, weir::window{252}};
 
   // What followed the last time is guessed to follow again.
-  weir::stream_decoder<cache, weir::speculate<weir::prompt_lookup>> decoder{model, keep};
+  weir::stream_decoder<cache, weir::speculate<weir::prompt_lookup>> decoder{model, policy};
 
-  const std::size_t tokens = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 300;
   for (std::string_view piece : decoder.generate(argv[2], {.max_tokens = tokens}))
     std::cout << piece << std::flush;
   const weir::speculation_counters& c = decoder.counters();

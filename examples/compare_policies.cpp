@@ -56,6 +56,19 @@ std::vector<std::string> split(const std::string& list) {
   return parts;
 }
 
+std::string preset_list() {
+  std::string names;
+  for (const tool::preset_facts& p : tool::presets())
+    (names += names.empty() ? "" : ", ") += p.name;
+  return names;
+}
+
+/// Once, however often it is asked for.
+template <class T>
+void add(std::vector<T>& list, const T& item) {
+  if (std::ranges::find(list, item) == list.end()) list.push_back(item);
+}
+
 /// Reads the two lists; what is no list is wrong usage.
 void read_lists(settings& s) {
   for (const std::string& part : split(s.budget_list)) {
@@ -63,18 +76,20 @@ void read_lists(settings& s) {
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), budget);
     if (error != std::errc() || end != part.data() + part.size() || budget > 1u << 30)
       throw CLI::ValidationError("--budgets", "'" + part + "' is no whole number");
-    s.budgets.push_back(budget);
+    add(s.budgets, budget);
   }
   for (const std::string& name : split(s.policy_list)) {
     if (name == "all") {
       for (const tool::preset_facts& p : tool::presets())
         if ((!p.calibrated || !s.cache.calibration.empty()) &&
             (!p.labelled || !s.cache.head_table.empty()))
-          s.policies.emplace_back(p.name);
+          add(s.policies, std::string(p.name));
     } else if (tool::find_preset(name) != nullptr) {
-      s.policies.push_back(name);
+      add(s.policies, name);
     } else {
-      throw CLI::ValidationError("--policies", "'" + name + "' is no preset's name");
+      throw CLI::ValidationError(
+          "--policies",
+          "'" + name + "' is no preset's name (expected all, or some of " + preset_list() + ")");
     }
   }
   if (s.budgets.empty() || s.policies.empty())

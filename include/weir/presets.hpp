@@ -179,7 +179,9 @@ struct pyramidkv {
   static presets::pyramidkv authors() { return of({.entries = 2048, .cadence = 32}); }
   static presets::pyramidkv of(const ask& a) {
     const auto base = snapkv::of(a);
-    return {std::get<0>(base.members), pyramid<observation_window>{std::get<1>(base.members)}};
+    const auto& votes = std::get<1>(base.members);  // every layer gets some of them
+    return {std::get<0>(base.members),
+            pyramid<observation_window>{votes, std::min<std::size_t>(20, votes.budget)}};
   }
 };
 /// SnapKV's rows; the size is ours.

@@ -1,6 +1,10 @@
 // Everything a CPU user needs. Published policies by name are in weir/presets.hpp.
 #pragma once
 
+#if __cplusplus < 202002L
+#error "weir is C++20: compile with -std=c++20 or later"
+#else
+
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
@@ -27,3 +31,5 @@
 #include <weir/stream/stream_decoder.hpp>
 #include <weir/stream/token_stream.hpp>
 #include <weir/version.hpp>
+
+#endif

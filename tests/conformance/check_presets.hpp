@@ -22,14 +22,10 @@ using numbering = positions::WEIR_POSITIONS;
 /// Policies that draw a number for each head, or look at heads by number.
 constexpr std::string_view tell_heads_apart[] = {"keyformer", "kvcrush", "random"};
 
-template <class Keep>
 testing::conformance_options options_for(std::string_view name) {
   testing::conformance_options o;
   for (const std::string_view other : tell_heads_apart)
     if (name == other) o.heads_are_alike = false;
-  // Keys that are stored unrotated are rounded before they turn.
-  if (numbering::renumbers && !is_positional_keep<Keep> && !std::is_same_v<codec, f32>)
-    o.full_is_exact = false;
   return o;
 }
 
@@ -40,7 +36,7 @@ void check_recipe() {
     const auto make = [](std::size_t n) { return Recipe::of({.entries = n, .cadence = 32}); };
     INFO(Recipe::name);
     for (const std::string& broken :
-         testing::broken_properties<codec, numbering>(make, options_for<Keep>(Recipe::name)))
+         testing::broken_properties<codec, numbering>(make, options_for(Recipe::name)))
       FAIL_CHECK(broken);
   }
 }
@@ -93,7 +89,6 @@ TEST_CASE("heads and layers may follow lists of their own") {
   };
   for (const std::string& broken : testing::broken_properties<codec, numbering>(masks, o))
     FAIL_CHECK(broken);
-  if (numbering::renumbers && !std::is_same_v<codec, f32>) o.full_is_exact = false;
   const auto mixed = [&](std::size_t n) {
     return per_head<small, scored>{
         {sinks{4}, window{n - 4}}, {sinks{1}, window{n / 2}, heavy_hitters{n / 4}}, labels};

@@ -141,8 +141,10 @@ TEST_CASE("centres of another model are refused") {
   const auto other = shape_of(1, weir::rope_pairing::half_split);
   const auto centres = std::make_shared<query_centres>(other);
   weir_test::require_refused<weir::error::bad_config>(
-      [&] { trigonometric(3, centres).notes(shape); }, {"trigonometric", "another model"});
+      [&] { trigonometric(3, centres).validate(shape); }, {"trigonometric", "another model"});
   weir_test::require_refused<weir::error::bad_config>(
-      [&] { trigonometric(3, nullptr).notes(shape); }, {"trigonometric"});
-  CHECK(trigonometric(3, centres).notes(other) == 1);
+      [&] { trigonometric(3, nullptr).validate(shape); }, {"trigonometric"});
+  trigonometric(3, centres).validate(other);
+  weir_test::require_refused<weir::error::bad_config>(
+      [&] { trigonometric(3, centres, weir::over_queries::max, 0); }, {"0 offsets"});
 }

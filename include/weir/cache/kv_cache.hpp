@@ -49,8 +49,9 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   using store_type = typename parts::store_type;
 
  public:
-  /// Bytes a cache of these settings holds, exactly. Throws what the constructor throws, and
-  /// allocates nothing that grows with them.
+  /// Bytes that a cache of these settings holds for keys, values and what its policy remembers,
+  /// exactly; beside them are some words for each KV head of each layer, which are all that this
+  /// allocates. Throws what the constructor throws.
   static std::size_t required_bytes(const kv_shape& shape, const Keep& keep,
                                     const cache_options& options = {}) {
     return parts(shape, keep, options).bytes();

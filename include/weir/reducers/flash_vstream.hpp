@@ -9,7 +9,9 @@
 // clustered with the centroids at once; the authors start at random frames. Retrieval looks at the
 // frames in spatial memory, for these are what a bounded memory has; the authors index the frame
 // list of the whole video, by cluster number. The attention of the abstract memory is learned: the
-// caller supplies its weights. Memory is what the sizes say, and does not grow.
+// caller supplies its weights. Memory is what the sizes say, and does not grow. An empty cluster
+// takes the frame that lies furthest from its own centroid; theirs a random one. Published lengths
+// are not verified; the second paper's memories (arXiv 2506.23825) are not these.
 #pragma once
 
 #include <algorithm>

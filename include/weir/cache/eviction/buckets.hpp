@@ -5,9 +5,11 @@
 // next best stays if its range still has room. Scores are means over a layer's heads, as in
 // `buckets<observation_window>` of the last vision rows without pooling.
 //
-// Deviations. How many go first is not known; the default is none. Pooling over the heads is our
-// reading. Ranges are cut in the entries that are left, not in time. If ranges that are short of
-// candidates leave the budget unspent, the best of the rest fill it.
+// Deviations. Of the paper's second version this is what a cache drops; its pages that a question
+// picks to be read are not offered. How many go first, and how many rows vote, is not known; the
+// default is none, and observation_window's. Pooling over the heads is our reading. All tokens
+// count, not those of the video alone. Ranges are cut in the entries that are left, not in time. If
+// ranges that are short of candidates leave the budget unspent, the best of the rest fill it.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // Expected attention: the entries that coming rows should attend to, if their queries resemble
-// those seen so far. arXiv 2510.00636, section 3.
+// those seen so far. arXiv 2510.00636 as far as we know, and its authors' code.
 //
 // Unrotated queries have mean μ and covariance Σ in each query head. Turned by R, the mean rotation
 // over the next `ahead` positions, they give entry i the expected weight exp(z_i),

@@ -52,7 +52,7 @@ inline std::vector<float> read_head_table(std::istream& in, std::string_view nam
       require<bad_file>(
           failed == std::errc{} && end == cell.data() + cell.size() && std::isfinite(x), name, ":",
           row, ": \"", cell.substr(0, std::min<std::size_t>(40, cell.find('\0'))), "\" in column ",
-          column, " (expected a number from 0 to 1)");
+          column, " (expected a number; columns are set apart by tabs)");
       table.push_back(std::clamp(x, 0.0f, 1.0f));
       rest = tab == std::string_view::npos ? std::string_view{} : rest.substr(tab + 1);
     }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/cache/eviction/hooks.hpp>
 #include <weir/core/error.hpp>
 
 namespace weir {
@@ -50,6 +51,15 @@ template <class... Members>
 inline constexpr bool heads_may_differ =
     !((apportions_heads<Members> || ...) && ((deciding_unit<Members> == deciding::layer) || ...));
 
+/// True for what keep<> takes.
+template <class... Members>
+constexpr bool is_sound() {
+  if constexpr (sizeof...(Members) == 0) return false;
+  if constexpr (!legal_members<Members...>) return false;
+  if constexpr (!hooks_fit<Members...>) return false;
+  return choose_by_layer<Members...> && heads_may_differ<Members...>;
+}
+
 }  // namespace detail
 
 /// A claims up to its budget, then B from what is left, and so on. What nobody claims is dropped,
@@ -62,6 +72,26 @@ struct keep {
                 "weir: a member of keep<> needs a `budget` and exactly one of `end`, `score(const "
                 "slots_view&, slot)`, `score_all(const slots_view&, std::span<float>)` and "
                 "`claim(claims&)`; the last may be a fate; see weir/cache/eviction/concept.hpp");
+  static_assert((detail::observe_fits<Members> && ...),
+                "weir: a member of keep<> has an `observe` that would never be called: it is `void "
+                "observe(const weir::observed_row&) const`");
+  static_assert((detail::describe_fits<Members> && ...),
+                "weir: a member of keep<> has a `describe` that would never be called: it is `void "
+                "describe(const weir::slots_view&, weir::slot, const weir::arrival&) const`");
+  static_assert((detail::sizes_fit<Members> && ...),
+                "weir: a member of keep<> asks for `notes`, `state` or `scratch` and would not be "
+                "heard: they are `std::size_t notes(const weir::kv_shape&) const` and so on");
+  static_assert((detail::budgets_fit<Members> && ...),
+                "weir: a member of keep<> has a `budget_for`, `apportion`, `apportion_layers`, "
+                "`report` or `most_of_layer` that would never be called: see "
+                "weir/cache/eviction/concept.hpp");
+  static_assert(
+      (detail::others_fit<Members> && ...),
+      "weir: a member of keep<> has a `last_rows`, `choose` or `validate` that would never "
+      "be called: see weir/cache/eviction/concept.hpp");
+  static_assert((detail::hears<Members> && ...),
+                "weir: a member of keep<> `needs` to be told of rows, and has no `observe(const "
+                "weir::observed_row&) const` to be told by");
   static_assert(
       detail::choose_by_layer<Members...>,
       "weir: a member of keep<> that has `choose` goes by the scores of all heads: it needs "
@@ -132,10 +162,7 @@ inline constexpr bool is_keep<keep<Members...>> = true;
 template <class K>
 inline constexpr bool legal_keep = is_keep<K>;
 template <class... Members>
-inline constexpr bool legal_keep<keep<Members...>> =
-    sizeof...(Members) > 0 &&
-    detail::legal_members<Members...>&& detail::choose_by_layer<Members...>&&
-        detail::heads_may_differ<Members...>;
+inline constexpr bool legal_keep<keep<Members...>> = detail::is_sound<Members...>();
 
 /// True for policies that look only at positions.
 template <class K>

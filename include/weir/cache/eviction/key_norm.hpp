@@ -4,8 +4,8 @@
 // In trained models short keys go with high attention. A norm never changes, so it is taken once,
 // and no attention is looked at.
 //
-// Deviation. The paper leaves some early layers uncompressed; here every layer has the same rule,
-// and unequal budgets are another member's affair.
+// Deviation. The paper leaves some early layers uncompressed, as far as we know; here every layer
+// has the same rule, and unequal budgets are another member's affair.
 #pragma once
 
 #include <weir/cache/eviction/concept.hpp>

@@ -4,11 +4,11 @@
 // Tokens of a kind without a window go, such as those that only format a round. The kind is
 // row::kind. A boundary is the paper's chunk.
 //
-// Deviations. Windows are counted in tokens, not in rounds. The authors' code moves old text
-// together, ahead of the vision that is left; here tokens stay in stream order. Attention does not
-// depend on the order that entries lie in, so what differs is positions: renumbered within the
-// cache, text that lies between kept vision is not pushed ahead of it. Under original positions
-// nothing differs.
+// Deviations. Windows are counted in tokens, not in rounds, and the last rounds' text is part of
+// the text's window, not beside it. The authors' code moves old text together, ahead of the vision
+// that is left; here tokens stay in stream order. Attention does not depend on the order that
+// entries lie in, so what differs is positions: renumbered within the cache, text that lies between
+// kept vision is not pushed ahead of it. Under original positions nothing differs.
 #pragma once
 
 #include <array>

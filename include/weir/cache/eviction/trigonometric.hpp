@@ -15,7 +15,9 @@
 // list decides at boundaries, from the start of the stream; they leave the prompt alone, which
 // `sinks` of its length ahead of this member do here. Offsets are averaged; they have the largest,
 // too, which costs each offset a dot product. Their noise of 1e-6 against ties is left out: the
-// older token wins.
+// older token wins. Whether the paper's tables put heads on one scale is not verified. One set of
+// tokens for all layers (their default), or for all layers of a KV head, heads left out, and scaled
+// rotations are not offered.
 #pragma once
 
 #include <algorithm>

@@ -7,10 +7,11 @@
 //
 // Deviations. The paper measures once, behind the prompt; here every boundary sets the budgets of
 // the next. Shares are apportioned by largest remainder, so that the mean over the layers stays
-// `budget`. The paper never compresses the first two layers and the last, which no bounded stream
-// can do; with `protect` they get at least the mean. As V lies in [0, 1], a share is at least 1/e
-// and at most e of the mean, so the paper's clamps are not needed. What is scaled within a single
-// KV head is 0: such models keep equal budgets.
+// `budget`. They divide what the base claims; the paper divides what is recent with it, which stays
+// the same in all layers here. The paper never compresses the first two layers and the last, which
+// no bounded stream can do; with `protect` they get at least the mean. As V lies in [0, 1], a share
+// is at least 1/e and at most e of the mean, so the paper's clamps are not needed. What is scaled
+// within a single KV head is 0: such models keep equal budgets.
 #pragma once
 
 #include <algorithm>

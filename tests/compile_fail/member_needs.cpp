@@ -1,0 +1,15 @@
+#include <weir/cache/kv_cache.hpp>
+
+struct member {
+  std::size_t budget;
+#ifdef WEIR_FAIL
+  static constexpr weir::told needs = weir::told::probabilities;
+#else
+  static constexpr weir::told needs = weir::told::new_keys;
+#endif
+  float score(const weir::slots_view& view, weir::slot s) const { return view.key_norm(s); }
+};
+using keep_type = weir::keep<member>;
+using cache_type = weir::kv_cache<weir::f16, keep_type>;
+
+#include "use_cache.hpp"
