@@ -20,7 +20,7 @@ using namespace weir::testing;
 struct seen_row {
   std::size_t layer, head;
   std::uint64_t index, left;
-  std::vector<float> probabilities, logits, queries;  // by slot
+  std::vector<float> probabilities, largest, logits, queries;  // by slot
   std::vector<std::uint64_t> indices;
 };
 
@@ -28,10 +28,12 @@ struct seen_row {
 struct witness {
   std::size_t budget = 0;
   std::vector<seen_row>* log = nullptr;
-  static constexpr told needs = told::probabilities | told::logits | told::queries;
+  static constexpr told needs =
+      told::probabilities | told::largest_probabilities | told::logits | told::queries;
   void observe(const observed_row& row) const {
-    seen_row s{row.layer(), row.kv_head(), row.index().value, row.rows_left(), {}, {}, {}, {}};
+    seen_row s{row.layer(), row.kv_head(), row.index().value, row.rows_left(), {}, {}, {}, {}, {}};
     s.probabilities.assign(row.probabilities().begin(), row.probabilities().end());
+    s.largest.assign(row.largest_probabilities().begin(), row.largest_probabilities().end());
     s.indices.assign(row.indices().begin(), row.indices().end());
     for (std::size_t g = 0; g < row.shape().group(); ++g) {
       s.logits.insert(s.logits.end(), row.logits(g).begin(), row.logits(g).end());
@@ -85,7 +87,7 @@ TEST_CASE("rows are told what attention did") {
         make_rows(shape, names, row.layer, x);
         CHECK(row.left == 6 - row.index % 7);
         const std::size_t slots = row.indices.size(), dim = shape.head_dim;
-        std::vector<double> mean(slots, 0.0);
+        std::vector<double> mean(slots, 0.0), most(slots, 0.0);
         for (std::size_t g = 0; g < group; ++g) {
           const float* q = &x.q[(row.index * shape.q_heads + row.head * group + g) * dim];
           REQUIRE(std::equal(q, q + dim, &row.queries[g * dim]));
@@ -106,14 +108,18 @@ TEST_CASE("rows are told what attention did") {
             top = std::max(top, logit[s]);
           }
           for (const double l : logit) total += std::exp(l - top);
-          for (std::size_t s = 0; s < slots; ++s)
-            mean[s] += std::exp(logit[s] - top) / total / static_cast<double>(group);
+          for (std::size_t s = 0; s < slots; ++s) {
+            const double p = std::exp(logit[s] - top) / total;
+            mean[s] += p / static_cast<double>(group);
+            most[s] = std::max(most[s], p);
+          }
         }
         double sum = 0;
         std::vector<std::uint64_t> read;
         for (std::size_t s = 0; s < slots; ++s) {
           sum += double{row.probabilities[s]};
           REQUIRE(std::abs(mean[s] - double{row.probabilities[s]}) < 1e-5);
+          REQUIRE(std::abs(most[s] - double{row.largest[s]}) < 1e-5);
           if (row.logits[s] != -std::numeric_limits<float>::infinity())
             read.push_back(row.indices[s]);
         }
@@ -151,6 +157,7 @@ TEST_CASE("rows are told the same whatever the chunk and the layout, in stream o
           REQUIRE(a[i].index == i);
           REQUIRE(b[i].index == i);
           REQUIRE(same_bits(a[i].probabilities, b[i].probabilities));
+          REQUIRE(same_bits(a[i].largest, b[i].largest));
           REQUIRE(same_bits(a[i].logits, b[i].logits));
         }
       }
@@ -164,8 +171,13 @@ TEST_CASE("a query head that read nothing has no probabilities but 0") {
   std::fill_n(weight.begin(), 32, .5f);  // the first head's first tile
   largest[0] = 2;
   const float total[] = {2, 16, -inf, 0};  // m and d of both heads
-  cpu::mean_probabilities(weight.data(), largest.data(), 16, total, 2, 2, out.data());
-  for (std::size_t i = 0; i < out.size(); ++i) CHECK(out[i] == (i < 32 ? .5f / 16 / 2 : 0.0f));
+  std::vector<float> most = out;
+  cpu::row_probabilities<true, true>(weight.data(), largest.data(), 16, total, 2, 2, out.data(),
+                                     most.data());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    CHECK(out[i] == (i < 32 ? .5f / 16 / 2 : 0.0f));
+    CHECK(most[i] == (i < 32 ? .5f / 16 : 0.0f));
+  }
 }
 
 TEST_CASE("who asks for the last rows before a boundary is told of no others") {

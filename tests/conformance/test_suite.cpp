@@ -4,6 +4,10 @@
 #include <string>
 #include <vector>
 
+#include <weir/cache/eviction/by_largest.hpp>
+#include <weir/cache/eviction/heavy_hitters.hpp>
+#include <weir/cache/eviction/observation_window.hpp>
+#include <weir/cache/eviction/pyramid.hpp>
 #include <weir/testing/conformance.hpp>
 
 #include "support/catch.hpp"
@@ -105,4 +109,18 @@ TEST_CASE("a row is observed once, and only if it stays") {
   }
   // All but the last, which may yet be taken back.
   CHECK(row_counter::rows == 39 * static_cast<int>(o.shape.units()));
+}
+
+TEST_CASE("policies that go by the largest of their query heads do what every policy must") {
+  using namespace weir;
+  CHECK(broken_properties([](std::size_t n) {
+          return keep(window{n / 4}, by_largest(heavy_hitters{n - n / 4}));
+        }).empty());
+  CHECK(broken_properties([](std::size_t n) {
+          return keep(window{8}, pyramid(by_largest(observation_window{n - 8, 8})));
+        }).empty());
+  // Both in one list: each is told what it goes by.
+  CHECK(broken_properties([](std::size_t n) {
+          return keep(window{4}, heavy_hitters{n / 2}, by_largest(heavy_hitters{n - n / 2 - 4}));
+        }).empty());
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <weir/cache/eviction/by_largest.hpp>
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/eviction/window.hpp>
 #include <weir/testing/policy_bench.hpp>
@@ -61,4 +62,18 @@ TEST_CASE("per row, a young entry beats an old one that gathered more in a longe
     b.decide();
     CHECK(b.kept() == (by == heavy_sum::plain ? indices{0, 1} : indices{0, 3}));
   }
+}
+
+TEST_CASE("around another member, the largest of the query heads counts") {
+  std::vector<float> notes(2), mean = {.5f, .2f}, largest = {.6f, .9f};
+  const std::vector<std::uint64_t> of_slots = {0, 1};
+  const weir::kv_shape two{.layers = 1, .q_heads = 2, .kv_heads = 1, .head_dim = 8};
+  weir::observed_row::record record;
+  record.probabilities = mean;
+  record.largest = largest;
+  const weir::observed_row seen(two, 0, 0, record, of_slots, {notes, 2, {}, {}, 2});
+  weir::heavy_hitters{4}.observe(seen);
+  CHECK(notes == mean);
+  weir::by_largest(weir::heavy_hitters{4}).observe(seen);
+  CHECK(notes == std::vector<float>{.5f + .6f, .2f + .9f});
 }

@@ -20,7 +20,10 @@ namespace weir {
 
 template <told Needs>
 class observations {
-  static constexpr bool probabilities = includes(Needs, told::probabilities);
+  static constexpr bool mean = includes(Needs, told::probabilities);
+  static constexpr bool largest = includes(Needs, told::largest_probabilities);
+  static constexpr bool probabilities = mean || largest;
+  static constexpr std::size_t kinds = (mean ? 1 : 0) + (largest ? 1 : 0);
   static constexpr bool logits = includes(Needs, told::logits);
   static constexpr bool queries = includes(Needs, told::queries);
 
@@ -44,7 +47,7 @@ class observations {
     score_block_ = plan.reserve<float>(logits ? packed * tile_stride_ * tile_lanes : 0);
     largest_block_ = plan.reserve<float>(any ? packed * tile_stride_ : 0);
     total_block_ = plan.reserve<float>(any ? packed * 2 : 0);
-    row_block_ = plan.reserve<float>(probabilities ? shape.kv_heads * tiles_ * tile_lanes : 0);
+    row_block_ = plan.reserve<float>(shape.kv_heads * kinds * tiles_ * tile_lanes);
     staged_block_ = plan.reserve<float>(2 * shape.units() * staged_rows_ * row_floats());
   }
   void bind(const arena& memory) {
@@ -71,8 +74,8 @@ class observations {
   /// head_dim]` are the row's queries, unrotated.
   observed_row::record read(std::size_t place, std::size_t tiles, std::size_t r, std::size_t rows,
                             const float* q) const {
-    return read_to(row_.subspan(probabilities ? place * tiles_ * tile_lanes : 0).data(), place,
-                   tiles, r, rows, q);
+    return read_to(row_.subspan(place * kinds * tiles_ * tile_lanes).data(), place, tiles, r, rows,
+                   q);
   }
   /// The same, to be kept: `staged` is 0 for a step's last final row, 1 + its number for a
   /// provisional one.
@@ -81,7 +84,7 @@ class observations {
     float* to = staged_row(side_, unit, staged).data();
     const observed_row::record row = read_to(to, place, tiles, r, rows, q);
     const std::size_t lanes = tiles * tile_lanes, head_floats = tile_stride_ * tile_lanes;
-    to += row.probabilities.size();
+    to += row.probabilities.size() + row.largest.size();
     if (logits)
       for (std::size_t g = 0; g < group(); ++g)
         to = std::copy_n(row.logits.data() + g * head_floats, lanes, to);
@@ -93,10 +96,11 @@ class observations {
   /// What a row of the last step saw. The unit has as many tiles in use as it had then.
   observed_row::record staged(std::size_t unit, std::size_t tiles, std::size_t number) const {
     const std::span<float> row = staged_row(1 - side_, unit, number);
-    const std::size_t lanes = tiles * tile_lanes, shown = probabilities ? lanes : 0,
+    const std::size_t lanes = tiles * tile_lanes, shown = kinds * lanes,
                       scored = logits ? group() * lanes : 0;
     observed_row::record out;
-    out.probabilities = row.first(shown);
+    if (mean) out.probabilities = row.first(lanes);
+    if (largest) out.largest = row.first(shown).last(lanes);
     out.logits = row.subspan(shown, scored);
     if (queries) out.queries = row.subspan(shown + scored, group() * shape_.head_dim);
     return out;
@@ -106,11 +110,11 @@ class observations {
   std::size_t group() const { return shape_.group(); }
   std::size_t row_floats() const {
     const std::size_t lanes = tiles_ * tile_lanes;
-    return (probabilities ? lanes : 0) + (logits ? group() * lanes : 0) +
+    return kinds * lanes + (logits ? group() * lanes : 0) +
            (queries ? group() * shape_.head_dim : 0);
   }
-  /// `read`, with the mean probabilities `[tile, 32]` in `mean`.
-  observed_row::record read_to(float* mean, std::size_t place, std::size_t tiles, std::size_t r,
+  /// `read`, with the probabilities `[kind, tile, 32]` in `to`.
+  observed_row::record read_to(float* to, std::size_t place, std::size_t tiles, std::size_t r,
                                std::size_t rows, const float* q) const {
     const std::size_t first = (place * rows + r) * group();  // packed row of the first query head
     const std::size_t head_floats = tile_stride_ * tile_lanes;
@@ -122,9 +126,12 @@ class observations {
       out.logits = score_.subspan(first * head_floats, group() * head_floats);
     }
     if constexpr (probabilities) {
-      cpu::mean_probabilities(&weight_[first * head_floats], &largest_[first * tile_stride_],
-                              tile_stride_, &total_[first * 2], group(), tiles, mean);
-      out.probabilities = {mean, tiles * tile_lanes};
+      const std::size_t lanes = tiles * tile_lanes;
+      if (mean) out.probabilities = {to, lanes};
+      if (largest) out.largest = {to + (kinds - 1) * lanes, lanes};
+      cpu::row_probabilities<mean, largest>(
+          &weight_[first * head_floats], &largest_[first * tile_stride_], tile_stride_,
+          &total_[first * 2], group(), tiles, to, to + (kinds - 1) * lanes);
     }
     if (queries) out.queries = {q, group() * shape_.head_dim};
     return out;
@@ -142,7 +149,7 @@ class observations {
   std::span<float> weight_, score_;  // [kv_head, row, group, tile, 32]
   std::span<float> largest_;         // [kv_head, row, group, tile]
   std::span<float> total_;           // [kv_head, row, group, 2]
-  std::span<float> row_;             // [kv_head, tile, 32] mean probabilities of a row
+  std::span<float> row_;             // [kv_head, kind, tile, 32] probabilities of a row
   std::span<float> staged_;          // [side, unit, staged row, row_floats]
 };
 

@@ -84,9 +84,13 @@ enum class told : std::uint8_t {
   queries = 4,          ///< unrotated, of every row
   log_probability = 8,  ///< of each token under the logits before it; cuts the forward pass
   new_keys = 16,        ///< no more than others, but view.key is fast in `describe`
+  largest_probabilities = 32,  ///< as probabilities, but the largest over the query heads
 };
 constexpr told operator|(told a, told b) {
   return static_cast<told>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));
+}
+constexpr told without(told set, told part) {
+  return static_cast<told>(static_cast<std::uint8_t>(set) & ~static_cast<std::uint8_t>(part));
 }
 /// True if `set` holds everything in `part`.
 constexpr bool includes(told set, told part) {

@@ -64,6 +64,7 @@ template <class M>
 inline constexpr bool hears =
     observing<M> || (told_to<M> == told::nothing ||
                      !(includes(told_to<M>, told::probabilities) ||
+                       includes(told_to<M>, told::largest_probabilities) ||
                        includes(told_to<M>, told::logits) || includes(told_to<M>, told::queries)));
 
 template <class... Members>

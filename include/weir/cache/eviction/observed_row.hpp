@@ -21,6 +21,7 @@ class observed_row {
     std::uint64_t index = 0;               ///< stream index of the row
     std::uint64_t boundary = 0;            ///< of the boundary that follows
     std::span<const float> probabilities;  ///< [slot]
+    std::span<const float> largest;        ///< [slot] probabilities
     std::span<const float> logits;         ///< [query head of the group, slot and room for more]
     std::span<const float> queries;        ///< [query head of the group, head_dim]
   };
@@ -51,6 +52,14 @@ class observed_row {
 
   /// Attention probabilities `[slot]`, mean over the query heads. Needs told::probabilities.
   std::span<const float> probabilities() const { return row_.probabilities; }
+  /// The same, the largest over the query heads. Needs told::largest_probabilities.
+  std::span<const float> largest_probabilities() const { return row_.largest; }
+  /// The same row for those who take the latter for the former.
+  observed_row by_largest() const {
+    observed_row other = *this;
+    other.row_.probabilities = row_.largest;
+    return other;
+  }
   /// Scaled attention logits `[slot]` of one query head of the group. Needs told::logits.
   std::span<const float> logits(std::size_t head) const {
     return row_.logits.subspan(head * (row_.logits.size() / shape_->group()), slots());

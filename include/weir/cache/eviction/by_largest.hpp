@@ -1,0 +1,25 @@
+// Goes by the largest attention probability among the query heads that share a KV head, instead of
+// their mean: one head that needs an entry is enough. An option of several authors' code
+// (PyramidKV's among them); of sums and averages over rows, each row's largest counts. Works around
+// any member that is told probabilities.
+#pragma once
+
+#include <utility>
+
+#include <weir/cache/eviction/concept.hpp>
+
+namespace weir {
+
+template <observing Base>
+  requires(includes(Base::needs, told::probabilities))
+struct by_largest : Base {
+  static constexpr told needs =
+      without(Base::needs, told::probabilities) | told::largest_probabilities;
+
+  by_largest() = default;
+  explicit by_largest(Base base) : Base(std::move(base)) {}
+
+  void observe(const observed_row& row) const { Base::observe(row.by_largest()); }
+};
+
+}  // namespace weir
