@@ -5,8 +5,24 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cmake --preset release >&2
 cmake --build --preset release --target policy_cost >&2
-usual=$(build/release/bench/policy_cost 1024 32 64)
-every=$(build/release/bench/policy_cost 1024 1 64)
+measure() { build/release/bench/policy_cost 1024 "$1" 64 ${2:+"$2"}; }
+error_of() { sed -n 's/.*± \([0-9.]*\) |$/\1/p' <<< "$1"; }
+less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }'; }
+# Rows of a table that something disturbed are measured again, up to twice: the steadiest counts.
+steady() {
+  local row again error
+  while IFS= read -r row; do
+    for _ in 1 2; do
+      error=$(error_of "$row")
+      [[ -n $error ]] && less 1 "$error" || break
+      again=$(measure "$1" "$(cut -d' ' -f2 <<< "$row")" | tail -n 1)
+      ! less "$(error_of "$again")" "$error" || row=$again
+    done
+    echo "$row"
+  done
+}
+usual=$(steady 32 <<< "$(measure 32)")
+every=$(steady 1 <<< "$(measure 1)")
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 cxx=$(sed -n 's/^CMAKE_CXX_COMPILER:[^=]*=//p' build/release/CMakeCache.txt)
 cat > docs/policy_cost.md <<EOF
@@ -23,7 +39,7 @@ Policies that only look at positions are masks and decide nothing.
 
 The machine is shared, and its memory fast at one time and slow at another: what attention takes says
 which it was for a row. Deciding is arithmetic rather than reading, so its share is larger where
-memory was fast.
+memory was fast. Rows with an error above 1 were measured again, up to twice; the steadiest counts.
 
 ## At every 32nd token
 

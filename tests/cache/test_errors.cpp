@@ -262,6 +262,7 @@ TEST_CASE("members whose numbers make no sense are refused before anything is al
   refused(keep(adaptive_heads<heavy_hitters>(heavy_hitters{8}, 1.5f)), "adaptive_heads.alpha: 1.5");
   refused(keep(expected_attention{.budget = 8, .ahead = 0}), "expected_attention.ahead: 0");
   refused(keep(frame_diversity{8, 0, 0}), "frame_diversity.temperature: 0");
+  refused(keep(token_surprisal{8, 0}), "token_surprisal.decay: 0");
   refused(keep(key_tokens{.budget = 8, .tau_end = -1}), "key_tokens: a temperature of -1");
   refused(
       per_head<keep<key_norm>, keep<key_tokens>>{

@@ -159,6 +159,32 @@ concept apportions_layers = requires(const M& m, const kv_shape& shape, const sl
 };
 template <class M>
 concept chooses = requires(const M& m, const head_scores& s, claims& c) { m.choose(s, c); };
+template <class M>
+concept validated = requires(const M& m, const kv_shape& s) { m.validate(s); };
+template <class M>
+concept gives_notes = requires(const M& m, const kv_shape& s) {
+  { m.notes(s) } -> std::convertible_to<std::size_t>;
+};
+template <class M>
+concept gives_state = requires(const M& m, const kv_shape& s) {
+  { m.state(s) } -> std::convertible_to<std::size_t>;
+};
+template <class M>
+concept gives_scratch = requires(const M& m, const kv_shape& s) {
+  { m.scratch(s) } -> std::convertible_to<std::size_t>;
+};
+template <class M>
+concept gives_last_rows = requires(const M& m) {
+  { m.last_rows() } -> std::convertible_to<std::size_t>;
+};
+template <class M>
+concept gives_budgets = requires(const M& m, const kv_shape& s, std::size_t i) {
+  { m.budget_for(s, i, i) } -> std::convertible_to<std::size_t>;
+};
+template <class M>
+concept bounds_layers = requires(const M& m, const kv_shape& s) {
+  { m.most_of_layer(s) } -> std::convertible_to<std::size_t>;
+};
 
 /// What a member must be told.
 template <class M>
@@ -187,7 +213,7 @@ inline constexpr bool has_changing_budgets = apportions_heads<M> || apportions_l
 template <apportions_layers M>
 std::size_t most_of_layer(const M& m, const kv_shape& shape) {
   const std::size_t all = shape.layers * m.budget;
-  if constexpr (requires { m.most_of_layer(shape); }) return std::min(all, m.most_of_layer(shape));
+  if constexpr (bounds_layers<M>) return std::min(all, m.most_of_layer(shape));
   return all;
 }
 /// The largest budget that a member may come to have in a KV head, of which it has `now`.
@@ -200,7 +226,7 @@ std::size_t most_budget(const M& m, const kv_shape& shape, std::size_t now) {
 /// Rows before a boundary that the member is told of.
 template <class M>
 std::size_t rows_told(const M& m) {
-  if constexpr (requires { m.last_rows(); })
+  if constexpr (gives_last_rows<M>)
     return m.last_rows();
   else if constexpr (observing<M>)
     return std::numeric_limits<std::size_t>::max();
@@ -209,27 +235,27 @@ std::size_t rows_told(const M& m) {
 }
 template <class M>
 void validate_member(const M& m, const kv_shape& shape) {
-  if constexpr (requires { m.validate(shape); }) m.validate(shape);
+  if constexpr (validated<M>) m.validate(shape);
 }
 template <class M>
 std::size_t notes_of(const M& m, const kv_shape& shape) {
-  if constexpr (requires { m.notes(shape); }) return m.notes(shape);
+  if constexpr (gives_notes<M>) return m.notes(shape);
   return 0;
 }
 template <class M>
 std::size_t state_of(const M& m, const kv_shape& shape) {
-  if constexpr (requires { m.state(shape); }) return m.state(shape);
+  if constexpr (gives_state<M>) return m.state(shape);
   return 0;
 }
 template <class M>
 std::size_t scratch_of(const M& m, const kv_shape& shape) {
-  if constexpr (requires { m.scratch(shape); }) return m.scratch(shape);
+  if constexpr (gives_scratch<M>) return m.scratch(shape);
   return 0;
 }
 /// Entries that the member may claim in one (layer, KV head), while budgets do not change.
 template <class M>
 std::size_t budget_of(const M& m, const kv_shape& shape, std::size_t layer, std::size_t kv_head) {
-  if constexpr (requires { m.budget_for(shape, layer, kv_head); })
+  if constexpr (gives_budgets<M>)
     return m.budget_for(shape, layer, kv_head);
   else
     return m.budget;

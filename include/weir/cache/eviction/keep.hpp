@@ -56,7 +56,7 @@ template <class... Members>
 constexpr bool is_sound() {
   if constexpr (sizeof...(Members) == 0) return false;
   if constexpr (!legal_members<Members...>) return false;
-  if constexpr (!hooks_fit<Members...>) return false;
+  if constexpr (!(fits<Members> && ...)) return false;
   return choose_by_layer<Members...> && heads_may_differ<Members...>;
 }
 

@@ -15,6 +15,7 @@
 #include <cmath>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/error.hpp>
 
 namespace weir {
 
@@ -24,6 +25,10 @@ struct token_surprisal {
   static constexpr told needs = told::log_probability;
   static constexpr deciding unit = deciding::one_for_all;
 
+  void validate(const kv_shape&) const {
+    error::require<error::bad_config>(decay > 0 && decay <= 1, "token_surprisal.decay: ", decay,
+                                      " (expected above 0, at most 1)");
+  }
   std::size_t notes(const kv_shape&) const { return 1; }
 
   void describe(const slots_view& view, slot s, const arrival& came) const {
