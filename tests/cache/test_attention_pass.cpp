@@ -83,7 +83,7 @@ struct one_layer {
     const std::size_t tiles = splits * split_tiles, group = shape.group();
     std::vector<float> weight(heads * group * tiles * tile_lanes), largest(heads * group * tiles),
         total(heads * group * 2);
-    const auto finished = [&](std::size_t head, std::size_t place, std::size_t) {
+    const auto finished = [&](std::size_t head, std::size_t place) {
       ++r.finished[head];
       const auto keep = [&](const std::vector<float>& from) {
         const auto size = static_cast<std::ptrdiff_t>(from.size() / heads);
@@ -96,7 +96,7 @@ struct one_layer {
       // What the next one finds here is not to be what it would have handed out itself.
       std::fill_n(&weight[place * group * tiles * tile_lanes], group * tiles * tile_lanes, -1.0f);
     };
-    const function_ref<void(std::size_t, std::size_t, std::size_t)> told = finished;
+    const function_ref<void(std::size_t, std::size_t)> told = finished;
     const attend_job job{.rows = 1,
                          .query = query.data(),
                          .out = r.out.data(),

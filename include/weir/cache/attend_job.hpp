@@ -42,10 +42,8 @@ struct attend_job {
   std::size_t rank_stride = 0;
   handout_memory handout = {};  ///< with it, the k-th split is split number k
   /// Called for each KV head once its rows are attended, on the thread that did it if one did; what
-  /// they handed out lies where that of KV head `place` would. No two heads are at one `worker` at
-  /// a time, neither here nor as the place where they arrive. Null: nobody.
-  const function_ref<void(std::size_t head, std::size_t place, std::size_t worker)>* finished =
-      nullptr;
+  /// they handed out lies where that of KV head `place` would. Null: nobody.
+  const function_ref<void(std::size_t head, std::size_t place)>* finished = nullptr;
 };
 
 }  // namespace weir

@@ -44,7 +44,7 @@ class attention_pass {
       by_item(items, cost, threads);
     if (blocks_ > 1 && job_.finished != nullptr)
       for_each_head(cost / shape_.head_dim, threads,
-                    [&](std::size_t head, std::size_t) { (*job_.finished)(head, head, head); });
+                    [&](std::size_t head, std::size_t) { (*job_.finished)(head, head); });
   }
 
  private:
@@ -119,8 +119,7 @@ class attention_pass {
   std::size_t handout_row(std::size_t place, std::size_t packed_row) const {
     return place * job_.rows * shape_.group() + packed_row;
   }
-  void finish_item(const item_rows& p, std::size_t place, std::size_t worker,
-                   const attention_state* states) const {
+  void finish_item(const item_rows& p, std::size_t place, const attention_state* states) const {
     for (std::size_t r = 0; r < p.rows; ++r) {
       const std::size_t group = shape_.group(), row = (p.begin + r) / group,
                         q_head = p.head * group + (p.begin + r) % group;
@@ -131,7 +130,7 @@ class attention_pass {
       total[0] = states[r].m;
       total[1] = states[r].d;
     }
-    if (blocks_ == 1 && job_.finished != nullptr) (*job_.finished)(p.head, place, worker);
+    if (blocks_ == 1 && job_.finished != nullptr) (*job_.finished)(p.head, place);
   }
 
   /// `use(head, first head of its thread)`.
@@ -152,12 +151,12 @@ class attention_pass {
       for (std::size_t item = first; item < last; ++item) {
         if (blocks_ == 1) job_.arrive(item, first);
         // Heads that one thread sees through from end to end share a place that stays near.
-        attend_item(item, blocks_ == 1 && job_.finished != nullptr ? first : item / blocks_, first);
+        attend_item(item, blocks_ == 1 && job_.finished != nullptr ? first : item / blocks_);
       }
     });
   }
 
-  void attend_item(std::size_t item, std::size_t place, std::size_t worker) const {
+  void attend_item(std::size_t item, std::size_t place) const {
     packed p = pack(item);
     alignas(cache_line) float total_o[max_block_rows * max_head_dim];
     alignas(cache_line) float split_o[max_block_rows * max_head_dim];
@@ -169,7 +168,7 @@ class attention_pass {
       fold(p, k, place, plan, split, [&](std::size_t r) { return split_o + r * states_.padded(); });
       merge_rows(p, total, split);
     }
-    finish_item(p, place, worker, total);
+    finish_item(p, place, total);
   }
   void start(const item_rows& p, attention_state* total, float* o) const {
     for (std::size_t r = 0; r < p.rows; ++r) total[r] = {.o = o + r * states_.padded()};
@@ -206,7 +205,6 @@ class attention_pass {
   /// What one thread takes of `most` splits an item. It merges an item's splits as it goes, for as
   /// long as it takes them in order; what others took waits for those before it.
   void attend_splits(std::size_t most, shared_range& work, unsigned part, bool has_place) const {
-    const auto worker = [&](std::size_t head) { return has_place ? part : head; };
     alignas(cache_line) float total_o[max_block_rows * max_head_dim];
     alignas(cache_line) float split_o[max_block_rows * max_head_dim];
     attention_state total[max_block_rows], split[max_block_rows];
@@ -217,14 +215,14 @@ class attention_pass {
       const item_rows own = rows_of(mine);
       for (std::size_t r = 0; r < own.rows; ++r) states_.keep(mine, merged - 1, r, total[r]);
       states_.of(mine).merged = static_cast<std::uint32_t>(merged);
-      hand_in(own, worker(own.head), std::exchange(merged, 0));
+      hand_in(own, std::exchange(merged, 0));
     };
     packed p{};
     std::size_t n = 0;  // splits of p; none yet
     while (const std::optional<std::size_t> next = work.take_one(part)) {
       const std::size_t item = *next / most, k = *next % most;
       if (n == 0 || item != p.item) {
-        await_arrival(item / blocks_, worker(item / blocks_));
+        await_arrival(item / blocks_, has_place ? part : item / blocks_);
         p = pack(item);
         n = splits(p);
       }
@@ -239,19 +237,19 @@ class attention_pass {
              [&](std::size_t r) { return split_o + r * states_.padded(); });
         merge_rows(p, total, split);
         if (++merged < n) continue;
-        finish_item(p, p.head, worker(p.head), total);
+        finish_item(p, p.head, total);
         merged = 0;
       } else {
         fold(p, k, p.head, plan, split, [&](std::size_t r) { return states_.output(item, k, r); });
         for (std::size_t r = 0; r < p.rows; ++r) states_.keep(item, k, r, split[r]);
-        hand_in(p, worker(p.head), 1);
+        hand_in(p, 1);
       }
     }
     leave();
   }
 
   /// `n` more splits of an item are kept: with the last of them, all are merged.
-  void hand_in(const item_rows& p, std::size_t worker, std::size_t n) const {
+  void hand_in(const item_rows& p, std::size_t n) const {
     split_states::progress& so_far = states_.of(p.item);
     const std::size_t all = splits(p), before = std::atomic_ref(so_far.done)
                                                     .fetch_add(static_cast<std::uint32_t>(n),
@@ -267,7 +265,7 @@ class attention_pass {
       load(split, k);
       merge_rows(p, total, split);
     }
-    finish_item(p, p.head, worker, total);
+    finish_item(p, p.head, total);
   }
 
   const Store& store_;

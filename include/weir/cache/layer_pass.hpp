@@ -97,7 +97,7 @@ class layer_pass {
     threads_.for_range(shape_.kv_heads, shape_.q_heads * keeper().most_entries(),
                        [&](std::size_t first, std::size_t last) {
                          for (std::size_t head = first; head < last; ++head)
-                           keeper().observe_pending(unit(head), head);
+                           keeper().observe_pending(unit(head));
                        });
   }
 
@@ -158,7 +158,7 @@ class layer_pass {
     float* const query = parts_.query.data();
     const auto arrive = [&](std::size_t head, std::size_t place) {
       if constexpr (keeper_type::has_boundaries) {
-        if (before.observe) keeper().observe_pending(unit(head), place);
+        if (before.observe) keeper().observe_pending(unit(head));
         if constexpr (heads_decide_on_arrival)
           if (before.decide_at)
             dropped_ += keeper().decide_head(unit(head), place, *before.decide_at, rows_, access());
@@ -199,11 +199,11 @@ class layer_pass {
     if constexpr (keeper_type::has_boundaries) {
       if constexpr (keeper_type::observes) {
         job.handout = keeper().handout(rows_, first, last);
-        const auto observe = [&](std::size_t head, std::size_t place, std::size_t worker) {
-          keeper().observe_rows(unit(head), place, worker, rows_, first, last,
+        const auto observe = [&](std::size_t head, std::size_t place) {
+          keeper().observe_rows(unit(head), place, rows_, first, last,
                                 in_.q + (first - in_.first) * q_row);
         };
-        const function_ref<void(std::size_t, std::size_t, std::size_t)> finished = observe;
+        const function_ref<void(std::size_t, std::size_t)> finished = observe;
         job.finished = &finished;
         return pass();
       }

@@ -105,16 +105,17 @@ class member_lists {
                           simd::prefetch(memory.note(k).data(), at);
                     });
   }
-  /// Tells a unit's members what a row saw there, in the working memory of head `place`. `indices`
-  /// `[lane]`.
-  void observe(std::size_t unit, std::size_t place, const observed_row::record& row,
+  /// Tells a unit's members what a row saw there. `indices` `[lane]`.
+  void observe(std::size_t unit, const observed_row::record& row,
                std::span<const std::uint64_t> indices) const {
-    for_each_member(unit, place, [&]<class M>(const M& member, const entry_memory& memory) {
-      if constexpr (observing<M>)
-        if (row.boundary - row.index <= rows_told(member))
-          member.observe(observed_row(shape_, unit / shape_.kv_heads, unit % shape_.kv_heads, row,
-                                      indices, memory));
-    });
+    for_each_member(
+        unit, memory_.observing_place(unit % shape_.kv_heads),
+        [&]<class M>(const M& member, const entry_memory& memory) {
+          if constexpr (observing<M>)
+            if (row.boundary - row.index <= rows_told(member))
+              member.observe(observed_row(shape_, unit / shape_.kv_heads, unit % shape_.kv_heads,
+                                          row, indices, memory));
+        });
   }
   /// Introduces the entry that is number `e` in stream order.
   void describe(const deciding_head& head, std::size_t e, const arrival& came) const {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 #include <tuple>
+#include <type_traits>
 
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/eviction/per_head.hpp>
@@ -18,6 +19,7 @@ template <class List>
 struct member_offsets {
   struct amounts {
     std::size_t notes = 0, state = 0, scratch = 0;
+    bool observers_work = false;  ///< in scratch memory
   };
 
   member_offsets() = default;
@@ -27,6 +29,8 @@ struct member_offsets {
       list.for_each([&](const auto& member) {
         at[m] = total;
         size[m] = {notes_of(member, shape), state_of(member, shape), scratch_of(member, shape)};
+        if (observing<std::remove_cvref_t<decltype(member)>> && size[m].scratch > 0)
+          total.observers_work = true;
         total.notes += size[m].notes;
         total.state += size[m].state;
         total.scratch += size[m].scratch;
@@ -85,10 +89,12 @@ class member_memory {
       most_.notes = std::max(most_.notes, total.notes);
       most_.state = std::max(most_.state, total.state);
       most_.scratch = std::max(most_.scratch, total.scratch);
+      if (total.observers_work) observing_places_ = shape.kv_heads;
     });
     notes_block_ = plan.reserve<float>(shape.units() * most_.notes * lanes);
     state_block_ = plan.reserve<float>(shape.units() * most_.state);
-    scratch_block_ = plan.reserve<float>(shape.kv_heads * most_.scratch * lanes);
+    scratch_block_ =
+        plan.reserve<float>((shape.kv_heads + observing_places_) * most_.scratch * lanes);
   }
   void bind(const arena& memory) {
     notes_ = memory[notes_block_];
@@ -110,6 +116,8 @@ class member_memory {
             scratch_.subspan((place * most_.scratch + o.at[m].scratch) * lanes_,
                              o.size[m].scratch * lanes_)};
   }
+  /// The place where what a KV head saw is observed, while other heads decide in theirs.
+  std::size_t observing_place(std::size_t head) const { return observing_places_ + head; }
   /// No entry lies in a slot: nothing is known of it.
   void clear_notes(std::size_t unit, std::size_t slot) const {
     for (std::size_t k = 0; k < most_.notes; ++k)
@@ -125,14 +133,14 @@ class member_memory {
 
  private:
   offsets_of<Keep> offsets_;
-  std::size_t lanes_;
+  std::size_t lanes_, observing_places_ = 0;
   struct {
     std::size_t notes = 0, state = 0, scratch = 0;
   } most_;
   arena_plan::block<float> notes_block_, state_block_, scratch_block_;
   std::span<float> notes_;    // [unit, note, lane]
   std::span<float> state_;    // [unit, float]
-  std::span<float> scratch_;  // [kv_head, array, lane]
+  std::span<float> scratch_;  // [kv_head, array, lane], then those of heads that observe
 };
 
 }  // namespace weir

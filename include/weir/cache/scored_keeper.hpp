@@ -108,7 +108,7 @@ class scored_keeper : public slot_stream<Renumbers> {
                           for (std::size_t head = first; head < last; ++head)
                             for (std::size_t unit = head; unit < shape_.units();
                                  unit += shape_.kv_heads)
-                              observe_pending(unit, head);
+                              observe_pending(unit);
                         });
     for (std::size_t i = 0; i < tokens; ++i)
       arrivals_.set_kind(length_ + i, rows.kind(i < finals ? i : path[i - finals]));
@@ -175,18 +175,16 @@ class scored_keeper : public slot_stream<Renumbers> {
     lists_.ask_for_notes(unit, tiles_in_use(unit) * tile_lanes, false);
   }
   /// Rows of the last step that were staged and have stayed, before anything else happens to the
-  /// unit, in the working memory of head `worker`. Not while the last of them may still be taken
-  /// back.
-  void observe_pending(std::size_t unit, std::size_t worker) {
+  /// unit. Not while the last of them may still be taken back.
+  void observe_pending(std::size_t unit) {
     for (const pending_row& p : pending_)
       if (is_watched(p.index))
-        observe(unit, worker, p.index, rows_seen_.staged(unit, tiles_in_use(unit), p.staged));
+        observe(unit, p.index, rows_seen_.staged(unit, tiles_in_use(unit), p.staged));
   }
   /// What rows [first, last) of the step, just attended, saw in a unit, which they handed out at
-  /// `place`; `q` `[row, q_head, head_dim]` is theirs, unrotated. In the working memory of head
-  /// `worker`.
-  void observe_rows(std::size_t unit, std::size_t place, std::size_t worker, const step_rows& rows,
-                    std::size_t first, std::size_t last, const float* q) {
+  /// `place`; `q` `[row, q_head, head_dim]` is theirs, unrotated.
+  void observe_rows(std::size_t unit, std::size_t place, const step_rows& rows, std::size_t first,
+                    std::size_t last, const float* q) {
     for (std::size_t r = first; r < last; ++r) {
       const std::uint64_t index = length_ + rows.offset(r);
       if (!is_watched(index)) continue;
@@ -194,7 +192,7 @@ class scored_keeper : public slot_stream<Renumbers> {
           q + ((r - first) * shape_.q_heads + unit % shape_.kv_heads * shape_.group()) *
                   shape_.head_dim;
       if (r + (may_take_back_ ? 1 : 0) < rows.finals())
-        observe(unit, worker, index,
+        observe(unit, index,
                 rows_seen_.read(place, tiles_in_use(unit), r - first, last - first, query));
       else
         rows_seen_.stage(unit, place, tiles_in_use(unit), r + 1 - rows.finals(), r - first,
@@ -202,12 +200,11 @@ class scored_keeper : public slot_stream<Renumbers> {
     }
   }
   /// Tells the members of a unit's list what the row at `index`, the newest of them, saw there.
-  void observe(std::size_t unit, std::size_t worker, std::uint64_t index,
-               observed_row::record row) {
+  void observe(std::size_t unit, std::uint64_t index, observed_row::record row) {
     row.first_index = first_;
     row.index = index;
     row.boundary = next_boundary(index);
-    lists_.observe(unit, worker, row, map_.index(unit));
+    lists_.observe(unit, row, map_.index(unit));
   }
   /// What member number `m` of a unit's list remembers.
   entry_memory memory(std::size_t m, std::size_t unit) const { return lists_.memory(m, unit); }

@@ -78,10 +78,10 @@ struct philox_key {
 };
 
 /// Word w of philox<Rounds>({low(i), high(i), c, d}, key) for each of `lanes<A>` numbers i, in
-/// out[w].
+/// out[w]. In a loop it has to be in line, or words travel through memory.
 template <class A, int Rounds>
-inline void philox(const std::uint64_t* i, std::uint32_t c, std::uint32_t d,
-                   const philox_key<Rounds>& key, ints<A> (&out)[4]) {
+[[gnu::always_inline]] inline void philox(const std::uint64_t* i, std::uint32_t c, std::uint32_t d,
+                                          const philox_key<Rounds>& key, ints<A> (&out)[4]) {
   longs<A> word[2][4];
   for (std::size_t half = 0; half < 2; ++half) {
     word[half][0] = longs<A>::load_unaligned(i + half * longs<A>::size);

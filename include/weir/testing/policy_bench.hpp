@@ -77,7 +77,7 @@ class policy_bench {
     observed_row::record row;
     const auto seen = spread(layer, kv_head, probabilities, 1, 0.0f);
     row.probabilities = seen;
-    keeper_.observe(layer * shape_.kv_heads + kv_head, kv_head, keeper_.length() - 1, row);
+    keeper_.observe(layer * shape_.kv_heads + kv_head, keeper_.length() - 1, row);
   }
   /// `logits` `[query head of the group, entry]`.
   void observe_logits(std::size_t layer, std::size_t kv_head, std::span<const float> logits) {
@@ -85,13 +85,13 @@ class policy_bench {
     const auto seen =
         spread(layer, kv_head, logits, shape_.group(), -std::numeric_limits<float>::infinity());
     row.logits = seen;
-    keeper_.observe(layer * shape_.kv_heads + kv_head, kv_head, keeper_.length() - 1, row);
+    keeper_.observe(layer * shape_.kv_heads + kv_head, keeper_.length() - 1, row);
   }
   /// `queries` `[query head of the group, head_dim]`, unrotated.
   void observe_queries(std::size_t layer, std::size_t kv_head, std::span<const float> queries) {
     observed_row::record row;
     row.queries = queries;
-    keeper_.observe(layer * shape_.kv_heads + kv_head, kv_head, keeper_.length() - 1, row);
+    keeper_.observe(layer * shape_.kv_heads + kv_head, keeper_.length() - 1, row);
   }
 
   /// Runs the boundary behind the newest token, if the cadence says that there is one.
