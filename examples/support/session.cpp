@@ -104,7 +104,7 @@ std::size_t require_context(const cache_choice& choice, std::uint64_t rows,
 
 void require_offered(const cache_choice& c) {
   using weir::error::bad_config, weir::error::require;
-  constexpr std::size_t least = 16;  // entries that a recipe can share out
+  constexpr std::size_t least = recipes::ask::least_entries;
   const preset_facts* preset = find_preset(c.policy);
   if (preset == nullptr) return;
   require<bad_config>(c.codec == "f16" || c.codec == "f32", "--codec ", c.codec, ": --policy ",

@@ -30,18 +30,15 @@ class kv_store {
   using tiles = kv_tiles<Codec>;
   using storage = typename tiles::storage;
 
-  /// The pages and who holds them: shared by the forks of a stream. One more page, which nobody
-  /// holds, is for what finds none.
+  /// The pages, the spare one behind them, and who holds them: shared by the forks of a stream.
   struct pool {
     arena_plan plan;
     page_pool pages;
-    std::uint32_t spare;
     arena_plan::block<storage> keys, values;
     arena memory;
 
     pool(const kv_shape& shape, std::size_t count)
         : pages(plan, count),
-          spare(static_cast<std::uint32_t>(count)),
           keys(plan.reserve<storage>((count + 1) * tiles::key_size(shape.head_dim))),
           values(plan.reserve<storage>((count + 1) * tiles::value_size(shape.head_dim))) {}
     void allocate() {
@@ -104,7 +101,7 @@ class kv_store {
       const std::uint32_t page = map_.page(unit, tile);
       if (page == no_page) {
         take_page(unit, tile);
-      } else if (page != pool_->spare && pool_->pages.is_shared(page)) {
+      } else if (pool_->pages.is_shared(page)) {
         const std::uint32_t own = take_page(unit, tile);
         const std::size_t k = tiles::key_size(shape_.head_dim),
                           v = tiles::value_size(shape_.head_dim);
@@ -120,16 +117,14 @@ class kv_store {
       const std::uint32_t page = map_.page(unit, tile);
       if (page == no_page) return;
       map_.set_page(unit, tile, no_page);
-      if (page != pool_->spare) pool_->pages.give_back(page);
+      pool_->pages.give_back(page);
     }
   }
   /// Gives every page back.
   void clear() {
     if constexpr (Layout::pages_taken)
-      for (std::uint32_t& page : map_.entries()) {
-        if (page != no_page && page != pool_->spare) pool_->pages.give_back(page);
-        page = no_page;
-      }
+      for (std::uint32_t& page : map_.entries())
+        if (page != no_page) pool_->pages.give_back(std::exchange(page, no_page));
     ran_dry_ = false;
   }
   /// True if a tile found no page to be written to: what it held is lost.
@@ -264,11 +259,9 @@ class kv_store {
   std::uint32_t take_page(std::size_t unit, std::size_t tile)
     requires Layout::pages_taken
   {
-    std::uint32_t page = pool_->pages.take(map_.wish(unit, tile, pool_->pages.pages()));
-    if (page == no_page) {
-      page = pool_->spare;
+    const std::uint32_t page = pool_->pages.take(map_.wish(unit, tile, pool_->pages.pages()));
+    if (page == pool_->pages.spare())
       std::atomic_ref(ran_dry_).store(true, std::memory_order_relaxed);
-    }
     map_.set_page(unit, tile, page);
     return page;
   }

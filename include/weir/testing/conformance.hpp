@@ -127,12 +127,15 @@ class conformance_run {
     const auto c = cache();
     const std::size_t most =
         policy_.total(o_.entries, o_.shape) + o_.shape.units() * cache_options_.cadence;
+    std::vector<std::pair<std::size_t, std::size_t>> pinned;  // [unit]
+    for (std::size_t unit = 0; unit < o_.shape.units(); ++unit)
+      pinned.push_back(policy_.pinned(o_.entries, unit));
     for (std::size_t t = 0; t < names_.size(); ++t) {
       append(*c, o_.shape, std::span(names_).subspan(t, 1), 1);
       std::size_t all = 0;
       for (std::size_t layer = 0; layer < o_.shape.layers; ++layer)
         for (std::size_t head = 0; head < o_.shape.kv_heads; ++head) {
-          const auto [first, last] = policy_.pinned(o_.entries, layer * o_.shape.kv_heads + head);
+          const auto [first, last] = pinned[layer * o_.shape.kv_heads + head];
           const auto now = entries_of(*c, layer, head);
           all += now.size();
           log_.check(now.size() <= c->most_entries(), "token ", t, ": ", now.size(),
@@ -257,13 +260,13 @@ class conformance_run {
 
   /// With budget ≥ length, full attention.
   void everything_fits() {
+    if (!o_.full_where_all_fits) return;
     const std::size_t n = names_.size();
     const std::size_t plenty = 50 * n;  // layers and heads may get unequal shares
     const auto c = policy_.make(plenty, o_.shape, cache_options_);
     const auto full = policy_.make_full(n, o_.shape, cache_options_);
     const auto out = append(*c, o_.shape, names_, 20);
     const auto expected = append(*full, o_.shape, names_, 20);
-    if (!o_.full_where_all_fits) return;
     for (std::size_t unit = 0; unit < o_.shape.units(); ++unit) {
       const std::size_t layer = unit / o_.shape.kv_heads, head = unit % o_.shape.kv_heads;
       log_.check(entries_of(*c, layer, head).size() == n, "a budget of ", plenty,

@@ -14,7 +14,8 @@
 
 namespace weir {
 
-/// Who holds which page. Pages have numbers; what lies in them is the store's business. Several
+/// Who holds which page. Pages have numbers; what lies in them is the store's business. One more
+/// page, the spare one, is for who finds none: nobody holds it, and all may write to it. Several
 /// threads may take and give back at once.
 class page_pool {
  public:
@@ -27,9 +28,10 @@ class page_pool {
 
   std::size_t pages() const { return holders_.size(); }
   std::size_t left() const { return left_; }
+  std::uint32_t spare() const { return static_cast<std::uint32_t>(pages()); }
 
-  /// The first page from `wish` on that nobody holds, for one holder; no_page if there is none.
-  /// O(pages held one behind the other).
+  /// The first page from `wish` on that nobody holds, for one holder; the spare one if there is
+  /// none. O(pages held one behind the other).
   std::uint32_t take(std::size_t wish) {
     std::size_t page = wish % pages();
     for (std::size_t seen = 0; seen < pages(); ++seen, page = page + 1 < pages() ? page + 1 : 0)
@@ -38,12 +40,14 @@ class page_pool {
         --left_;
         return static_cast<std::uint32_t>(page);
       }
-    return no_page;
+    return spare();
   }
-  void share(std::uint32_t page) { ++holders(page); }
-  bool is_shared(std::uint32_t page) const { return holders(page) > 1; }
+  void share(std::uint32_t page) {
+    if (page != spare()) ++holders(page);
+  }
+  bool is_shared(std::uint32_t page) const { return page != spare() && holders(page) > 1; }
   void give_back(std::uint32_t page) {
-    if (--holders(page) == 0) ++left_;
+    if (page != spare() && --holders(page) == 0) ++left_;
   }
 
  private:
