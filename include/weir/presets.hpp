@@ -48,8 +48,9 @@
 #include <weir/cache/eviction/variance_budgets.hpp>
 #include <weir/cache/eviction/window.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir::presets {
+namespace weir::inline WEIR_TARGET::presets {
 
 using streaming_llm = keep<sinks, window>;  ///< arXiv 2309.17453; within-cache positions
 /// arXiv 2505.03745; with int4 keys and values. Its positions are not known.
@@ -399,4 +400,4 @@ using keep_of = decltype(Recipe::authors());
 
 }  // namespace recipes
 
-}  // namespace weir::presets
+}  // namespace weir::inline WEIR_TARGET::presets

@@ -12,7 +12,7 @@
 
 #include <weir/cache/eviction/concept.hpp>
 
-namespace weir::testing {
+namespace weir::inline WEIR_TARGET::testing {
 
 /// Equal to five decimals, relative to what is expected where that is large.
 inline bool near(double found, double expected) {
@@ -153,4 +153,4 @@ struct hand_scores {
   head_scores view() const { return {score.data(), taken.data(), entries[0], entries}; }
 };
 
-}  // namespace weir::testing
+}  // namespace weir::inline WEIR_TARGET::testing

@@ -10,8 +10,9 @@
 
 #include <weir/cache/kv_cache.hpp>
 #include <weir/core/function_ref.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What kv_cache does, with its open step inside. Every call is kv_cache's or its step's of the
 /// same name: see there.
@@ -111,4 +112,4 @@ class one_cache final : public any_cache {
   std::optional<typename Cache::step> step_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

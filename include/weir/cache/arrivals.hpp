@@ -9,8 +9,9 @@
 #include <weir/cache/eviction/slots_view.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 class arrivals {
  public:
@@ -48,4 +49,4 @@ class arrivals {
   std::uint64_t told_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

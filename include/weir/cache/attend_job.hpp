@@ -5,9 +5,10 @@
 #include <cstdint>
 
 #include <weir/core/function_ref.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Where the rows of a job leave what they hand out; see attention_handout.
 struct handout_memory {
@@ -46,4 +47,4 @@ struct attend_job {
   const function_ref<void(std::size_t head, std::size_t place)>* finished = nullptr;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -15,12 +15,13 @@
 #include <weir/cache/split_states.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/shared_range.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/attention.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// One job over one store. An item is a block of rows of a KV head.
 template <class Store, class A>
@@ -275,4 +276,4 @@ class attention_pass {
   std::size_t blocks_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,10 +6,11 @@
 
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/visits.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct cache_options {
   std::size_t max_rows = 256;       ///< most rows of one step
@@ -42,4 +43,4 @@ inline void validate(const cache_options& o) {
                       " (expected a multiple of 512 below 2^63)");
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

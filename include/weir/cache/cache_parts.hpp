@@ -16,9 +16,10 @@
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/exact_arithmetic.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <class Codec, class Keep, class Positions, class Layout, class Arch>
 struct cache_parts {
@@ -97,4 +98,4 @@ struct cache_parts {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

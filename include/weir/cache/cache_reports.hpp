@@ -6,8 +6,9 @@
 #include <span>
 
 #include <weir/core/index.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What a cache has done since it was made or reset.
 struct cache_stats {
@@ -33,4 +34,4 @@ struct commit_report {
   std::uint64_t evicted_entries = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

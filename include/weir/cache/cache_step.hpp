@@ -9,8 +9,9 @@
 #include <weir/cache/cache_reports.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// An open step. Closing it without commit takes its provisional rows back.
 template <class Cache>
@@ -65,4 +66,4 @@ class cache_step {
   Cache* cache_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

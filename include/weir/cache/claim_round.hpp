@@ -11,9 +11,10 @@
 
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/eviction/winning_scores.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// One KV head's part in a boundary, with its working memory `[entry]`.
 struct deciding_head {
@@ -198,4 +199,4 @@ void claim_round(const keep_all&, std::span<const deciding_head> heads, std::siz
     std::fill_n(head.taken.begin(), head.entries(), std::uint8_t{1});
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -8,10 +8,11 @@
 
 #include <weir/cache/eviction/slots_view.hpp>
 #include <weir/cache/tile_place.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/unit_keys.hpp>
 #include <weir/kernels/visits.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// One KV head of a store, whatever its codec and layout. `enter` says of which layer.
 template <class Store>
@@ -98,4 +99,4 @@ class head_access {
   entry_access all_{key_, value_, dots_, weighted_keys_, most_similar_, write_};
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -26,8 +26,9 @@
 #include <weir/cache/legal_cache.hpp>
 #include <weir/cache/position/positions.hpp>
 #include <weir/cache/refused_cache.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Illegal combinations: one sentence, and members that accept what a cache accepts, so that the
 /// sentence is all the compiler has to say.
@@ -398,4 +399,4 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   bool open_ = false, broken_ = false, may_take_back_ = false;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -18,11 +18,12 @@
 #include <weir/cache/recent_keys.hpp>
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/key_products.hpp>
 #include <weir/kernels/cpu/similar_keys.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// `Layout` says where tiles lie.
 template <kv_codec Codec, layout_policy Layout = layouts::contiguous, class A = simd::native>
@@ -292,4 +293,4 @@ class kv_store {
   std::span<storage> values_;  // [page, value_size]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -13,9 +13,10 @@
 #include <weir/cache/member_memory.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/visits.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <class Keep>
 class layer_budgets {
@@ -135,4 +136,4 @@ class layer_budgets {
   std::span<std::size_t> share_;     // [layer]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

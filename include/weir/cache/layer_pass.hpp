@@ -17,11 +17,12 @@
 #include <weir/cache/step_rows.hpp>
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/function_ref.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/cpu/rope.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What came to a layer, of the step's rows from `first` on.
 struct layer_input {
@@ -222,4 +223,4 @@ class layer_pass {
   std::atomic<std::size_t> dropped_{0};
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -5,8 +5,9 @@
 #include <weir/cache/eviction/per_head.hpp>
 #include <weir/cache/layout/concept.hpp>
 #include <weir/cache/position/positions.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Policies that can work together.
 template <class Codec, class Keep, class Positions, class Layout>
@@ -52,4 +53,4 @@ struct refusal {
 
 }  // namespace detail
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -16,10 +16,11 @@
 #include <weir/cache/layer_budgets.hpp>
 #include <weir/cache/member_memory.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <class Keep>
 class member_lists {
@@ -257,4 +258,4 @@ class member_lists {
   std::span<float> vector_;           // [kv_head, 2 + 16, head_dim]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -11,8 +11,9 @@
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/eviction/per_head.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Where each member's floats begin, counted in notes, floats and arrays.
 template <class List>
@@ -143,4 +144,4 @@ class member_memory {
   std::span<float> scratch_;  // [kv_head, array, lane], then those of heads that observe
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -14,9 +14,10 @@
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/handout.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <told Needs>
 class observations {
@@ -153,4 +154,4 @@ class observations {
   std::span<float> staged_;          // [side, unit, staged row, row_floats]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -19,9 +19,10 @@
 #include <weir/cache/tile_ring.hpp>
 #include <weir/cache/visit_plan.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <class Keep, bool Renumbers>
 class positional_keeper {
@@ -298,4 +299,4 @@ class positional_keeper {
   std::span<tile_place> draft_place_;  // [unit, draft]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -10,9 +10,10 @@
 
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_tiles.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Keys as a store of numbers of type T holds them, by unit and place. With room for none it does
 /// nothing.
@@ -72,4 +73,4 @@ class recent_keys {
   std::span<T> key_;                // [unit, count, head_dim]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

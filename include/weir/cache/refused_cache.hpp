@@ -11,9 +11,10 @@
 #include <weir/cache/cache_reports.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/index.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 class refused_cache {
  public:
@@ -49,4 +50,4 @@ class refused_cache {
   void for_each_entry(std::size_t, std::size_t, Visit) const {}
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -7,10 +7,11 @@
 #include <span>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/rope.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 class rotations {
  public:
@@ -81,4 +82,4 @@ class rotations {
   std::span<float> by_rank_;  // [cos and sin, pair, rank]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

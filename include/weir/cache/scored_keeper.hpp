@@ -17,9 +17,10 @@
 #include <weir/cache/slot_stream.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <class Keep, bool Renumbers>
 class scored_keeper : public slot_stream<Renumbers> {
@@ -328,4 +329,4 @@ class scored_keeper : public slot_stream<Renumbers> {
   std::vector<pending_row> pending_;  // rows of the last step that were staged and stay
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -12,9 +12,10 @@
 
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/visits.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 class slot_map {
  public:
@@ -164,4 +165,4 @@ class slot_map {
   std::span<std::uint32_t> rank_;    // [unit, physical tile, 32]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -15,9 +15,10 @@
 #include <weir/cache/tile_place.hpp>
 #include <weir/cache/visit_plan.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <bool Renumbers>
 class slot_stream {
@@ -198,4 +199,4 @@ class slot_stream {
   std::span<tile_place> draft_place_;  // [unit, draft]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

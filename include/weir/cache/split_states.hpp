@@ -7,11 +7,12 @@
 #include <span>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/kv_tiles.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Room for what threads leave to each other: of each block of rows that one token can have, the
 /// states of its rows after each split.
@@ -69,4 +70,4 @@ class split_states {
   std::span<progress> progress_;  // [kv_head, block]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -8,8 +8,9 @@
 
 #include <weir/core/error.hpp>
 #include <weir/core/index.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// One token's way through a step.
 struct row {
@@ -142,4 +143,4 @@ class step_rows {
   std::vector<std::uint8_t> kind_;  // [row]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

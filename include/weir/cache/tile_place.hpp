@@ -7,8 +7,9 @@
 
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A lane of a physical tile.
 struct tile_place {
@@ -43,4 +44,4 @@ constexpr std::size_t draft_tiles(std::size_t max_drafts, std::size_t max_width,
   return needed < max_drafts ? needed : (max_drafts > 0 ? max_drafts - 1 : 0);
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

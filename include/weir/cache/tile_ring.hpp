@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 struct tile_ring {
   std::size_t pinned_tiles = 0;
@@ -20,4 +22,4 @@ struct tile_ring {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -7,9 +7,10 @@
 
 #include <weir/cache/step_rows.hpp>
 #include <weir/cache/tile_place.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/visits.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// The lanes of a split that one row reads among committed tokens and the step's final rows, by
 /// query variant. Provisional rows are added by `plan_visits`.
@@ -66,4 +67,4 @@ void plan_visits(const Keeper& keeper, std::size_t unit, const step_rows& rows, 
   }
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -10,9 +10,11 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+
+#include <weir/core/target.hpp>
 #endif
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Every array starts on a cache line (and on a 512-bit register).
 inline constexpr std::size_t cache_line = 64;
@@ -110,4 +112,4 @@ class arena {
   std::size_t bytes_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,7 +6,9 @@
 #include <sstream>
 #include <stdexcept>
 
-namespace weir::error {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET::error {
 
 /// Root of everything weir throws on purpose. Whatever threw left its object as it was.
 struct base : std::runtime_error {
@@ -79,4 +81,4 @@ void require(bool holds, const Parts&... parts) {
     raise<Error>(parts...);
 }
 
-}  // namespace weir::error
+}  // namespace weir::inline WEIR_TARGET::error

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0)
 #error \
     "weir: compile without -ffast-math and its kin: results must not depend on how sums are grouped"
 #endif
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// a * b + c as this translation unit's flags compile it.
 [[gnu::noinline]] inline float multiply_then_add(float a, float b, float c) { return a * b + c; }
@@ -23,4 +24,4 @@ inline void require_exact_arithmetic() {
       "this build fuses multiplications with additions (expected -ffp-contract=off)");
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

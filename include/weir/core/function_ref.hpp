@@ -6,7 +6,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 template <class Signature>
 class function_ref;
@@ -31,4 +33,4 @@ class function_ref<R(Args...)> {
   R (*call_)(void*, Args...);
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

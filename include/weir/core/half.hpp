@@ -5,7 +5,9 @@
 #include <bit>
 #include <cstdint>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 using f32 = float;
 
@@ -83,4 +85,4 @@ constexpr bf16 round_to<bf16>(float x) {
   return to_bf16(x);
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -4,7 +4,9 @@
 #include <compare>
 #include <cstdint>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// How many tokens of the stream came before this one. 64 bits: at a million tokens a second it
 /// wraps after 500,000 years.
@@ -25,4 +27,4 @@ struct slot {
   friend constexpr auto operator<=>(slot, slot) = default;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,7 +6,9 @@
 #include <array>
 #include <cstdint>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// One block of Philox-4x32. Ten rounds are the paper's choice, seven the fewest that passed its
 /// batteries of tests.
@@ -63,4 +65,4 @@ struct random_source {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

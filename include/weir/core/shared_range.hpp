@@ -10,8 +10,9 @@
 #include <optional>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Numbers 0 … n − 1, each taken once. An owner takes from the front of its share and others from
 /// its back, so that what one thread takes of a share is in order.
@@ -74,4 +75,4 @@ class shared_range {
   std::array<share, most_shares> left_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

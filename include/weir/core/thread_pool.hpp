@@ -14,8 +14,9 @@
 #include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/shared_range.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Whatever can call `part(0)` … `part(width - 1)`, in any order, perhaps at once, and returns
 /// when all have returned. Results never depend on the width: it decides who works, not what is
@@ -155,4 +156,4 @@ class thread_pool final : public executor {
   std::vector<std::thread> workers_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

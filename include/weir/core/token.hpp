@@ -6,8 +6,9 @@
 #include <span>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// An index into the vocabulary of a model. Negative values are never valid.
 using token_id = std::int32_t;
@@ -21,4 +22,4 @@ inline void require_in_vocabulary(std::span<const token_id> ids, std::size_t voc
         "; expected an id from 0 to below ", vocab_size, ", the size of the vocabulary");
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

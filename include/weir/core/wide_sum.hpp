@@ -3,7 +3,9 @@
 
 #include <cstddef>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// Σ f(i) over i < n in f64: eight sums side by side, which are then halved. `f` should hold what
 /// it reads by value, or compilers look it up each time. O(n).
@@ -17,4 +19,4 @@ double wide_sum(std::size_t n, F f) {
   return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -7,11 +7,12 @@
 #include <cstdint>
 #include <limits>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_tiles.hpp>
 #include <weir/kernels/visits.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// The online-softmax state of one row: everything attention has seen, in a form that merges.
 /// Milakov & Gimelshein, arXiv 1805.02867; FlashAttention, arXiv 2205.14135.
@@ -105,4 +106,4 @@ struct attention_block {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -12,10 +12,11 @@
 #include <limits>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_tiles.hpp>
 #include <weir/simd/kv_dots.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// 8 bits an element and one scale for each token and KV head.
 struct int8 {
@@ -244,4 +245,4 @@ struct kv_tiles<C> {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

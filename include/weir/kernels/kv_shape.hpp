@@ -5,9 +5,10 @@
 #include <cstddef>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/rope.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Largest head_dim: kernels keep a rotated tile and their states on the stack.
 inline constexpr std::size_t max_head_dim = 512;
@@ -61,4 +62,4 @@ inline void validate(const kv_shape& s) {
   require<bad_config>(std::isfinite(s.scale), "kv_shape.scale: ", s.scale, " (expected finite)");
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -14,11 +14,12 @@
 #include <cstddef>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/visits.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <class Codec>
 struct kv_tiles;
@@ -72,4 +73,4 @@ struct kv_tiles<T> {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,9 +6,10 @@
 #include <type_traits>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/weight_blocks.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// How the numbers of a weight matrix are written. The values are those of GGUF files.
 enum class weight_type : std::uint32_t {
@@ -90,4 +91,4 @@ struct matrix_view {
   constexpr std::size_t bytes() const { return rows * row_bytes(type, cols); }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -11,8 +11,9 @@
 
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Working memory for matrix products with quantised weights: rows of activations in blocks of 32
 /// that share a scale. Products with float weights leave it alone.
@@ -97,4 +98,4 @@ inline void quantize_row(const float* x, std::size_t cols, std::size_t row,
   }
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

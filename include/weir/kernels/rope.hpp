@@ -12,8 +12,9 @@
 #include <vector>
 
 #include <weir/core/index.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Which elements of a head turn together.
 enum class rope_pairing : std::uint8_t {
@@ -86,4 +87,4 @@ class rope_angles {
   std::vector<std::uint64_t> step_;  // [pair]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -9,10 +9,11 @@
 #include <cstdint>
 
 #include <weir/core/index.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/simd/kv_dots.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Keys that are compared with all others in one pass, at most.
 inline constexpr std::size_t compared_at_once = 64;
@@ -61,4 +62,4 @@ struct similar_key {
   float cosine = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <span>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 inline constexpr std::size_t tile_lanes = 32;
 /// Sums over keys have fewer: as many floats as a line of the caches holds, so that they stay near
@@ -99,4 +101,4 @@ class visit_list {
   std::array<std::uint32_t, 2> behind_ = {};
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -5,8 +5,9 @@
 #include <cstdint>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 // Products take blocks in parts of 32 weights. Weight i of a part is
 //   scale · (code − bias)             where `has_offset` is false,
@@ -104,4 +105,4 @@ struct q6_k_block {
 };
 static_assert(sizeof(q6_k_block) == 210 && alignof(q6_k_block) == 2);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -10,10 +10,11 @@
 #include <type_traits>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/matrix_view.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Whether weights may be repacked: those in blocks of 32. Blocks of 256 gain nothing by it.
 constexpr bool can_repack(weight_type type) {
@@ -98,4 +99,4 @@ inline matrix_view repack(const matrix_view& w, std::byte* out, executor& thread
   return panels;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

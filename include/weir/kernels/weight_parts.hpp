@@ -6,9 +6,10 @@
 #include <cstdint>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/weight_blocks.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 // ---- out[i] = code − bias of weight i of a part ------------------------------------------------
 
@@ -142,4 +143,4 @@ inline std::int32_t dot(const weight_part& w, const std::int8_t* x) {
   return first * w.step[0] + second * w.step[1];
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <string_view>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// Type ids as stored in files. These are the ones that weir computes with; the container may hold
 /// any other valid one.
@@ -106,4 +108,4 @@ constexpr bool is_supported(ggml_type type) {
   return false;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/model/ggml_type.hpp>
 #include <weir/model/gguf_cursor.hpp>
 #include <weir/model/gguf_tensor.hpp>
@@ -23,7 +24,7 @@
 #include <weir/model/mapped_file.hpp>
 #include <weir/model/name_index.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A GGUF file, checked in full and then read in place. Views that it hands out live as long as
 /// the object, and survive moving it.
@@ -256,4 +257,4 @@ class gguf_file {
   name_index tensor_names_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -9,8 +9,9 @@
 #include <string_view>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 static_assert(std::endian::native == std::endian::little,
               "weir reads GGUF files in place and needs a little-endian machine");
@@ -68,4 +69,4 @@ class gguf_cursor {
   std::size_t offset_;
 };
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail

@@ -12,11 +12,12 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/model/ggml_type.hpp>
 #include <weir/model/gguf_cursor.hpp>
 #include <weir/model/utf8.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A tensor in a file. `dims[0]` counts neighbours in memory; dimensions from `rank` on are 1.
 struct gguf_tensor {
@@ -168,4 +169,4 @@ inline void require_disjoint(std::span<const gguf_tensor> tensors, const std::st
 }
 
 }  // namespace detail
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -9,10 +9,11 @@
 #include <span>
 #include <string_view>
 
+#include <weir/core/target.hpp>
 #include <weir/model/gguf_cursor.hpp>
 #include <weir/model/utf8.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Value type ids as stored in files.
 enum class gguf_type : std::uint32_t {
@@ -192,4 +193,4 @@ inline gguf_value read_gguf_value(gguf_cursor& at, std::string_view key) {
 }
 
 }  // namespace detail
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,11 +6,12 @@
 #include <string>
 #include <string_view>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/tokenizer.hpp>
 #include <weir/model/utf8.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Feeds on tokens and gives well-formed UTF-8. Byte tokens may spell a character piecemeal: its
 /// bytes are held back, at most three, until the last one comes. Bytes that no continuation can
@@ -68,4 +69,4 @@ class incremental_decoder {
   std::string text_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -8,6 +8,7 @@
 
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/core/token.hpp>
 #include <weir/kernels/cpu/embed.hpp>
@@ -19,7 +20,7 @@
 #include <weir/model/llama_config.hpp>
 #include <weir/model/llama_weights.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// The working memory of forward passes over at most `max_rows` rows. It holds no state between
 /// passes but the last one's hidden rows, whose logits may be asked for. Every row has the same
@@ -200,4 +201,4 @@ class llama_pass {
   quantized_rows quantized_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -9,10 +9,11 @@
 #include <string_view>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/quoted.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// The shape of a model of the Llama family. Lengths count elements.
 struct llama_config {
@@ -182,4 +183,4 @@ inline llama_config read_llama_config(const gguf_file& file) {
   return c;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -10,11 +10,12 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct llama_layer_weights {
   std::span<const float> attn_norm;
@@ -137,4 +138,4 @@ inline llama_weights read_llama_weights(const gguf_file& file, const llama_confi
   return w;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

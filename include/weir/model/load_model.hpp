@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/weight_panels.hpp>
@@ -14,7 +15,7 @@
 #include <weir/model/llama_weights.hpp>
 #include <weir/model/tokenizer.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A Llama model: the file, what it says, and views of its weights. Immutable; any number of
 /// threads may use one. It can be moved until something refers to it.
@@ -80,4 +81,4 @@ inline llama_model load_model(const std::filesystem::path& path, const load_opti
   return model;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -14,8 +14,9 @@
 #include <utility>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Maps a file for as long as the object lives. Pages are read when touched. Another process that
 /// shortens the file meanwhile makes touching the lost pages fatal, as with every mapping: replace
@@ -67,4 +68,4 @@ class mapped_file {
   std::span<const std::byte> bytes_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// Finds the number of a name in O(length). Keeps numbers only; the caller keeps the names and
 /// hands in `name_of`, a function from number to name. The hash is seeded at random per table, so
@@ -93,4 +95,4 @@ class name_index {
   std::uint64_t seed_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

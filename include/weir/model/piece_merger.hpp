@@ -7,11 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/utf8.hpp>
 #include <weir/model/vocabulary.hpp>
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 /// One encoding of one text. O(n log n) for n bytes. Of pairs with equal scores the leftmost joins
 /// first. Pieces marked unused never form, also not on the way to a longer piece.
@@ -95,4 +96,4 @@ class piece_merger {
   std::priority_queue<pair> pairs_;
 };
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail

@@ -5,9 +5,10 @@
 #include <ostream>
 #include <string_view>
 
+#include <weir/core/target.hpp>
 #include <weir/model/utf8.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Streams as `text` between quotes, on one line, cut after some 60 bytes; bytes that print nothing
 /// show as `\xHH`. For messages about files that anyone may have written.
@@ -33,4 +34,4 @@ struct quoted {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

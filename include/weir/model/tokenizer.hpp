@@ -11,13 +11,14 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/piece_merger.hpp>
 #include <weir/model/quoted.hpp>
 #include <weir/model/vocabulary.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// SentencePiece BPE with byte fallback, from a GGUF file's `tokenizer.ggml.*` keys. Keeps copies:
 /// the file may go. Const calls may run in any number of threads.
@@ -189,4 +190,4 @@ class tokenizer {
   std::optional<token_id> unknown_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <string_view>
 
-namespace weir::utf8 {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET::utf8 {
 
 /// U+FFFD, which stands for bytes that are not text.
 inline constexpr std::string_view replacement = "\xEF\xBF\xBD";
@@ -54,4 +56,4 @@ constexpr bool is_valid(std::string_view text) {
   return true;
 }
 
-}  // namespace weir::utf8
+}  // namespace weir::inline WEIR_TARGET::utf8

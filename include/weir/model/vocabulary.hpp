@@ -12,13 +12,14 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/name_index.hpp>
 #include <weir/model/quoted.hpp>
 #include <weir/model/utf8.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Token kinds as stored in files.
 enum class token_kind : std::uint8_t {
@@ -247,4 +248,4 @@ class vocabulary {
   std::size_t longest_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

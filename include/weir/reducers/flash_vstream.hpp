@@ -21,9 +21,10 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/reducers/weighted_k_means.hpp>
 
-namespace weir::reducers {
+namespace weir::inline WEIR_TARGET::reducers {
 
 /// M ← M (1 − rowsum(W)) + W X: `memory` `[tokens, width]`, `weight` `[tokens, inputs]`, already
 /// times the update rate, `input` `[inputs, width]`.
@@ -114,4 +115,4 @@ class flash_vstream {
   std::vector<double> weight_;
 };
 
-}  // namespace weir::reducers
+}  // namespace weir::inline WEIR_TARGET::reducers

@@ -19,8 +19,9 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir::reducers {
+namespace weir::inline WEIR_TARGET::reducers {
 
 enum class tiling : std::uint8_t { rectangles, bands };
 
@@ -110,4 +111,4 @@ struct hired {
   }
 };
 
-}  // namespace weir::reducers
+}  // namespace weir::inline WEIR_TARGET::reducers

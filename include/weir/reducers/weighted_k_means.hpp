@@ -8,7 +8,9 @@
 #include <span>
 #include <vector>
 
-namespace weir::reducers {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET::reducers {
 
 struct clusters {
   std::vector<float> centroid;     ///< [cluster, width]
@@ -76,4 +78,4 @@ inline clusters weighted_k_means(std::span<const float> point, std::span<const d
   return c;
 }
 
-}  // namespace weir::reducers
+}  // namespace weir::inline WEIR_TARGET::reducers

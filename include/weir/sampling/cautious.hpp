@@ -19,12 +19,13 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/tokenizer.hpp>
 #include <weir/sampling/gumbel.hpp>
 #include <weir/sampling/sampling.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// When to try, how often, and how far.
 struct cautious {
@@ -111,4 +112,4 @@ inline std::vector<std::uint8_t> tokens_that_end(const tokenizer& vocabulary,
   return ends;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

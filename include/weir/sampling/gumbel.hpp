@@ -20,12 +20,13 @@
 #include <span>
 
 #include <weir/core/philox.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/sampling/sampling.hpp>
 #include <weir/simd/random.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 namespace detail {
 
@@ -83,4 +84,4 @@ inline token_id draw_gumbel(std::span<const token_probability> tokens, const ran
   return first;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,9 +6,10 @@
 #include <cstddef>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Natural log of softmax(logits)[id], in f64. `logits` is `[vocabulary]`, `id` one of it.
 /// O(vocabulary).
@@ -19,4 +20,4 @@ inline double log_probability(std::span<const float> logits, token_id id) {
   return logits[static_cast<std::size_t>(id)] - top - std::log(total);
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -5,11 +5,12 @@
 #include <cstddef>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/sampling/sampling.hpp>
 #include <weir/sampling/token_window.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Copies logits `[vocabulary]` to `out` and lowers those of the tokens in `recent` as `how` says.
 /// NaN and infinities stay what they are. The result depends on how often a token is in the window,
@@ -30,4 +31,4 @@ inline void penalize(std::span<const float> logits, const token_window& recent, 
     for (const token_id id : part) out[static_cast<std::size_t>(id)] -= how.frequency_penalty;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

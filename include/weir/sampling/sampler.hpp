@@ -11,6 +11,7 @@
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/philox.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/sampling/gumbel.hpp>
 #include <weir/sampling/penalties.hpp>
@@ -18,7 +19,7 @@
 #include <weir/sampling/token_window.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Chooses tokens as `sampling` says. All memory is taken at construction. Logits that are NaN
 /// count as −∞; tokens at +∞ share all probability equally; where no logit is above −∞, the
@@ -274,4 +275,4 @@ class sampler {
   token_window recent_;                      // no tokens without penalties
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,9 +6,10 @@
 #include <cstdint>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// How a token is drawn from the probabilities that are left. Both ways follow them exactly.
 enum class draw_rule : std::uint8_t {
@@ -89,4 +90,4 @@ struct token_probability {
   friend bool operator==(const token_probability&, const token_probability&) = default;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -7,9 +7,10 @@
 #include <span>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// The last `size` tokens that were pushed: a ring, in memory that someone else owns. It also holds
 /// those that left the window lately, so that they are back in it when later ones are taken back.
@@ -62,4 +63,4 @@ class token_window {
   std::size_t revocable_ = 0;  // at most ring_.size() − size_
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

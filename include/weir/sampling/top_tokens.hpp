@@ -5,9 +5,10 @@
 #include <cstddef>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Fills `best` with the tokens of the largest logits, the largest first; on ties the lower id
 /// comes first. `logits` `[vocabulary]` has no fewer elements than `best`, and no NaN. O(vocabulary
@@ -34,4 +35,4 @@ inline void top_tokens(std::span<const float> logits, std::span<token_id> best) 
   }
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

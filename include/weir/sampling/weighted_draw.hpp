@@ -4,9 +4,10 @@
 #include <cstddef>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// The token at which the running sum of `weights` `[vocabulary]` passes `u` in [0, 1) of their
 /// sum, which is above 0. Never one of weight 0. O(vocabulary).
@@ -25,4 +26,4 @@ inline token_id draw_weighted(std::span<const double> weights, double u) {
   return static_cast<token_id>(last);
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

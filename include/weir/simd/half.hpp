@@ -8,10 +8,11 @@
 #include <type_traits>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/simd/integer.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::simd {
+namespace weir::inline WEIR_TARGET::simd {
 
 /// A 16-bit number's bits where its exponent is all ones: infinity; NaNs lie above.
 template <class T>
@@ -97,4 +98,4 @@ inline void round_all(const float* x, std::size_t n, float* out) {
   std::copy_n(x, n, out);
 }
 
-}  // namespace weir::simd
+}  // namespace weir::inline WEIR_TARGET::simd

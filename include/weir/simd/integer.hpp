@@ -5,9 +5,10 @@
 #include <cstdint>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::simd {
+namespace weir::inline WEIR_TARGET::simd {
 
 /// One register of 32-bit integers.
 template <class A>
@@ -117,4 +118,4 @@ struct byte_dots<A> {
 
 #endif
 
-}  // namespace weir::simd
+}  // namespace weir::inline WEIR_TARGET::simd

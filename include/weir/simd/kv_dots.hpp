@@ -9,9 +9,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include <weir/core/target.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::simd {
+namespace weir::inline WEIR_TARGET::simd {
 
 /// The magnitude of x as bits, which compare like it, with NaN above infinity.
 inline std::uint32_t magnitude_bits(float x) {
@@ -287,4 +288,4 @@ struct kv_dots<A> {
 
 #endif
 
-}  // namespace weir::simd
+}  // namespace weir::inline WEIR_TARGET::simd

@@ -11,10 +11,11 @@
 #include <cstdint>
 #include <iterator>
 
+#include <weir/core/target.hpp>
 #include <weir/simd/integer.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::simd {
+namespace weir::inline WEIR_TARGET::simd {
 
 namespace log2_constants {
 inline constexpr float p[] = {0.1716245412826538f,  -0.2693203091621399f, 0.2956995666027069f,
@@ -51,4 +52,4 @@ inline float log2(float x) {
   return std::fma(y, f, static_cast<float>(above >> 23));
 }
 
-}  // namespace weir::simd
+}  // namespace weir::inline WEIR_TARGET::simd

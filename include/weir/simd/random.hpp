@@ -5,11 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <weir/core/target.hpp>
 #include <weir/simd/integer.hpp>
 #include <weir/simd/log2.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::simd {
+namespace weir::inline WEIR_TARGET::simd {
 
 /// One register of 64-bit numbers. Philox works in their lower halves.
 template <class A>
@@ -128,4 +129,4 @@ inline float open_uniform(std::uint32_t bits) {
 }
 inline float gumbel_bits(std::uint32_t bits) { return -log2(-log2(open_uniform(bits))); }
 
-}  // namespace weir::simd
+}  // namespace weir::inline WEIR_TARGET::simd

@@ -7,9 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <weir/core/target.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::simd {
+namespace weir::inline WEIR_TARGET::simd {
 
 /// Numbers that R rows need in memory to be read as registers.
 template <class A, std::size_t R>
@@ -97,4 +98,4 @@ inline void largest_magnitudes(const floats<A> (&x)[R], float* out) {
       });
 }
 
-}  // namespace weir::simd
+}  // namespace weir::inline WEIR_TARGET::simd

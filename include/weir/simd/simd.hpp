@@ -18,8 +18,9 @@
 
 #include <weir/core/exact_arithmetic.hpp>
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir::simd {
+namespace weir::inline WEIR_TARGET::simd {
 
 /// The best architecture that the compiler's flags allow.
 using native = xsimd::default_arch;
@@ -339,4 +340,4 @@ inline float max_lane(floats<A> x) {
   return m;
 }
 
-}  // namespace weir::simd
+}  // namespace weir::inline WEIR_TARGET::simd

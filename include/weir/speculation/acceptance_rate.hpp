@@ -3,7 +3,9 @@
 
 #include <cstddef>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// A mean over guesses whose fate was decided, which forgets: of `memory` guesses at most. It
 /// starts from one half, and never gets to 0 or 1.
@@ -30,4 +32,4 @@ class acceptance_rate {
   double right_ = 0, decided_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

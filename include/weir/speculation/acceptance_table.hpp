@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// Estimates the chance that a guess is accepted once it is its turn: from what became of guesses
 /// like it, and before there are many from the drafter's own probability.
@@ -51,4 +53,4 @@ class acceptance_table {
   std::array<std::array<counts, buckets>, ranks> counts_ = {};
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -14,10 +14,11 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/mask_plan.hpp>
 #include <weir/speculation/tree_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// How many masks lie behind the root and each node (`[1 + node]`, as `stop`) if all these rows are
 /// to be `rows` at most: as many as there are states, less those that bring least. PPD, step 3: one
@@ -121,4 +122,4 @@ inline mask_plan best_mask_plan_for(std::span<const std::vector<double>> accepte
   return best;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -41,12 +41,13 @@
 #include <utility>
 
 #include <weir/core/philox.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/core/token.hpp>
 #include <weir/sampling/sampling.hpp>
 #include <weir/speculation/draft_tree.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// How the children of one node were made. Each kind is exact under its own rule alone.
 enum class sibling_kind : std::uint8_t {
@@ -154,4 +155,4 @@ concept verifier = std::copy_constructible<V> && requires {
   { V::needs_laws } -> std::convertible_to<bool>;  // draft_tree::law, for sampled siblings
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

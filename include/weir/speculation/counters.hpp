@@ -3,7 +3,9 @@
 
 #include <cstdint>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// Since the stream was made or reset. Rounds are passes of the target that gave tokens.
 struct speculation_counters {
@@ -21,4 +23,4 @@ struct speculation_counters {
   double verify_seconds = 0;      ///< spent in the target's passes, and on verdicts
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -11,7 +11,9 @@
 #include <cstddef>
 #include <span>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// The length from 0 to `most` that gives the most tokens a second; of equals, the shortest.
 /// `pass(n)`: seconds of a pass over n rows, the root among them. O(most).
@@ -41,4 +43,4 @@ inline std::size_t confident_prefix(std::span<const float> confidence, double le
   return n;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

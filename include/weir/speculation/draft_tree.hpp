@@ -8,9 +8,10 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// The most that the rows of a tree may be where masks lie behind its nodes.
 struct mask_limits {
@@ -169,4 +170,4 @@ class draft_tree {
   std::size_t all_masks_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

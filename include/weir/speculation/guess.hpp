@@ -5,10 +5,11 @@
 #include <optional>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/speculation/concept.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct token_guess {
   token_id token = 0;
@@ -23,4 +24,4 @@ concept guesses_singly =
       { s.guess(request, path) } -> std::same_as<std::optional<token_guess>>;
     };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -15,10 +15,11 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/draft_tree.hpp>
 #include <weir/speculation/tree_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Guesses, and masks behind them.
 struct masked_tree {
@@ -170,4 +171,4 @@ inline double tokens_a_round(const mask_plan& plan, std::span<const std::vector<
   return tokens_a_round(next, gain);
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -9,9 +9,10 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A token that followed, and how often.
 struct follower {
@@ -210,4 +211,4 @@ class ngram_corpus_builder {
   std::size_t merged_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

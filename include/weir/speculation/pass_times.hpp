@@ -6,8 +6,9 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Seconds of passes over 1 to `most` rows, as measured lately: a mean for each number of rows,
 /// made to rise with the rows (the least change, by squares, that does), straight lines between
@@ -90,4 +91,4 @@ class pass_times {
   std::size_t points_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

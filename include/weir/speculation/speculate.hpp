@@ -6,11 +6,12 @@
 #include <concepts>
 #include <utility>
 
+#include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/drafters/no_drafts.hpp>
 #include <weir/speculation/verifiers/sample_and_match.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// True if guesses made like this are exact under this verifier.
 template <class Drafter, class Verifier>
@@ -49,4 +50,4 @@ struct speculate {
 /// Plain decoding.
 using no_speculation = speculate<no_drafts>;
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

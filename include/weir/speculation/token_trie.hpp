@@ -8,9 +8,10 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Runs of tokens and how often each was seen. Node 0 is where all of them start; a node stands for
 /// the tokens on the way to it, and is never less frequent than its children.
@@ -168,4 +169,4 @@ class trie_writer {
   std::uint64_t generation_ = 0;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -11,9 +11,10 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/draft_tree.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Nodes in an order in which parents come first, depths rising; node 0 is the first guess.
 struct tree_shape {
@@ -159,4 +160,4 @@ inline tree_shape best_tree_for(std::span<const std::vector<double>> accepted, s
   return best;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

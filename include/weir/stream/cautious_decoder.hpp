@@ -21,6 +21,7 @@
 
 #include <weir/cache/kv_cache.hpp>
 #include <weir/core/philox.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/sampling/cautious.hpp>
 #include <weir/sampling/log_probability.hpp>
@@ -31,7 +32,7 @@
 #include <weir/stream/tell_fed.hpp>
 #include <weir/stream/text_decoder.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A way on that was tried.
 struct cautious_trial {
@@ -407,4 +408,4 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
   cautious_counters counters_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

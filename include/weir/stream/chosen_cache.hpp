@@ -10,9 +10,10 @@
 #include <utility>
 
 #include <weir/cache/any_cache.hpp>
+#include <weir/core/target.hpp>
 #include <weir/stream/stream_options.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Makes caches: what a stream over chosen caches takes where others take a policy list.
 struct cache_maker {
@@ -106,4 +107,4 @@ struct detail::cache_keep<chosen_cache<WantsLogProbabilities>> {
   using type = cache_maker;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -17,6 +17,7 @@
 
 #include <weir/cache/kv_cache.hpp>
 #include <weir/core/philox.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/load_model.hpp>
 #include <weir/sampling/log_probability.hpp>
@@ -28,7 +29,7 @@
 #include <weir/stream/stream_options.hpp>
 #include <weir/stream/tell_fed.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A token that the target drew.
 struct emitted_token {
@@ -441,4 +442,4 @@ class basic_sequence {
 template <class Cache, class Speculation = no_speculation>
 using sequence = basic_sequence<keep_of<Cache>, Cache, Speculation>;
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -8,13 +8,14 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/core/token.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/model/llama.hpp>
 #include <weir/model/load_model.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What a model asks of a cache.
 inline kv_shape shape_of(const llama_config& c) {
@@ -122,4 +123,4 @@ class shared_pass {
   std::vector<part> parts_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Holds back text that may turn out to be the beginning of a stop string.
 class stop_matcher {
@@ -68,4 +69,4 @@ class stop_matcher {
   bool stopped_ = false;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

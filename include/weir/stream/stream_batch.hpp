@@ -12,10 +12,11 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/stream/sequence.hpp>
 #include <weir/stream/stream_options.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct batch_options {
   std::size_t streams = 1;  ///< at once
@@ -154,4 +155,4 @@ class stream_batch {
   std::vector<place> places_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -8,13 +8,14 @@
 #include <span>
 #include <utility>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/stream/sequence.hpp>
 #include <weir/stream/stream_options.hpp>
 #include <weir/stream/text_decoder.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A stream of text through a model. What it generates depends on the model, the policies, the
 /// options and the prompts alone. The model must outlive it; it must not move while in use.
@@ -108,4 +109,4 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
   std::size_t taken_ = 0;  // tokens of the last round that were handed out
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -5,10 +5,11 @@
 #include <cstdint>
 
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/speculation/draft_tree.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct stream_options {
   std::size_t chunk = 256;        ///< most tokens that go through the model at once
@@ -42,4 +43,4 @@ struct cache_keep<kv_cache<Codec, Keep, Positions, Layout, Arch>> {
 template <class Cache>
 using keep_of = typename detail::cache_keep<Cache>::type;
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

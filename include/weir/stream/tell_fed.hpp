@@ -7,10 +7,11 @@
 #include <optional>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/sampling/log_probability.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Tokens that have been through the layers.
 struct fed_tokens {
@@ -44,4 +45,4 @@ std::optional<float> tell_fed(Cache& cache, Pass& pass, const fed_tokens& fed,
   return next;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

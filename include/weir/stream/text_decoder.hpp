@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/incremental_decoder.hpp>
 #include <weir/model/load_model.hpp>
@@ -20,7 +21,7 @@
 #include <weir/stream/stop_matcher.hpp>
 #include <weir/stream/stream_options.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct decoder_options {
   sampling sample = {};
@@ -254,4 +255,4 @@ class text_decoder {
   finish_reason finished_ = finish_reason::unfinished;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

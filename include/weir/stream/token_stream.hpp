@@ -11,6 +11,7 @@
 
 #include <weir/cache/kv_cache.hpp>
 #include <weir/core/function_ref.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/load_model.hpp>
 #include <weir/sampling/log_probability.hpp>
@@ -18,7 +19,7 @@
 #include <weir/stream/stream_options.hpp>
 #include <weir/stream/tell_fed.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// One stream of tokens through one model. Bits of its logits depend on the tokens and the
 /// policies alone: not on chunks, threads or who else is running. The model must outlive it.
@@ -161,4 +162,4 @@ class basic_token_stream {
 template <class Cache>
 using token_stream = basic_token_stream<keep_of<Cache>, Cache>;
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -27,9 +27,10 @@
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/target.hpp>
 #include <weir/testing/drive_cache.hpp>
 
-namespace weir::testing {
+namespace weir::inline WEIR_TARGET::testing {
 
 /// What caches are checked with.
 struct conformance_options {
@@ -428,4 +429,4 @@ std::vector<std::string> broken_properties(Make make, const conformance_options&
                              options);
 }
 
-}  // namespace weir::testing
+}  // namespace weir::inline WEIR_TARGET::testing

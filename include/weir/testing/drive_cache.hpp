@@ -12,9 +12,10 @@
 #include <vector>
 
 #include <weir/cache/any_cache.hpp>
+#include <weir/core/target.hpp>
 #include <weir/testing/probe_tokens.hpp>
 
-namespace weir::testing {
+namespace weir::inline WEIR_TARGET::testing {
 
 using weir::any_cache, weir::one_cache;
 
@@ -137,4 +138,4 @@ bool same_entries(const A& a, const B& b, const kv_shape& shape, bool anywhere =
   return true;
 }
 
-}  // namespace weir::testing
+}  // namespace weir::inline WEIR_TARGET::testing

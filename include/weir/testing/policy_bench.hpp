@@ -14,8 +14,9 @@
 #include <weir/cache/head_access.hpp>
 #include <weir/cache/kv_store.hpp>
 #include <weir/cache/scored_keeper.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir::testing {
+namespace weir::inline WEIR_TARGET::testing {
 
 /// A stream under `Keep`, a list with at least one member that decides at boundaries.
 template <class Keep>
@@ -176,4 +177,4 @@ class policy_bench {
   executor alone_;
 };
 
-}  // namespace weir::testing
+}  // namespace weir::inline WEIR_TARGET::testing

@@ -9,9 +9,10 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir::testing {
+namespace weir::inline WEIR_TARGET::testing {
 
 /// A token's name. Poisoned ones have infinite keys and NaN values: nobody may notice that they
 /// were ever in a lane.
@@ -82,4 +83,4 @@ inline void make_rows(const kv_shape& shape, std::span<const token_name> names, 
   }
 }
 
-}  // namespace weir::testing
+}  // namespace weir::inline WEIR_TARGET::testing

@@ -10,12 +10,13 @@
 // each 32 elements.
 #pragma once
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/integer_tiles.hpp>
 #include <weir/kernels/kv_tiles.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <class C>
 concept kv_codec = storage_number<C> || integer_codec<C>;
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,10 +6,11 @@
 
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/codec/round_pair.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/rope.hpp>
 #include <weir/simd/half.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Writes the key `x[head_dim]` to a lane of `tile`: the two elements of a RoPE pair together,
 /// those that never turn each to the nearest. The same to `copy` `[head_dim]`, unless that is null.
@@ -55,4 +56,4 @@ void encode_value(std::int8_t* tile, std::size_t lane, const float* x, std::size
   kv_tiles<C>::put_value(tile, head_dim, lane, x);
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

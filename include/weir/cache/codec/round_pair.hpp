@@ -16,9 +16,10 @@
 #include <utility>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/simd/half.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 namespace detail {
 
@@ -112,4 +113,4 @@ void round_pairs(const float* x, const float* y, std::size_t n, float* a, float*
   std::copy_n(y, n, b);
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -21,8 +21,9 @@
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/winning_scores.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <scoring_claim Base>
 struct adaptive_heads : Base {
@@ -78,4 +79,4 @@ struct adaptive_heads : Base {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -17,8 +17,9 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct adaptive_sinks {
   std::size_t chunk = 1;   ///< tokens
@@ -96,4 +97,4 @@ struct adaptive_sinks {
 
 static_assert(eviction_member<adaptive_sinks>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

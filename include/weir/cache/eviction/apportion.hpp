@@ -11,7 +11,9 @@
 #include <limits>
 #include <span>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 /// Writes to `share` `[n]` numbers that sum to `total`: in proportion to `weight(i)`, a double, of
 /// which those that are not finite and positive count as 0; but at least `least(i)` and at most
@@ -78,4 +80,4 @@ inline std::size_t most_share(double ratio, std::size_t mean, std::size_t n) {
   return static_cast<std::size_t>(std::min(ratio * static_cast<double>(mean) + 1, total));
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -20,8 +20,9 @@
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/packed_index.hpp>
 #include <weir/cache/eviction/signatures.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <scoring_claim Base>
 struct block_signatures : Base {
@@ -118,4 +119,4 @@ struct block_signatures : Base {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -19,8 +19,9 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/packed_index.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// The stream from the oldest candidate to the youngest, cut into ranges.
 struct bucket_rule {
@@ -82,4 +83,4 @@ struct buckets : Base {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

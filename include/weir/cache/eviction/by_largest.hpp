@@ -7,8 +7,9 @@
 #include <utility>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <observing Base>
   requires(includes(Base::needs, told::probabilities))
@@ -22,4 +23,4 @@ struct by_largest : Base {
   void observe(const observed_row& row) const { Base::observe(row.by_largest()); }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

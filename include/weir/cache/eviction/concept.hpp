@@ -69,8 +69,9 @@
 
 #include <weir/cache/eviction/observed_row.hpp>
 #include <weir/cache/eviction/slots_view.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Which end of the stream a positional member claims from.
 enum class claimed_end : std::uint8_t { first, last };
@@ -261,4 +262,4 @@ std::size_t budget_of(const M& m, const kv_shape& shape, std::size_t layer, std:
     return m.budget;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <span>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 struct entry_memory {
   std::span<float> notes;    ///< [note, most slots]
@@ -19,4 +21,4 @@ struct entry_memory {
   std::span<float> array(std::size_t k) const { return scratch.subspan(k * slots, slots); }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -25,8 +25,9 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct expected_attention {
   std::size_t budget = 0;
@@ -167,4 +168,4 @@ struct expected_attention {
 
 static_assert(eviction_member<expected_attention> && observing<expected_attention>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -17,8 +17,9 @@
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct frame_diversity {
   std::size_t budget = 0;  ///< mean over the layers
@@ -93,4 +94,4 @@ struct frame_diversity {
 
 static_assert(eviction_member<frame_diversity> && apportions_layers<frame_diversity>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -23,8 +23,9 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Reads the table `[layer, kv_head]`, clipped to [0, 1]. `name` is what errors call it. Throws
 /// error::bad_file.
@@ -104,4 +105,4 @@ inline std::vector<std::uint8_t> head_labels(std::span<const float> table, doubl
   return label;
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -11,8 +11,9 @@
 #pragma once
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What of an entry's attention counts. The plain sum favours old entries, which more rows could
 /// read; later work divides by that number of rows.
@@ -40,4 +41,4 @@ struct heavy_hitters {
 
 static_assert(eviction_member<heavy_hitters> && observing<heavy_hitters>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

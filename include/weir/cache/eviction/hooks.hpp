@@ -6,8 +6,9 @@
 #include <cstddef>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 // clang-format off
 template <class M> concept names_observe = requires { &M::observe; };
@@ -54,4 +55,4 @@ template <class M>
 inline constexpr bool fits = observe_fits<M> && describe_fits<M> && sizes_fit<M> &&
                              budgets_fit<M> && others_fit<M> && hears<M>;
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail

@@ -11,8 +11,9 @@
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/hooks.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Nothing is evicted; the stream ends at `capacity` tokens.
 struct keep_all {
@@ -248,4 +249,4 @@ std::size_t budget_in(const keep<Members...>& k, const kv_shape& shape, std::siz
   return k.sum([&](const auto& m) { return budget_of(m, shape, layer, kv_head); });
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

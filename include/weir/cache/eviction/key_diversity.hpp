@@ -10,8 +10,9 @@
 #pragma once
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct key_diversity {
   std::size_t budget = 0;
@@ -39,4 +40,4 @@ struct key_diversity {
 
 static_assert(eviction_member<key_diversity> && describing<key_diversity>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

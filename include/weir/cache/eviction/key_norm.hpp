@@ -9,8 +9,9 @@
 #pragma once
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct key_norm {
   std::size_t budget = 0;
@@ -27,4 +28,4 @@ struct key_norm {
 
 static_assert(eviction_member<key_norm> && describing<key_norm>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

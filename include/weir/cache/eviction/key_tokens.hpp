@@ -28,9 +28,10 @@
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/philox.hpp>
+#include <weir/core/target.hpp>
 #include <weir/simd/random.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct key_tokens {
   std::size_t budget = 0;
@@ -135,4 +136,4 @@ struct key_tokens {
 
 static_assert(eviction_member<key_tokens> && observing<key_tokens>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -16,8 +16,9 @@
 #include <limits>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 enum class vote_pooling : std::uint8_t { average, max };
 
@@ -62,4 +63,4 @@ struct observation_window {
 
 static_assert(eviction_member<observation_window> && observing<observation_window>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -7,9 +7,10 @@
 
 #include <weir/cache/eviction/entry_memory.hpp>
 #include <weir/core/index.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// One row, seen from one KV head. Arrays run over slots, whatever lies in them: a slot that the
 /// row did not read has probability +0 and logit −∞. Valid for the duration of the call.
@@ -85,4 +86,4 @@ class observed_row {
   entry_memory memory_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -10,8 +10,9 @@
 #include <span>
 
 #include <weir/cache/eviction/slots_view.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 inline float packed(std::size_t i) { return std::bit_cast<float>(static_cast<std::uint32_t>(i)); }
 inline std::uint32_t unpacked(float x) { return std::bit_cast<std::uint32_t>(x); }
@@ -39,4 +40,4 @@ inline std::size_t sum_candidates(const head_scores& scores, const claims& open,
   return n;
 }
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail

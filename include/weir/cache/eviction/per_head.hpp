@@ -10,8 +10,9 @@
 #include <vector>
 
 #include <weir/cache/eviction/keep.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 namespace detail {
 template <class K>
@@ -84,4 +85,4 @@ void validate(const per_head<A, B>& k, const kv_shape& shape) {
                                     ", one for each KV head of each layer)");
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

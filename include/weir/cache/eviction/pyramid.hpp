@@ -15,8 +15,9 @@
 #include <utility>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Budget of one of `layers` layers whose mean is `mean`.
 constexpr std::size_t pyramid_budget(std::size_t mean, std::size_t beta, std::size_t layers,
@@ -41,4 +42,4 @@ struct pyramid : Base {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

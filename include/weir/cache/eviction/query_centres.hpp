@@ -18,9 +18,10 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 class query_centres {
  public:
@@ -211,4 +212,4 @@ class query_centre_sums {
   std::vector<std::uint64_t> rows_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,8 +6,9 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/philox.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct random_tokens {
   std::size_t budget = 0;
@@ -25,4 +26,4 @@ struct random_tokens {
 
 static_assert(eviction_member<random_tokens> && describing<random_tokens>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -15,8 +15,9 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct rolling_chunks {
   std::size_t chunk = 1;   ///< tokens
@@ -45,4 +46,4 @@ struct rolling_chunks {
 
 static_assert(eviction_member<rolling_chunks>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

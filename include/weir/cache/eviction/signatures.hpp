@@ -22,8 +22,9 @@
 #include <weir/cache/eviction/packed_index.hpp>
 #include <weir/cache/eviction/winning_scores.hpp>
 #include <weir/core/philox.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What signatures are compared with.
 enum class signature_anchor : std::uint8_t { random, zeros, ones, mean, alternating };
@@ -106,4 +107,4 @@ struct signatures : Base {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -20,8 +20,9 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/packed_index.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 enum class merge_weight : std::uint8_t { exponential, count };
 
@@ -108,4 +109,4 @@ struct similarity_merge {
 
 static_assert(eviction_fate<similarity_merge> && describing<similarity_merge>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

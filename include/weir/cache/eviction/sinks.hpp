@@ -7,8 +7,9 @@
 #pragma once
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct sinks {
   std::size_t budget = 4;
@@ -17,4 +18,4 @@ struct sinks {
 
 static_assert(positional_claim<sinks>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

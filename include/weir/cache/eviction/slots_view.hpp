@@ -9,11 +9,12 @@
 #include <weir/cache/eviction/entry_memory.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/index.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/wide_sum.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/unit_keys.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What was told of a token when it came.
 struct arrival {
@@ -200,4 +201,4 @@ class claims {
   std::size_t left_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -16,8 +16,9 @@
 #include <cstdint>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What stays of one kind.
 struct kind_window {
@@ -61,4 +62,4 @@ token_kinds(K...) -> token_kinds<sizeof...(K)>;
 
 static_assert(eviction_member<token_kinds<2>> && describing<token_kinds<2>>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

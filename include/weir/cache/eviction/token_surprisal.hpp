@@ -16,8 +16,9 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct token_surprisal {
   std::size_t budget = 0;
@@ -55,4 +56,4 @@ struct token_surprisal {
 
 static_assert(eviction_member<token_surprisal> && describing<token_surprisal>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

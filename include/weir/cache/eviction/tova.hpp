@@ -13,8 +13,9 @@
 #include <algorithm>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct tova {
   std::size_t budget = 0;
@@ -33,4 +34,4 @@ struct tova {
 
 static_assert(eviction_member<tova> && observing<tova>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

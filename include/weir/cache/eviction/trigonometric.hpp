@@ -30,10 +30,11 @@
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/query_centres.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/rope.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 enum class over_queries : std::uint8_t { max, mean };
 
@@ -178,4 +179,4 @@ class trigonometric {
 
 static_assert(eviction_member<trigonometric> && describing<trigonometric>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

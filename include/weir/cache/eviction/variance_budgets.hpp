@@ -22,9 +22,10 @@
 
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/wide_sum.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// V of a layer: the mean of its heads' variances, scaled to [0, 1] among them.
 inline double spread_of_variances(std::span<const float> variance) {
@@ -88,4 +89,4 @@ struct variance_budgets : Base {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

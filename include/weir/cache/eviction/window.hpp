@@ -5,8 +5,9 @@
 #pragma once
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct window {
   std::size_t budget = 0;
@@ -15,4 +16,4 @@ struct window {
 
 static_assert(positional_claim<window>);
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

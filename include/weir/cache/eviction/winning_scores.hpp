@@ -8,8 +8,9 @@
 #include <limits>
 
 #include <weir/cache/eviction/slots_view.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// A score as a number whose order is the score's; NaN with −∞.
 inline std::uint32_t score_rank(float score) {
@@ -57,4 +58,4 @@ struct winning_scores {
   }
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -13,7 +13,9 @@
 #include <cstdint>
 #include <limits>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 namespace layouts {
 
@@ -42,4 +44,4 @@ class page_map;
 /// No page.
 inline constexpr std::uint32_t no_page = std::numeric_limits<std::uint32_t>::max();
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -8,8 +8,9 @@
 
 #include <weir/cache/layout/concept.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <>
 class page_map<layouts::contiguous> {
@@ -36,4 +37,4 @@ class page_map<layouts::contiguous> {
   std::span<std::uint32_t> first_;  // [unit + 1] page of the unit's first tile
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -11,8 +11,9 @@
 
 #include <weir/cache/layout/concept.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Who holds which page. Pages have numbers; what lies in them is the store's business. One more
 /// page, the spare one, is for who finds none: nobody holds it, and all may write to it. Several
@@ -129,4 +130,4 @@ class page_map<layouts::paged> {
   std::span<std::uint32_t> table_;  // [unit, tile] page, or no_page
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -7,7 +7,9 @@
 
 #include <concepts>
 
-namespace weir {
+#include <weir/core/target.hpp>
+
+namespace weir::inline WEIR_TARGET {
 
 namespace positions {
 
@@ -30,4 +32,4 @@ concept position_policy = requires {
   { P::renumbers } -> std::convertible_to<bool>;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

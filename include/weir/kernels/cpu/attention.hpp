@@ -8,12 +8,13 @@
 #include <cstdint>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/integer_tiles.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
 #include <weir/simd/row_reductions.hpp>
 
-namespace weir::cpu {
+namespace weir::inline WEIR_TARGET::cpu {
 
 namespace detail {
 
@@ -202,4 +203,4 @@ void fold(attention_block<Codec> block, const visit_list& plan, attention_state*
   }
 }
 
-}  // namespace weir::cpu
+}  // namespace weir::inline WEIR_TARGET::cpu

@@ -7,11 +7,12 @@
 #include <type_traits>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/weight_parts.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 namespace detail {
 
@@ -44,4 +45,4 @@ void load_row(const matrix_view& w, std::size_t row, float* out) {
   });
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

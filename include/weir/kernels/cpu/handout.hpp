@@ -5,10 +5,11 @@
 #include <cstddef>
 #include <limits>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::cpu {
+namespace weir::inline WEIR_TARGET::cpu {
 
 /// Of one row's probabilities in `group` query heads, weight · exp(largest − m) / d in the tiles
 /// the row read and 0 in the others, the mean and the largest: `mean` and `most` `[tile, 32]`, each
@@ -64,4 +65,4 @@ inline void clear_unread(float* score, const float* largest, std::size_t tiles) 
     if (largest[t] == none) std::fill_n(score + t * tile_lanes, tile_lanes, none);
 }
 
-}  // namespace weir::cpu
+}  // namespace weir::inline WEIR_TARGET::cpu

@@ -9,13 +9,14 @@
 #include <numeric>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
 #include <weir/kernels/integer_tiles.hpp>
 #include <weir/simd/kv_dots.hpp>
 #include <weir/simd/row_reductions.hpp>
 
-namespace weir::cpu {
+namespace weir::inline WEIR_TARGET::cpu {
 
 template <class A, std::size_t R, integer_codec C>
 class tile_reader<A, R, C> {
@@ -254,4 +255,4 @@ class tile_reader<A, R, C> {
   sums exact_[R][tiles::blocks(max_head_dim)][registers];
 };
 
-}  // namespace weir::cpu
+}  // namespace weir::inline WEIR_TARGET::cpu

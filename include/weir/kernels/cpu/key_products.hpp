@@ -6,12 +6,13 @@
 #include <array>
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/integer_tiles.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
 #include <weir/kernels/cpu/tiles_behind.hpp>
 
-namespace weir::cpu {
+namespace weir::inline WEIR_TARGET::cpu {
 
 namespace detail {
 
@@ -115,4 +116,4 @@ void add_weighted_keys(const attention_block<Codec>& block, std::size_t tiles, P
   }
 }
 
-}  // namespace weir::cpu
+}  // namespace weir::inline WEIR_TARGET::cpu

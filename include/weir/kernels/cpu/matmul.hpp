@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <type_traits>
 
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/cpu/matmul_float.hpp>
 #include <weir/kernels/cpu/matmul_packed.hpp>
@@ -13,7 +14,7 @@
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 namespace detail {
 
@@ -64,4 +65,4 @@ void matmul_add(const matrix_view& w, const float* x, std::size_t rows, float* y
   detail::matmul<Arch>(w, x, rows, y, scratch, threads, true);
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -7,9 +7,10 @@
 
 #include <weir/core/arena.hpp>
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 /// How much of a product fits into the registers of `A`. Block sizes decide speed, never bits.
 template <class A>
@@ -188,4 +189,4 @@ void float_product(const float_place<Weight>& place, std::size_t rows, std::size
   }
 }
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include <weir/core/function_ref.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/packed_panel.hpp>
 #include <weir/kernels/cpu/packed_row.hpp>
 #include <weir/kernels/cpu/packed_tile.hpp>
@@ -17,7 +18,7 @@
 #include <weir/simd/integer.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 /// One output of all rows, for the outputs that are left over. `part_at(i)` is part i of its
 /// weights.
@@ -216,4 +217,4 @@ void packed_product(const Block* w, std::size_t cols, const quantized_rows& x, s
   packed_outputs(w, blocks, x, rows, y, o, outputs, stride, add);
 }
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail

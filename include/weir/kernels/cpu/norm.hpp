@@ -4,10 +4,11 @@
 #include <cmath>
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 namespace detail {
 
@@ -53,4 +54,4 @@ void rms_norm(const float* x, const float* weight, std::size_t rows, std::size_t
   });
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

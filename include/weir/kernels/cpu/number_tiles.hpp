@@ -7,9 +7,10 @@
 #include <cstdint>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 
-namespace weir::cpu {
+namespace weir::inline WEIR_TARGET::cpu {
 
 namespace detail {
 
@@ -203,4 +204,4 @@ class tile_reader<A, R, T> {
   const attention_block<T>& block_;
 };
 
-}  // namespace weir::cpu
+}  // namespace weir::inline WEIR_TARGET::cpu

@@ -5,13 +5,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/weight_blocks.hpp>
 #include <weir/kernels/weight_panels.hpp>
 #include <weir/simd/simd.hpp>
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 // ---- the 32 codes of a part, bias not taken off ------------------------------------------------
 
@@ -255,6 +256,6 @@ class eight_scales_of<q6_k_block> {
   __m256i steps_[4];
 };
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail
 
 #endif

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/packed_codes.hpp>
 #include <weir/kernels/weight_blocks.hpp>
 #include <weir/simd/integer.hpp>
@@ -13,7 +14,7 @@
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 /// 16 bytes at each of `lanes<A>` addresses: out[j] has the j-th four bytes of row r in lane r.
 template <class A, class Address>
@@ -220,6 +221,6 @@ class packed_columns<A, q6_k_block> {
   simd::ints<A> both_[2][8], high_[8];
 };
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail
 
 #endif

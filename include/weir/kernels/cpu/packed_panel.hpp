@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/packed_codes.hpp>
 #include <weir/kernels/cpu/packed_columns.hpp>
 #include <weir/kernels/quantized_rows.hpp>
@@ -15,7 +16,7 @@
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 /// The architecture that products with packed weights run on where A is asked for.
 template <class A>
@@ -168,6 +169,6 @@ void pack_panel(const Rows& rows, const Block* w, std::size_t stride, std::size_
   }
 }
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail
 
 #endif

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/packed_codes.hpp>
 #include <weir/kernels/cpu/packed_sums.hpp>
 #include <weir/kernels/quantized_rows.hpp>
@@ -16,7 +17,7 @@
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 /// Weight rows that one row of activations passes at once: streams from memory. Few and long ones
 /// keep it busiest: where unpacking leaves time, four, each of which gives two blocks.
@@ -91,6 +92,6 @@ void packed_row(const Block* w, std::size_t blocks, std::size_t spread, const qu
   }
 }
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail
 
 #endif

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/packed_codes.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/kernels/weight_blocks.hpp>
@@ -12,7 +13,7 @@
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
 
@@ -245,6 +246,6 @@ template <class A, class Block, class At, std::size_t Parts>
   }
 }
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail
 
 #endif

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/packed_panel.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/simd/integer.hpp>
@@ -12,7 +13,7 @@
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 /// Calls `f` with a height of tiles known at compile time that has room for `rows` rows, up to
 /// Most. Heights are 1 and even: a tile's last row may be there twice, as every height costs all
@@ -147,6 +148,6 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
   });
 }
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail
 
 #endif

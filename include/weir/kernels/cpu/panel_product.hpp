@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/cpu/packed_codes.hpp>
 #include <weir/kernels/cpu/packed_columns.hpp>
 #include <weir/kernels/cpu/packed_panel.hpp>
@@ -17,7 +18,7 @@
 
 #if defined(__AVX2__) && defined(__F16C__)
 
-namespace weir::detail {
+namespace weir::inline WEIR_TARGET::detail {
 
 /// Two halves of a register; the first alone where it is a whole one.
 template <class A>
@@ -114,6 +115,6 @@ void panel_product(const Block* w, std::size_t blocks, const quantized_rows& x, 
       }
 }
 
-}  // namespace weir::detail
+}  // namespace weir::inline WEIR_TARGET::detail
 
 #endif

@@ -4,10 +4,11 @@
 #include <cmath>
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/rope.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::cpu {
+namespace weir::inline WEIR_TARGET::cpu {
 
 namespace detail {
 
@@ -67,4 +68,4 @@ void rotate(const rope_shape& shape, const float* in, float* out, std::size_t he
   for (std::size_t e = shape.dims; e < head_dim; ++e) out[e] = in[e] * scale;
 }
 
-}  // namespace weir::cpu
+}  // namespace weir::inline WEIR_TARGET::cpu

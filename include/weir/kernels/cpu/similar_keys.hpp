@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/integer_tiles.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
@@ -14,7 +15,7 @@
 #include <weir/kernels/unit_keys.hpp>
 #include <weir/simd/kv_dots.hpp>
 
-namespace weir::cpu {
+namespace weir::inline WEIR_TARGET::cpu {
 
 namespace detail {
 
@@ -138,4 +139,4 @@ void most_similar_keys(const attention_block<Codec>& block, std::size_t tiles, P
   for (std::size_t r = 0; r < n; ++r) out[r] = likest[r].best();
 }
 
-}  // namespace weir::cpu
+}  // namespace weir::inline WEIR_TARGET::cpu

@@ -3,10 +3,11 @@
 
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// out[i] = gate[i] / (1 + exp(−gate[i])) · up[i]; `out` may be `gate` or `up`. O(n).
 template <class Arch = simd::native>
@@ -26,4 +27,4 @@ void swiglu(const float* gate, const float* up, std::size_t n, float* out, execu
   });
 }
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -4,10 +4,11 @@
 #include <array>
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::cpu::detail {
+namespace weir::inline WEIR_TARGET::cpu::detail {
 
 /// The keys that are read after some that are read side by side: asked for from the first tile's
 /// beginning to the last one's end, since memory answers fastest to one who reads on.
@@ -39,4 +40,4 @@ struct tiles_behind {
   static_assert(Tiles <= 2);
 };
 
-}  // namespace weir::cpu::detail
+}  // namespace weir::inline WEIR_TARGET::cpu::detail

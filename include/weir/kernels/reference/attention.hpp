@@ -7,10 +7,11 @@
 #include <cstddef>
 #include <vector>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/integer_tiles.hpp>
 
-namespace weir::reference {
+namespace weir::inline WEIR_TARGET::reference {
 
 /// Element k of the key in `lane` of a tile, rotated if the block says so.
 template <class Codec>
@@ -142,4 +143,4 @@ void fold(const attention_block<Codec>& block, const visit_list& plan, attention
   }
 }
 
-}  // namespace weir::reference
+}  // namespace weir::inline WEIR_TARGET::reference

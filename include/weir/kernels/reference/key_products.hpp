@@ -5,10 +5,11 @@
 #include <cmath>
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/reference/attention.hpp>
 
-namespace weir::reference {
+namespace weir::inline WEIR_TARGET::reference {
 
 /// See cpu::key_dots. One row's product with the key in a slot.
 template <class Codec>
@@ -31,4 +32,4 @@ void add_weighted_keys(const attention_block<Codec>& block, std::size_t tiles, P
         }
 }
 
-}  // namespace weir::reference
+}  // namespace weir::inline WEIR_TARGET::reference

@@ -7,12 +7,13 @@
 #include <type_traits>
 
 #include <weir/core/half.hpp>
+#include <weir/core/target.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/kernels/weight_parts.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::reference {
+namespace weir::inline WEIR_TARGET::reference {
 
 /// One output of float weights: lane l of 16 takes k ≡ l (mod 16), k rising, one fused
 /// multiply-add each; the lanes are added up by halving.
@@ -60,4 +61,4 @@ inline void matmul(const matrix_view& w, const float* x, std::size_t rows, float
   }
 }
 
-}  // namespace weir::reference
+}  // namespace weir::inline WEIR_TARGET::reference

@@ -4,9 +4,10 @@
 #include <cmath>
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/simd/simd.hpp>
 
-namespace weir::reference {
+namespace weir::inline WEIR_TARGET::reference {
 
 /// out[i] = x[i] / sqrt(mean(x²) + epsilon) · weight[i] over `n` > 0 elements. Squares are added up
 /// over 16 lanes, lane l taking i ≡ l (mod 16), i rising, one fused multiply-add each; then by
@@ -20,4 +21,4 @@ inline void rms_norm(const float* x, const float* weight, std::size_t n, float e
   for (std::size_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
 }
 
-}  // namespace weir::reference
+}  // namespace weir::inline WEIR_TARGET::reference

@@ -4,9 +4,10 @@
 #include <cmath>
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/rope.hpp>
 
-namespace weir::reference {
+namespace weir::inline WEIR_TARGET::reference {
 
 /// out = scale · R(p) in over one head `[head_dim]`, with the factors of p `[dims]`. `in` must not
 /// be `out`.
@@ -20,4 +21,4 @@ inline void rotate(const rope_shape& shape, const float* in, float* out, std::si
   for (std::size_t e = shape.dims; e < head_dim; ++e) out[e] = in[e] * scale;
 }
 
-}  // namespace weir::reference
+}  // namespace weir::inline WEIR_TARGET::reference

@@ -5,11 +5,12 @@
 #include <cstdint>
 #include <limits>
 
+#include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/integer_tiles.hpp>
 #include <weir/kernels/unit_keys.hpp>
 
-namespace weir::reference {
+namespace weir::inline WEIR_TARGET::reference {
 
 /// See cpu::most_similar_keys; of the i-th key. Of equal ones the one in the lowest slot.
 template <class Codec, class Page>
@@ -31,4 +32,4 @@ similar_key most_similar_key(const attention_block<Codec>& block, std::size_t ti
   return found;
 }
 
-}  // namespace weir::reference
+}  // namespace weir::inline WEIR_TARGET::reference

@@ -16,12 +16,13 @@
 #include <span>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/acceptance_rate.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/draft_length.hpp>
 #include <weir/speculation/pass_times.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <drafter Drafter>
 struct adaptive_length {
@@ -179,4 +180,4 @@ struct adaptive_length {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

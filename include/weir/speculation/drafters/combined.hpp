@@ -26,11 +26,12 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/acceptance_rate.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/guess.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 template <drafter... Drafters>
 struct combined {
@@ -353,4 +354,4 @@ struct combined {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -8,11 +8,12 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/target.hpp>
 #include <weir/sampling/sampler.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/drafters/draft_stream.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// `draft_model<Cache>` (stream/model_drafters.hpp) for a draft model's stream with that cache.
 ///
@@ -91,4 +92,4 @@ struct basic_draft_model {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -9,9 +9,10 @@
 
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Which model guesses, and behind which cache. The model must outlive the stream; it has the
 /// target's vocabulary. A cache that keeps everything stops guessing when it is full.
@@ -164,4 +165,4 @@ class draft_stream {
   std::vector<float> logits_;  // [node last read, vocabulary]
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -18,13 +18,14 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/sampling/gumbel.hpp>
 #include <weir/sampling/sampler.hpp>
 #include <weir/speculation/acceptance_table.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/drafters/draft_stream.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// `dynamic_tree<Cache>` (stream/model_drafters.hpp) for a draft model's stream with that cache.
 ///
@@ -272,4 +273,4 @@ struct basic_dynamic_tree {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

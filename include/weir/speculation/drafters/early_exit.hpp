@@ -8,10 +8,11 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/sampling/sampler.hpp>
 #include <weir/speculation/concept.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// Guesses are drawn as the target's tokens are, with the same randomness.
 struct early_exit {
@@ -62,4 +63,4 @@ struct early_exit {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

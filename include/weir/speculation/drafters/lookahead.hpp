@@ -26,10 +26,11 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/token_trie.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct lookahead {
   std::size_t guesses = 16;
@@ -255,4 +256,4 @@ class lookahead::state {
   std::vector<std::size_t> room_;     // [depth - 1] guesses that still may be there
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -14,12 +14,13 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/sampling/top_tokens.hpp>
 #include <weir/speculation/best_mask_plan.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/mask_plan.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What a model offers: `masks()` of them, and their `embeddings()`, `[mask, embedding_length]`: in
 /// a node's group the first mask comes right behind the node, the second behind the first, ….
@@ -125,4 +126,4 @@ struct mask_tokens {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -18,11 +18,12 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/guess.hpp>
 #include <weir/speculation/ngram_table.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// When followers of an n-gram are trusted, for n = 1, 2, 3, 4.
 struct ngram_limits {
@@ -162,4 +163,4 @@ class ngram_cache::state {
   std::vector<token_id> path_;
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -4,9 +4,10 @@
 #include <cstddef>
 #include <span>
 
+#include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct no_drafts {
   static constexpr sibling_kind siblings = sibling_kind::point_mass;
@@ -21,4 +22,4 @@ struct no_drafts {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

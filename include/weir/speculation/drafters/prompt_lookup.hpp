@@ -12,9 +12,10 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct prompt_lookup {
   std::size_t tokens = 10;  ///< guesses at most
@@ -119,4 +120,4 @@ struct prompt_lookup {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -6,12 +6,13 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/target.hpp>
 #include <weir/sampling/top_tokens.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/drafters/draft_stream.hpp>
 #include <weir/speculation/tree_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// `static_tree<Cache>` (stream/model_drafters.hpp) for a draft model's stream with that cache.
 /// Behind each node the model's most probable tokens are guessed, of the ranks that the shape has
@@ -89,4 +90,4 @@ struct basic_static_tree {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

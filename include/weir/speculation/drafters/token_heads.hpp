@@ -9,11 +9,12 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/sampling/top_tokens.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/tree_shape.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 /// What a model offers: `heads()` of them; `logits(k, hidden, out)` writes head k's `[vocabulary]`
 /// from a last hidden row `[embedding_length]`, before the final norm. The output matrix says which
@@ -97,4 +98,4 @@ struct token_heads {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -17,10 +17,11 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/speculation/concept.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct rejection_sampling {
   static constexpr guarantee level = guarantee::exact_distribution;
@@ -133,4 +134,4 @@ struct rejection_sampling {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

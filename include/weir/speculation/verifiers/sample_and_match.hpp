@@ -9,9 +9,10 @@
 
 #include <cstddef>
 
+#include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct sample_and_match {
   static constexpr guarantee level = guarantee::exact_sequence;
@@ -36,4 +37,4 @@ struct sample_and_match {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET

@@ -13,10 +13,11 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/speculation/concept.hpp>
 
-namespace weir {
+namespace weir::inline WEIR_TARGET {
 
 struct typical_acceptance_lossy {
   double epsilon = 0.09;  ///< more probable tokens are always accepted
@@ -107,4 +108,4 @@ struct typical_acceptance_lossy {
   };
 };
 
-}  // namespace weir
+}  // namespace weir::inline WEIR_TARGET
