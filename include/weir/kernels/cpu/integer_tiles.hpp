@@ -15,6 +15,7 @@
 #include <weir/kernels/integer_tiles.hpp>
 #include <weir/simd/kv_dots.hpp>
 #include <weir/simd/row_reductions.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET::cpu {
 
