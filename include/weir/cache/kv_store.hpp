@@ -137,10 +137,10 @@ class kv_store {
       if (pool_.use_count() > 1) return pool_->pages.left();
     return std::numeric_limits<std::size_t>::max();
   }
-  /// Pages that writing to `tiles` tiles of each unit may take at most.
-  std::size_t pages_for(std::size_t tiles) const {
+  /// Pages that writing to `count` tiles of each unit may take at most.
+  std::size_t pages_for(std::size_t count) const {
     std::size_t n = 0;
-    for (const std::size_t most : tile_counts_) n += std::min(tiles, most);
+    for (const std::size_t most : tile_counts_) n += std::min(count, most);
     return n;
   }
   /// True if both take their pages from one pool.
@@ -276,11 +276,11 @@ class kv_store {
   storage* value_page(std::size_t page) const {
     return values_.data() + page * tiles::value_size(shape_.head_dim);
   }
-  /// Where the first `tiles` tiles of a unit lie in its block, and what to read ahead behind them.
-  auto places_in_block(std::size_t unit, std::size_t tiles) const {
-    return [this, unit, tiles](std::size_t tile) -> std::size_t {
+  /// Where the first `count` tiles of a unit lie in its block, and what to read ahead behind them.
+  auto places_in_block(std::size_t unit, std::size_t count) const {
+    return [this, unit, count](std::size_t tile) -> std::size_t {
       if constexpr (!Layout::pages_taken) return tile;
-      const std::size_t p = page(unit, std::min(tile, tiles - 1));
+      const std::size_t p = page(unit, std::min(tile, count - 1));
       return p != no_page ? p : 0;  // any page will do where nothing lives
     };
   }

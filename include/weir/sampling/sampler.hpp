@@ -176,13 +176,16 @@ class sampler {
       const token_probability next{static_cast<token_id>(i), weights_[i]};
       if (next.probability == 0) continue;
       if (count < k) {
-        candidates_[count++] = next;
-        std::push_heap(candidates_.begin(), candidates_.begin() + count, more_probable);
+        ++count;
       } else if (more_probable(next, candidates_[0])) {
-        std::pop_heap(candidates_.begin(), candidates_.begin() + count, more_probable);
-        candidates_[count - 1] = next;
-        std::push_heap(candidates_.begin(), candidates_.begin() + count, more_probable);
+        const candidates full = candidates_.first(k);
+        std::pop_heap(full.begin(), full.end(), more_probable);
+      } else {
+        continue;
       }
+      const candidates heap = candidates_.first(count);
+      heap.back() = next;
+      std::push_heap(heap.begin(), heap.end(), more_probable);
     }
     return candidates_.first(count);
   }
@@ -205,7 +208,8 @@ class sampler {
     std::size_t left = from.size();
     double reached = 0;
     do {
-      std::pop_heap(from.begin(), from.begin() + left, less_probable);
+      const candidates heap = from.first(left);
+      std::pop_heap(heap.begin(), heap.end(), less_probable);
       reached += from[--left].probability;
     } while (left > 0 && reached < target && from[0].probability >= options_.min_p);
     const candidates kept = from.subspan(left);

@@ -47,9 +47,9 @@ class trigonometric {
 
   /// `offsets`: powers of 2 from 1 on; 17 are the authors'. Throws error::bad_config for none, and
   /// for shapes that the centres were not made for, once a cache asks.
-  trigonometric(std::size_t budget, std::shared_ptr<const query_centres> centres,
+  trigonometric(std::size_t entries, std::shared_ptr<const query_centres> centres,
                 over_queries by = over_queries::max, std::size_t offsets = 17)
-      : budget(budget), centres_(std::move(centres)), by_(by) {
+      : budget(entries), centres_(std::move(centres)), by_(by) {
     error::require<error::bad_config>(offsets > 0,
                                       "trigonometric: 0 offsets (expected at least 1)");
     if (centres_ == nullptr) return;  // refused by validate

@@ -26,7 +26,7 @@ void encode_key(T* tile, std::size_t lane, const float* x, std::size_t head_dim,
     const auto [a, b] = rope.elements(i);
     x0[i] = x[a], x1[i] = x[b];
   }
-  round_pairs<A>(x0, x1, pairs, code0, code1);
+  if (pairs > 0) round_pairs<A>(x0, x1, pairs, code0, code1);  // else there is nothing in them
   const auto write = [&](T* out, std::size_t stride) {
     for (std::size_t i = 0; i < pairs; ++i) {
       const auto [a, b] = rope.elements(i);
