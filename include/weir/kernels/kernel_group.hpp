@@ -29,4 +29,11 @@ const Group& kernels() {
 #endif
 }
 
+/// Throws error::bad_config where there are no kernels for this processor: see compiled_kernels.
+inline void require_kernels() {
+#if defined(WEIR_COMPILED)
+  compiled_kernels();
+#endif
+}
+
 }  // namespace weir::inline WEIR_TARGET

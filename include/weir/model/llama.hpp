@@ -28,6 +28,7 @@ class llama_pass {
   llama_pass(const llama_config& config, const llama_weights& weights, std::size_t max_rows)
       : config_(config), weights_(&weights), max_rows_(max_rows) {
     error::require<error::bad_config>(max_rows > 0, "max_rows: 0 (expected at least 1)");
+    require_kernels();
     arena_plan plan;
     const blocks b = reserve(plan, config, weights, max_rows);
     memory_ = arena(plan);

@@ -33,6 +33,7 @@ class sampler {
   /// `error::bad_config` for options out of range or an empty vocabulary.
   sampler(const sampling& options, std::size_t vocab_size, std::size_t most_taken_back = 0)
       : options_(options) {
+    require_kernels();
     options.validate();
     constexpr std::size_t most = std::numeric_limits<token_id>::max();
     error::require<error::bad_config>(vocab_size > 0 && vocab_size <= most, "sampler: ", vocab_size,
