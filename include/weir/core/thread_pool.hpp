@@ -71,14 +71,16 @@ class thread_pool final : public executor {
                                       max_width, ")");
     claims_ = std::make_unique<claim[]>(width);
     workers_.reserve(width - 1);
-    try {
-      for (unsigned part = 1; part < width; ++part)
-        workers_.emplace_back([this, part] { work(part); });
-    } catch (const std::system_error&) {
-      stop();
-      error::raise<error::bad_config>("threads: ", width, " (expected at most ",
-                                      workers_.size() + 1, ", all that could be started)");
-    }
+    error::attempt<std::system_error>(
+        [&] {
+          for (unsigned part = 1; part < width; ++part)
+            workers_.emplace_back([this, part] { work(part); });
+        },
+        [&](const std::system_error&) {
+          stop();
+          error::raise<error::bad_config>("threads: ", width, " (expected at most ",
+                                          workers_.size() + 1, ", all that could be started)");
+        });
   }
 
   ~thread_pool() override { stop(); }
