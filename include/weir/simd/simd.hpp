@@ -109,6 +109,35 @@ inline floats<A> in_register(floats<A> x) {
 
 // ---- arithmetic --------------------------------------------------------------------------------
 
+#if defined(__SSE2__) && !defined(__FMA__)
+namespace detail {
+
+/// a * b + c of two f32, from products that are exact in f64: the sum is rounded to odd, so that
+/// rounding it once more, to f32, gives what rounding once would (Boldo & Melquiond, "Emulation of
+/// FMA and Correctly Rounded Sums", 2008).
+inline __m128 fma_of_two(__m128d a, __m128d b, __m128d c) {
+  const __m128d product = _mm_mul_pd(a, b), sum = _mm_add_pd(product, c);
+  const __m128d of_c = _mm_sub_pd(sum, product);
+  const __m128d error = _mm_add_pd(_mm_sub_pd(product, _mm_sub_pd(sum, of_c)), _mm_sub_pd(c, of_c));
+  // Towards zero, and odd where anything is left. The error of an infinity is NaN: it stays.
+  const __m128d zero = _mm_setzero_pd();
+  const __m128i inexact =
+      _mm_castpd_si128(_mm_or_pd(_mm_cmplt_pd(error, zero), _mm_cmpgt_pd(error, zero)));
+  const __m128i signs = _mm_srai_epi32(_mm_castpd_si128(_mm_xor_pd(error, sum)), 31);
+  const __m128i beyond = _mm_and_si128(_mm_shuffle_epi32(signs, 0xF5), inexact);
+  const __m128i odd =
+      _mm_or_si128(_mm_add_epi64(_mm_castpd_si128(sum), beyond), _mm_srli_epi64(inexact, 63));
+  return _mm_cvtpd_ps(_mm_castsi128_pd(odd));
+}
+inline __m128 fma_of_four(__m128 a, __m128 b, __m128 c) {
+  const auto upper = [](__m128 x) { return _mm_cvtps_pd(_mm_movehl_ps(x, x)); };
+  return _mm_movelh_ps(fma_of_two(_mm_cvtps_pd(a), _mm_cvtps_pd(b), _mm_cvtps_pd(c)),
+                       fma_of_two(upper(a), upper(b), upper(c)));
+}
+
+}  // namespace detail
+#endif
+
 /// a * b + c, rounded once. xsimd 8.1 multiplies, then adds, on AVX-512 and on AVX2 without FMA3.
 template <class A>
 inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
@@ -120,6 +149,8 @@ inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
   if constexpr (lanes<A> == 4) return floats<A>(_mm_fmadd_ps(a, b, c));
 #elif defined(__aarch64__)
   if constexpr (lanes<A> == 4) return floats<A>(vfmaq_f32(c, a, b));
+#elif defined(__SSE2__)
+  if constexpr (lanes<A> == 4) return floats<A>(detail::fma_of_four(a, b, c));
 #endif
   alignas(64) float x[lanes<A>], y[lanes<A>], z[lanes<A>];
   a.store_aligned(x);
@@ -129,9 +160,14 @@ inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
   return floats<A>::load_aligned(z);
 }
 
+/// b unless a is greater: so x86 has it. ARM's own maximum has another opinion of NaN and of zeros.
 template <class A>
 inline floats<A> max(floats<A> a, floats<A> b) {
+#if defined(__aarch64__)
+  return xsimd::select(a > b, a, b);
+#else
   return xsimd::max(a, b);
+#endif
 }
 
 /// Lanes 2i and 2i + 1 change places.
