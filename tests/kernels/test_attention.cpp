@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include <weir/cache/codec/encode.hpp>
+#include <weir/kernels/cpu/encode.hpp>
 #include <weir/kernels/reference/attention.hpp>
 #include "support/arches.hpp"
 #include "support/catch.hpp"

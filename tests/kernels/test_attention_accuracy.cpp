@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include <weir/cache/codec/encode.hpp>
+#include <weir/kernels/cpu/encode.hpp>
 #include "support/catch.hpp"
 
 namespace {

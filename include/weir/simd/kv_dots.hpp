@@ -14,18 +14,6 @@
 
 namespace weir::inline WEIR_TARGET::simd {
 
-/// The magnitude of x as bits, which compare like it, with NaN above infinity.
-inline std::uint32_t magnitude_bits(float x) {
-  return std::bit_cast<std::uint32_t>(x) & 0x7FFFFFFFu;
-}
-
-/// The integer nearest to x · by, ties to even, which lies within ±32767. 0 if that is NaN or
-/// infinite.
-inline std::int16_t round_to_int16(float x, float by) {
-  const auto shifted = std::bit_cast<std::uint32_t>(std::fma(x, by, rounder));
-  return static_cast<std::int16_t>(shifted - std::bit_cast<std::uint32_t>(rounder));
-}
-
 /// `lanes<A>` chains at once. This is the plain form; it defines the others.
 template <class A>
 struct kv_dots {

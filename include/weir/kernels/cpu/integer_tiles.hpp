@@ -16,6 +16,7 @@
 #include <weir/simd/key_sums.hpp>
 #include <weir/simd/kv_dots.hpp>
 #include <weir/simd/row_reductions.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET::cpu {
 
