@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <weir/kernels/cpu/encode.hpp>
+#include <weir/kernels/cpu/merge.hpp>
 #include <weir/kernels/reference/attention.hpp>
 #include "support/arches.hpp"
 #include "support/catch.hpp"
