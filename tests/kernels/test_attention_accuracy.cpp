@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <weir/kernels/cpu/encode.hpp>
+#include <weir/kernels/cpu/merge.hpp>
 #include "support/catch.hpp"
 
 namespace {
