@@ -16,7 +16,7 @@ namespace {
 
 namespace elementary = weir::elementary;
 constexpr double infinity = std::numeric_limits<double>::infinity();
-const double nan = std::numeric_limits<double>::quiet_NaN();
+const double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// How far `x` is from `exact`, in units of the last place.
 double ulps(double x, long double exact) {
@@ -44,7 +44,7 @@ TEST_CASE("exponentials are right to one unit in the last place") {
   CHECK(elementary::exp(-800) == 0);
   CHECK(elementary::exp(infinity) == infinity);
   CHECK(elementary::exp(710) == infinity);
-  CHECK(std::isnan(elementary::exp(nan)));
+  CHECK(std::isnan(elementary::exp(not_a_number)));
 }
 
 TEST_CASE("logarithms are right to one unit in the last place") {
@@ -57,7 +57,7 @@ TEST_CASE("logarithms are right to one unit in the last place") {
   CHECK(elementary::log(0) == -infinity);
   CHECK(elementary::log(infinity) == infinity);
   CHECK(std::isnan(elementary::log(-1)));
-  CHECK(std::isnan(elementary::log(nan)));
+  CHECK(std::isnan(elementary::log(not_a_number)));
 }
 
 TEST_CASE("powers are right to as many units as the exponent asks for") {
