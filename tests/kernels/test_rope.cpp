@@ -22,7 +22,7 @@ std::vector<float> rotated(const rope_angles& rope, const std::vector<float>& x,
 template <class A>
 void expect_reference_bits() {
   for (const auto pairing : {rope_pairing::interleaved, rope_pairing::half_split})
-    for (const std::size_t dims : {0, 2, 4, 6, 16, 30, 32, 34, 64, 80, 128}) {
+    for (const std::size_t dims : {0u, 2u, 4u, 6u, 16u, 30u, 32u, 34u, 64u, 80u, 128u}) {
       const rope_angles rope({dims, 1e4, pairing});
       const std::size_t head_dim = dims + 3;
       std::vector<float> x(head_dim), c(dims), s(dims), expected(head_dim), out(head_dim);
@@ -113,7 +113,7 @@ TEST_CASE("a score depends on the distance alone") {
 TEST_CASE("pairs that turn more than once a position turn as far as they should") {
   const double base = 1e-4;
   const rope_angles rope({4, base});
-  for (const std::uint64_t at : {0, 1, 5}) {
+  for (const std::uint64_t at : {0u, 1u, 5u}) {
     const double angle = static_cast<double>(at) * std::pow(base, -.5);  // 15.9 turns each
     CHECK(std::abs(rope.cos_sin(1, position{at}).first - std::cos(angle)) < 1e-6);
     CHECK(std::abs(rope.cos_sin(1, position{at}).second - std::sin(angle)) < 1e-6);

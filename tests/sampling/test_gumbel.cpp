@@ -76,7 +76,7 @@ double agreement(std::span<const token_probability> p, std::span<const token_pro
 }  // namespace
 
 TEST_CASE("draws by Gumbel-max follow the distribution") {
-  for (const std::size_t vocab : {2, 5, 17, 60}) {
+  for (const std::size_t vocab : {2u, 5u, 17u, 60u}) {
     const auto logits = weir_test::random_floats(vocab, vocab, 1.5f);
     sampler s({.temperature = 1, .draw = draw_rule::gumbel}, vocab);
     check_draws(s, logits, law_of(logits, {.temperature = 1}));
@@ -154,7 +154,7 @@ TEST_CASE("laws that are equal draw the same tokens") {
 
 TEST_CASE("with shared randomness two laws agree as often as theory says") {
   constexpr int draws = 100'000;
-  for (const std::size_t vocab : {4, 30, 200})
+  for (const std::size_t vocab : {4u, 30u, 200u})
     for (const float apart : {0.2f, 1.0f, 3.0f}) {
       const auto logits = weir_test::random_floats(vocab, 4, 3.0f);
       auto others = weir_test::random_floats(vocab, 5, apart);

@@ -47,7 +47,8 @@ namespace detail {
 /// `high` are two numbers with the n-th smallest rank between them, and none below. O(ranks).
 inline std::uint32_t parting_rank(std::span<const std::uint32_t> ranks, std::size_t n,
                                   std::uint32_t low, std::uint32_t high) {
-  const int bits = std::bit_width(low ^ high);  // those in front of them are known
+  // Bits in front of these are known.
+  const auto bits = static_cast<int>(std::bit_width(low ^ high));
   std::uint32_t found = bits < 32 ? low >> bits << bits : 0;
   for (std::uint32_t bit = bits > 0 ? 1u << (bits - 1) : 0; bit != 0; bit >>= 1) {
     std::uint32_t below = 0;

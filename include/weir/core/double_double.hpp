@@ -62,9 +62,11 @@ inline std::uint64_t fraction_of_2_64(double_double x) {
   const double_double part = x + double_double{-std::floor(x.high)};  // the low part may be below 0
   const double upper = std::floor(part.high * 0x1p32);
   const double_double rest = (part + double_double{upper * -0x1p-32}) * double_double{0x1p64};
-  // |rest| < 2^33 or so, and wrapping around is what mod 1 does.
-  return (static_cast<std::uint64_t>(upper) << 32) +
-         static_cast<std::uint64_t>(static_cast<std::int64_t>(std::nearbyint(rest.high)));
+  // upper may be −1 and |rest| < 2^33 or so: wrapping around is what mod 1 does.
+  const auto wrapped = [](double whole) {
+    return static_cast<std::uint64_t>(static_cast<std::int64_t>(whole));
+  };
+  return (wrapped(upper) << 32) + wrapped(std::nearbyint(rest.high));
 }
 
 }  // namespace weir::inline WEIR_TARGET

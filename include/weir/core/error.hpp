@@ -1,6 +1,15 @@
 // Typed errors. Every message says what was wrong, where, and what was expected.
+//
+// They are thrown. Where the compiler was told -fno-exceptions, weir calls a handler instead, which
+// programs may set, and which prints the message and aborts unless they do. What the standard
+// library would throw, for want of memory or threads, ends such a program as the library ends it.
 #pragma once
 
+#if !defined(__cpp_exceptions)
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#endif
 #include <initializer_list>
 #include <ostream>
 #include <sstream>
@@ -12,28 +21,53 @@ namespace weir::inline WEIR_TARGET::error {
 
 /// Root of everything weir throws on purpose. Whatever threw left its object as it was.
 struct base : std::runtime_error {
+  static constexpr const char* kind = "error";
   using std::runtime_error::runtime_error;
 };
 
 /// A file that cannot be used: its bytes, keys, tensors or vocabulary break a rule.
 struct bad_file : base {
+  static constexpr const char* kind = "bad_file";
   using base::base;
 };
 
 /// Options that cannot be met together or lie out of range.
 struct bad_config : base {
+  static constexpr const char* kind = "bad_config";
   using base::base;
 };
 
 /// Tokens, spans or text handed to a call that its contract excludes.
 struct bad_input : base {
+  static constexpr const char* kind = "bad_input";
   using base::base;
 };
 
 /// A call made at a time when the object cannot take it (say, layers out of order).
 struct bad_call : base {
+  static constexpr const char* kind = "bad_call";
   using base::base;
 };
+
+#if !defined(__cpp_exceptions)
+
+/// Told what would have been thrown, say ("bad_file", "a.gguf: cannot be opened"), on the thread
+/// that found it. The call that failed cannot go on: the program is aborted if this returns.
+using handler = void (*)(const char* kind, const char* message);
+
+inline void print_error(const char* kind, const char* message) {
+  std::fprintf(stderr, "weir: %s: %s\n", kind, message);
+}
+
+namespace detail {
+inline std::atomic<handler> current_handler{print_error};
+}
+
+/// Sets the handler of the whole program, for all parts that are compiled for the same target
+/// (core/target.hpp), and returns the one before.
+inline handler set_handler(handler use) { return detail::current_handler.exchange(use); }
+
+#endif
 
 namespace detail {
 
@@ -63,7 +97,12 @@ template <class Error>
 [[noreturn, gnu::cold, gnu::noinline]] void raise_with(std::initializer_list<message_part> parts) {
   std::ostringstream message;
   for (const message_part& part : parts) message << part;
+#if defined(__cpp_exceptions)
   throw Error(message.str());
+#else
+  current_handler.load()(Error::kind, message.str().c_str());
+  std::abort();
+#endif
 }
 
 }  // namespace detail
@@ -79,6 +118,21 @@ template <class Error, class... Parts>
 void require(bool holds, const Parts&... parts) {
   if (!holds) [[unlikely]]
     raise<Error>(parts...);
+}
+
+/// Returns `work()`, or `otherwise(e)` if that throws a `Caught` e. Without exceptions there is
+/// nothing to catch, and the error that is told is the one that `work` met.
+template <class Caught, class Attempt, class Otherwise>
+decltype(auto) attempt(Attempt&& work, [[maybe_unused]] Otherwise&& otherwise) {
+#if defined(__cpp_exceptions)
+  try {
+    return work();
+  } catch (const Caught& e) {
+    return otherwise(e);
+  }
+#else
+  return work();
+#endif
 }
 
 }  // namespace weir::inline WEIR_TARGET::error

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/available_threads.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/shared_range.hpp>
@@ -62,20 +63,24 @@ class executor {
 /// more threads than cores work too.
 class thread_pool final : public executor {
  public:
-  /// `width` includes the calling thread. 0 stands for one per hardware thread.
+  /// `width` includes the calling thread. 0 stands for as many as this process may use:
+  /// available_threads().
   explicit thread_pool(unsigned width = 0) {
-    if (width == 0) width = std::max(1u, std::thread::hardware_concurrency());
-    error::require<error::bad_config>(width <= 1024, "threads: ", width, " (expected 1 to 1024)");
+    if (width == 0) width = std::min(available_threads(), max_width);
+    error::require<error::bad_config>(width <= max_width, "threads: ", width, " (expected 1 to ",
+                                      max_width, ")");
     claims_ = std::make_unique<claim[]>(width);
     workers_.reserve(width - 1);
-    try {
-      for (unsigned part = 1; part < width; ++part)
-        workers_.emplace_back([this, part] { work(part); });
-    } catch (const std::system_error&) {
-      stop();
-      error::raise<error::bad_config>("threads: ", width, " (expected at most ",
-                                      workers_.size() + 1, ", all that could be started)");
-    }
+    error::attempt<std::system_error>(
+        [&] {
+          for (unsigned part = 1; part < width; ++part)
+            workers_.emplace_back([this, part] { work(part); });
+        },
+        [&](const std::system_error&) {
+          stop();
+          error::raise<error::bad_config>("threads: ", width, " (expected at most ",
+                                          workers_.size() + 1, ", all that could be started)");
+        });
   }
 
   ~thread_pool() override { stop(); }
@@ -102,6 +107,7 @@ class thread_pool final : public executor {
   }
 
  private:
+  static constexpr unsigned max_width = 1024;
   static constexpr int spins = 2000;
 
   /// The last round whose part somebody took on; a cache line each.

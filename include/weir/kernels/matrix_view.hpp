@@ -11,6 +11,9 @@
 
 namespace weir::inline WEIR_TARGET {
 
+// g++ 12 finds that an enumerator of a scoped enumeration shadows the type of its name.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 /// How the numbers of a weight matrix are written. The values are those of GGUF files.
 enum class weight_type : std::uint32_t {
   f32 = 0,
@@ -25,6 +28,7 @@ enum class weight_type : std::uint32_t {
   q6_k = 14,
   bf16 = 30,
 };
+#pragma GCC diagnostic pop
 
 /// Whether products with such weights quantise the activations too.
 constexpr bool is_quantized(weight_type type) {

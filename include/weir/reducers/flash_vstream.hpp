@@ -93,8 +93,9 @@ class flash_vstream {
   std::vector<std::size_t> retrieve() const {
     std::vector<std::size_t> order(weight_.size()), out;
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return weight_[a] > weight_[b]; });
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return weight_[a] != weight_[b] ? weight_[a] > weight_[b] : a < b;
+    });
     order.resize(std::min(order.size(), sizes_.retrieved));
     const std::size_t w = sizes_.width;
     for (const std::size_t j : order) {

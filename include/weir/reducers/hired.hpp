@@ -89,8 +89,9 @@ struct hired {
   static std::vector<std::size_t> best(std::span<const float> x, std::size_t count) {
     std::vector<std::size_t> order(x.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-      return !std::isnan(x[a]) && (std::isnan(x[b]) || x[a] > x[b]);
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      if (std::isnan(x[a]) != std::isnan(x[b])) return std::isnan(x[b]);
+      return !std::isnan(x[a]) && x[a] != x[b] ? x[a] > x[b] : a < b;
     });
     order.resize(std::min(count, x.size()));
     std::sort(order.begin(), order.end());

@@ -67,7 +67,7 @@ inline ints<A> lower_halves(longs<A> a, longs<A> b) {
 /// A Philox key, as its rounds want it.
 template <int Rounds = 10>
 struct philox_key {
-  std::uint64_t round[Rounds][2];
+  std::uint64_t round[std::size_t{Rounds}][2];
 
   explicit constexpr philox_key(std::array<std::uint32_t, 2> key) {
     for (auto& words : round) {

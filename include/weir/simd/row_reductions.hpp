@@ -47,7 +47,7 @@ inline __m512 reduce_rows(const floats<A>* x, Op op) {
 
 /// out[r] = `op` over the lanes of x[r] by halving, `one` for one register.
 template <class A, std::size_t R, class Op, class One>
-inline void reduce_rows(const floats<A> (&x)[R], float* out, Op op, One one) {
+inline void reduce_rows(const floats<A> (&x)[R], float* out, [[maybe_unused]] Op op, One one) {
 #if defined(__AVX512F__)
   if constexpr (lanes<A> == 16 && R <= 8) {
     constexpr std::size_t n = R <= 4 ? 4 : 8;

@@ -19,6 +19,9 @@
 #include <weir/core/exact_arithmetic.hpp>
 #include <weir/core/half.hpp>
 #include <weir/core/target.hpp>
+#include <weir/simd/arch.hpp>
+#include <weir/simd/prefetch.hpp>
+#include <weir/simd/scalar.hpp>
 
 namespace weir::inline WEIR_TARGET::simd {
 
@@ -92,49 +95,6 @@ template <class A>
 inline void store(float* p, floats<A> x) {
   x.store_unaligned(p);
 }
-
-/// Asks for the cache line `ahead` bytes after `p`, which may lie past the array.
-inline void prefetch(const void* p, std::size_t ahead) {
-  const auto address = reinterpret_cast<std::uintptr_t>(p) + ahead;
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): pointers past an array may not be computed
-  __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
-}
-
-/// Asks for the lines of `Bytes` bytes, at least one, from `ahead` bytes after `p` on: close by, as
-/// they are read within a microsecond.
-template <std::size_t Bytes>
-inline void prefetch_lines(const void* p, std::size_t ahead) {
-  constexpr std::size_t line = 64;
-  const auto address = reinterpret_cast<std::uintptr_t>(p) + ahead;
-  for (std::size_t i = 0; i < Bytes; i += line)
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
-    __builtin_prefetch(reinterpret_cast<const void*>(address + i), 0, 3);
-}
-
-/// True for processors whose nearest cache waits for about as many lines at a time as the next one
-/// does: as of Zen 5, told by instructions that came with it. Others leave memory idle if they are
-/// asked to bring all of it close by.
-#if defined(__AVX512F__) && defined(__AVXVNNI__)
-inline constexpr bool nearest_waits_for_many = true;
-#else
-inline constexpr bool nearest_waits_for_many = false;
-#endif
-
-/// What a kernel asks for while it reads something of the same size: what it reads next, close by,
-/// and what it reads a microsecond later, into the second cache where the first waits for few.
-struct reads_ahead {
-  const void* next;
-  const void* later;
-
-  template <std::size_t Bytes>
-  void prefetch(std::size_t at) const {
-    prefetch_lines<Bytes>(next, at);
-    if constexpr (nearest_waits_for_many)
-      prefetch_lines<Bytes>(later, at);
-    else
-      for (std::size_t i = 0; i < Bytes; i += 64) simd::prefetch(later, at + i);
-  }
-};
 
 /// The same number, in a register from here on: compilers may load it again for each use, and
 /// kernels that use it often would wait for the loads.
@@ -258,22 +218,7 @@ inline floats<A> blend(std::uint32_t bits, floats<A> a, floats<A> b) {
   return floats<A>::load_aligned(y);
 }
 
-/// Adding it to a number below 2^22 leaves the nearest integer in the low bits.
-inline constexpr float rounder = 0x1.8p+23f;
-
 // ---- exp ---------------------------------------------------------------------------------------
-
-namespace exp_constants {
-// exp(x) = 2^n · p(r), n = round(x / ln 2), r = x − n ln 2 in two steps (Cody & Waite).
-// p is minimax for relative error on |r| ≤ ln 2 / 2 with p(0) = 1 held exact, so that exp(0) is
-// exactly 1 and a skipped rescale cannot change a bit. Largest relative error 2e-7.
-inline constexpr float log2_e = 0x1.715476p+0f;
-inline constexpr float ln2_high = 0x1.62e400p-1f, ln2_low = 0x1.7f7d1cp-20f;
-inline constexpr float c1 = 0x1.fffff6p-1f, c2 = 0x1.fffdc6p-2f, c3 = 0x1.555a6ap-3f,
-                       c4 = 0x1.573a54p-5f, c5 = 0x1.0fa834p-7f;
-inline constexpr float lowest = -87.0f;  // below it: exactly +0
-inline constexpr float highest = 88.0f;  // above it: exp(88)
-}  // namespace exp_constants
 
 /// e^x; exactly 1 at 0 and exactly +0 at −∞ (and below −87). NaN stays NaN.
 template <class A>
@@ -300,24 +245,6 @@ inline floats<A> exp(floats<A> x) {
   const ints scale = (xsimd::bitwise_cast<ints>(shifted) << 23) + ints(0x3F800000);
   p = p * xsimd::bitwise_cast<floats<A>>(scale);
   return xsimd::select(x < broadcast<A>(lowest), broadcast<A>(0.0f), p);
-}
-
-/// The same function for one value: the same operations, so the same bits as any lane.
-inline float exp(float x) {
-  using namespace exp_constants;
-  if (x != x) return x;
-  if (x < lowest) return 0.0f;
-  const float bounded = x < highest ? x : highest;
-  const float shifted = std::fma(bounded, log2_e, rounder);
-  const float n = shifted - rounder;
-  const float r = std::fma(n, -ln2_low, std::fma(n, -ln2_high, bounded));
-  float p = std::fma(c5, r, c4);
-  p = std::fma(p, r, c3);
-  p = std::fma(p, r, c2);
-  p = std::fma(p, r, c1);
-  p = std::fma(p, r, 1.0f);
-  const auto scale = (std::bit_cast<std::uint32_t>(shifted) << 23) + 0x3F800000u;
-  return p * std::bit_cast<float>(scale);
 }
 
 // ---- reductions over a fixed number of virtual lanes -------------------------------------------
@@ -364,13 +291,6 @@ inline floats<A> halve_registers(const floats<A> (&x)[Registers]) {
 template <class A, std::size_t Registers>
 inline float sum_halving(const floats<A> (&x)[Registers]) {
   return sum_halving<A>(halve_registers<A>(x));
-}
-
-/// The plain form of the same tree. `n` is a power of two; `lane` is overwritten.
-inline float sum_halving(float* lane, std::size_t n) {
-  for (n /= 2; n > 0; n /= 2)
-    for (std::size_t i = 0; i < n; ++i) lane[i] = lane[i] + lane[i + n];
-  return lane[0];
 }
 
 /// The largest lane. Order cannot matter: max is exact.

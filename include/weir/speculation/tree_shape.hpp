@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <iterator>
 #include <numeric>
 #include <queue>
 #include <span>
@@ -110,14 +111,16 @@ inline tree_shape best_tree(std::span<const std::vector<double>> accepted, std::
       open.push(child);
     }
   }
-  std::stable_sort(taken.begin(), taken.end(),
-                   [](const auto& a, const auto& b) { return a.size() < b.size(); });
+  std::vector<std::vector<std::size_t>> paths;  // the shallower first; else as they were taken
+  for (std::size_t depth = 1; paths.size() < taken.size(); ++depth)
+    std::copy_if(taken.begin(), taken.end(), std::back_inserter(paths),
+                 [depth](const auto& path) { return path.size() == depth; });
   tree_shape shape;
-  for (const auto& path : taken) {
+  for (const auto& path : paths) {
     const std::vector<std::size_t> above(path.begin(), path.end() - 1);
-    const auto parent = std::find(taken.begin(), taken.end(), above);
+    const auto parent = std::find(paths.begin(), paths.end(), above);
     shape.nodes.push_back(
-        {above.empty() ? tree_shape::root : static_cast<std::size_t>(parent - taken.begin()),
+        {above.empty() ? tree_shape::root : static_cast<std::size_t>(parent - paths.begin()),
          path.back()});
   }
   return shape;

@@ -106,19 +106,19 @@ class query_centres {
     require(count * 4 + header == bytes.size(), header_word(1), word(1), " layers of ", word(2),
             " heads of ", word(3), " elements in ", bytes.size(), " bytes (expected ",
             count * 4 + header, ")");
-    try {
-      query_centres result(shape);
-      for (std::size_t i = 0; i < result.numbers_.size(); ++i) {
-        const auto x =
-            std::bit_cast<float>(static_cast<std::uint32_t>(get(bytes, header + 4 * i, 4)));
-        require(std::isfinite(x), header + 4 * i, "number ", x, " (expected finite)");
-        require(i % 3 != 2 || x >= 0, header + 4 * i, "magnitude ", x, " (expected at least 0)");
-        result.numbers_[i] = x;
-      }
-      return result;
-    } catch (const error::bad_config& e) {
-      error::raise<error::bad_file>(name, ": byte 12: ", e.what());
+    query_centres result = error::attempt<error::bad_config>(
+        [&] { return query_centres(shape); },
+        [&](const error::bad_config& e) -> query_centres {
+          error::raise<error::bad_file>(name, ": byte 12: ", e.what());
+        });
+    for (std::size_t i = 0; i < result.numbers_.size(); ++i) {
+      const auto x =
+          std::bit_cast<float>(static_cast<std::uint32_t>(get(bytes, header + 4 * i, 4)));
+      require(std::isfinite(x), header + 4 * i, "number ", x, " (expected finite)");
+      require(i % 3 != 2 || x >= 0, header + 4 * i, "magnitude ", x, " (expected at least 0)");
+      result.numbers_[i] = x;
     }
+    return result;
   }
 
   void save(const std::string& path) const {

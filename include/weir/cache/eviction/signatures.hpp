@@ -75,16 +75,16 @@ struct signatures : Base {
   std::size_t scratch(const kv_shape& shape) const { return base_arrays(shape) + 2; }
 
   void choose(const head_scores& scores, claims& open) const {
-    const std::size_t arrays = base_arrays(open.view().shape()), budget = open.left();
+    const std::size_t arrays = base_arrays(open.view().shape()), total = open.left();
     const std::span<float> mean = open.view().scratch(arrays);
     const std::span<float> all = open.view().scratch(arrays + 1);
     const std::size_t n = detail::sum_candidates(scores, open, mean, all);
-    const std::size_t best = std::min(n, budget - std::min(budget, representatives));
+    const std::size_t best = std::min(n, total - std::min(total, representatives));
     const auto middle = all.begin() + static_cast<std::ptrdiff_t>(best);
     std::nth_element(all.begin(), middle, all.begin() + static_cast<std::ptrdiff_t>(n),
                      detail::best_first(mean));
     const std::span<float> distance = mean;  // no longer needed
-    measure(scores, budget, 2 * std::min(budget, n) > n, distance);
+    measure(scores, total, 2 * std::min(total, n) > n, distance);
     for (const float i : all.first(best)) open.take(detail::unpacked(i));
     for_each_representative(all.subspan(best, n - best), distance, open.left(),
                             [&](std::size_t i) { open.take(i); });
@@ -94,11 +94,11 @@ struct signatures : Base {
   std::size_t base_arrays(const kv_shape& shape) const {
     return scratch_of(static_cast<const Base&>(*this), shape);
   }
-  void measure(const head_scores& scores, std::size_t budget, bool majority,
+  void measure(const head_scores& scores, std::size_t total, bool majority,
                std::span<float> distance) const {
     std::fill(distance.begin(), distance.end(), 0.0f);
     for (std::size_t h = 0; h < scores.heads(); ++h) {
-      winning_scores wins(scores, h, h + 1, budget);
+      winning_scores wins(scores, h, h + 1, total);
       const bool bit = anchor_bit(anchor, h, majority, seed);
       for_each_candidate(scores, h, [&](std::size_t i, std::uint32_t rank) {
         distance[i] += wins.admit(rank) != bit ? 1.0f : 0.0f;

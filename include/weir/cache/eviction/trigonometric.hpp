@@ -31,9 +31,9 @@
 #include <weir/cache/eviction/query_centres.hpp>
 #include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
-#include <weir/kernels/cpu/rope.hpp>
+#include <weir/kernels/observation_kernels.hpp>
 #include <weir/kernels/rope.hpp>
-#include <weir/simd/simd.hpp>
+#include <weir/kernels/row_kernels.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -48,9 +48,9 @@ class trigonometric {
 
   /// `offsets`: powers of 2 from 1 on; 17 are the authors'. Throws error::bad_config for none, and
   /// for shapes that the centres were not made for, once a cache asks.
-  trigonometric(std::size_t budget, std::shared_ptr<const query_centres> centres,
+  trigonometric(std::size_t entries, std::shared_ptr<const query_centres> centres,
                 over_queries by = over_queries::max, std::size_t offsets = 17)
-      : budget(budget), centres_(std::move(centres)), by_(by) {
+      : budget(entries), centres_(std::move(centres)), by_(by) {
     error::require<error::bad_config>(offsets > 0,
                                       "trigonometric: 0 offsets (expected at least 1)");
     if (centres_ == nullptr) return;  // refused by validate
@@ -88,24 +88,18 @@ class trigonometric {
 
   /// What never changes, for each query head.
   void describe(const slots_view& view, slot s, const arrival&) const {
-    using arch = simd::native;
-    constexpr std::size_t lanes = simd::lanes<arch>, registers = pairs_at_once / lanes;
     const std::span<const float> key = view.key(s);
-    float length[max_head_dim / 2] = {};
+    float squares[max_head_dim / 2] = {};
     centres_->for_each_pair([&](std::size_t f, std::size_t a, std::size_t b) {
-      length[f] = key[a] * key[a] + key[b] * key[b];
+      squares[f] = key[a] * key[a] + key[b] * key[b];
     });
-    for (std::size_t f = 0; f < room(); f += lanes)
-      simd::store<arch>(length + f, xsimd::sqrt(simd::load<arch>(length + f)));
-    const float* spread = &spread_[first_head(view) * room()];
-    for (std::size_t h = 0; h < view.shape().group(); ++h, spread += room()) {
-      simd::floats<arch> sum[registers];
-      for (auto& part : sum) part = simd::broadcast<arch>(0.0f);
-      for (std::size_t f = 0; f < room(); f += pairs_at_once)
-        for (std::size_t r = 0; r < registers; ++r)
-          sum[r] = simd::fma<arch>(simd::load<arch>(spread + f + r * lanes),
-                                   simd::load<arch>(length + f + r * lanes), sum[r]);
-      view.note(s, h) = simd::sum_halving<arch>(sum);
+    const std::size_t g = view.shape().group();
+    const float* const spread = &spread_[first_head(view) * room()];
+    for (std::size_t h = 0; h < g; h += heads_at_once) {
+      const std::size_t n = std::min(heads_at_once, g - h);
+      float sum[heads_at_once];
+      kernels<observation_kernels>().length_dots(squares, spread + h * room(), n, room(), sum);
+      for (std::size_t i = 0; i < n; ++i) view.note(s, h + i) = sum[i];
     }
   }
 
@@ -117,8 +111,8 @@ class trigonometric {
       const std::size_t n = std::min(heads_at_once, g - h);
       float vectors[heads_at_once * max_head_dim];
       for (std::size_t i = 0; i < n; ++i)
-        cpu::rotate<>(centres_->rope(), &centre_[(first_head(view) + h + i) * d], vectors + i * d,
-                      d, cos, sin);
+        kernels<row_kernels>().rotate(centres_->rope(), &centre_[(first_head(view) + h + i) * d],
+                                      vectors + i * d, d, cos, sin, 1.0f);
       view.dots({vectors, n * d}, view.scratch_from(h));
     }
     // Slot by slot, whatever lies there, so that many are done at a time.

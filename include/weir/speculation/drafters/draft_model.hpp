@@ -40,9 +40,9 @@ struct basic_draft_model {
              sampler::required_bytes(setup.vocabulary, setup.sample, settings.tokens);
     }
 
-    void append(std::span<const token_id> tokens) {
-      for (const token_id id : tokens) sampler_.push(id);
-      drafts_.append(tokens);
+    void append(std::span<const token_id> said) {
+      for (const token_id id : said) sampler_.push(id);
+      drafts_.append(said);
     }
 
     /// A pass of the draft model for each guess.

@@ -37,8 +37,8 @@ struct early_exit {
              setup.vocabulary * sizeof(float);
     }
 
-    void append(std::span<const token_id> tokens) {
-      for (const token_id id : tokens) sampler_.push(id);
+    void append(std::span<const token_id> said) {
+      for (const token_id id : said) sampler_.push(id);
     }
 
     /// A pass through the first layers for each guess but the last, which the target makes then.

@@ -78,8 +78,7 @@ class lookahead::state {
   void append(std::span<const token_id> tokens) {
     for (const token_id token : tokens) {
       own_writer_.write(own_, token);
-      const bool teaches = how_.shared && how_.teaches;
-      if (teaches) shared_writer_.write(*how_.shared, token);
+      if (how_.shared && how_.teaches) shared_writer_.write(*how_.shared, token);
       if (token == how_.end_of_text) {
         own_writer_.cut();
         shared_writer_.cut();
@@ -156,11 +155,11 @@ class lookahead::state {
             p.shared == token_trie::none ? token_trie::none : shared()->child(p.shared, token)};
   }
 
-  /// Leaves the guesses behind `query` in `picked_`, parents first.
-  void pick(std::span<const token_id> query, const draft_limits& limits) {
+  /// Leaves the guesses behind `behind` in `picked_`, parents first.
+  void pick(std::span<const token_id> behind, const draft_limits& limits) {
     picked_.clear();
     place at{token_trie::root, shared() != nullptr ? token_trie::root : token_trie::none};
-    for (const token_id token : query) at = child(at, token);
+    for (const token_id token : behind) at = child(at, token);
     std::fill(room_.begin(), room_.end(), limits.width);
     const auto score = [this](place p) {
       return how_.score(own_frequency(p), shared_frequency(p));
@@ -193,12 +192,12 @@ class lookahead::state {
   }
 
   template <class Worth>
-  void offer_children(place p, std::size_t parent, std::size_t depth, const draft_limits& limits,
+  void offer_children(place p, std::size_t parent, std::size_t level, const draft_limits& limits,
                       std::size_t old, const Worth& worth) {
-    if (depth > std::min(limits.depth, room_.size())) return;
+    if (level > std::min(limits.depth, room_.size())) return;
     const auto offer_one = [&](token_id token) {
       const place at = child(p, token);
-      offer({at, token, parent, depth, how_.score(own_frequency(at), shared_frequency(at)),
+      offer({at, token, parent, level, how_.score(own_frequency(at), shared_frequency(at)),
              worth(at), false},
             old);
     };

@@ -60,8 +60,8 @@ class ngram_cache::state {
   }
 
   /// O(longest²) a token.
-  void append(std::span<const token_id> tokens) {
-    for (const token_id token : tokens) {
+  void append(std::span<const token_id> said) {
+    for (const token_id token : said) {
       for (std::size_t n = how_.shortest; n <= std::min(how_.longest, recent_.size()); ++n) {
         const auto last = std::span<const token_id>(recent_).last(n);
         own_.count(last, token);

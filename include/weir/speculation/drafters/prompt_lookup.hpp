@@ -52,8 +52,8 @@ struct prompt_lookup {
     }
 
     /// O(longest) a token.
-    void append(std::span<const token_id> tokens) {
-      for (const token_id token : tokens) {
+    void append(std::span<const token_id> said) {
+      for (const token_id token : said) {
         // What ends one token ago is found from now on: never the newest n-gram itself.
         for (std::size_t n = shortest_; n <= std::min<std::uint64_t>(longest_, end_); ++n)
           earlier_[link(n, end_)] = std::exchange(latest_[slot(n)], end_);
