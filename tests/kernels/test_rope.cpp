@@ -115,8 +115,8 @@ TEST_CASE("pairs that turn more than once a position turn as far as they should"
   const rope_angles rope({4, base});
   for (const std::uint64_t at : {0u, 1u, 5u}) {
     const double angle = static_cast<double>(at) * std::pow(base, -.5);  // 15.9 turns each
-    CHECK(std::abs(rope.cos_sin(1, position{at}).first - std::cos(angle)) < 1e-6);
-    CHECK(std::abs(rope.cos_sin(1, position{at}).second - std::sin(angle)) < 1e-6);
+    CHECK(std::abs(rope.cos_sin(1, position{at}).cos - std::cos(angle)) < 1e-6);
+    CHECK(std::abs(rope.cos_sin(1, position{at}).sin - std::sin(angle)) < 1e-6);
   }
 }
 

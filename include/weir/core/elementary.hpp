@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <limits>
 #include <numbers>
-#include <utility>
 
 #include <weir/core/target.hpp>
 
@@ -88,8 +87,13 @@ inline double log(double x) {
 /// base^exponent for a positive base, within a few ulp more for each power of e.
 inline double pow(double base, double exponent) { return exp(exponent * log(base)); }
 
+/// Of one angle.
+struct cosine_and_sine {
+  double cos, sin;
+};
+
 /// Cosine and sine of an angle of at most a quarter of π.
-inline std::pair<double, double> cos_sin_near_0(double x) {
+inline cosine_and_sine cos_sin_near_0(double x) {
   const double z = x * x;
   return {1 - (0.5 * z - z * z * detail::polynomial(detail::cos_terms, z)),
           x + x * (z * detail::polynomial(detail::sin_terms, z))};
@@ -97,8 +101,8 @@ inline std::pair<double, double> cos_sin_near_0(double x) {
 
 namespace detail {
 /// The same, a quarter of a turn further for each of `quarters`.
-inline std::pair<double, double> turned(std::pair<double, double> cos_sin, std::uint64_t quarters) {
-  const auto [c, s] = cos_sin;
+inline cosine_and_sine turned(cosine_and_sine angle, std::uint64_t quarters) {
+  const auto [c, s] = angle;
   switch (quarters % 4) {
     case 0:
       return {c, s};
@@ -113,7 +117,7 @@ inline std::pair<double, double> turned(std::pair<double, double> cos_sin, std::
 }  // namespace detail
 
 /// Cosine and sine of `phase` / 2^64 turns.
-inline std::pair<double, double> cos_sin_of_turn(std::uint64_t phase) {
+inline cosine_and_sine cos_sin_of_turn(std::uint64_t phase) {
   constexpr double unit = 2 * std::numbers::pi * 0x1p-64;
   const std::uint64_t eighth = std::uint64_t{1} << 61, quarters = (phase + eighth) >> 62;
   const auto rest = static_cast<std::int64_t>(phase - (quarters << 62));  // in [−1/8, 1/8) turns
@@ -121,7 +125,7 @@ inline std::pair<double, double> cos_sin_of_turn(std::uint64_t phase) {
 }
 
 /// Cosine and sine of `x` radians; absolute errors grow as |x| 2^−53 does. |x| below 2^40.
-inline std::pair<double, double> cos_sin(double x) {
+inline cosine_and_sine cos_sin(double x) {
   // π/2 in three parts, of which the first two have zeros at the end.
   constexpr double high = 0x1.921fb544p+0, middle = 0x1.0b4611a6p-34, low = 0x1.3198a2e037073p-69;
   constexpr double rounder = 0x1.8p+52;

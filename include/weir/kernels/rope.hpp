@@ -36,6 +36,11 @@ struct rope_shape {
   }
 };
 
+/// Of one angle.
+struct cosine_and_sine {
+  float cos, sin;
+};
+
 /// The angles of one `rope_shape`.
 class rope_angles {
  public:
@@ -60,7 +65,7 @@ class rope_angles {
 
   /// Cosine and sine of pair i's angle at `p`, correctly rounded to f32 but for the last bit of
   /// f64.
-  std::pair<float, float> cos_sin(std::size_t i, position p) const {
+  cosine_and_sine cos_sin(std::size_t i, position p) const {
     const auto [c, s] = elementary::cos_sin_of_turn(phase(i, p));
     return {static_cast<float>(c), static_cast<float>(s)};
   }

@@ -60,6 +60,11 @@ inline floats<A> load(const bf16* p) {
     return floats<A>(_mm256_castsi256_ps(_mm256_slli_epi32(
         _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16)));
 #endif
+#if defined(__aarch64__)
+  if constexpr (lanes<A> == 4)
+    return floats<A>(vreinterpretq_f32_u32(
+        vshll_n_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p)), 16)));
+#endif
   alignas(64) float wide[lanes<A>];
   for (std::size_t i = 0; i < lanes<A>; ++i) wide[i] = to_float(p[i]);
   return floats<A>::load_aligned(wide);
@@ -75,6 +80,11 @@ inline floats<A> load(const f16* p) {
 #if defined(__F16C__)
   if constexpr (lanes<A> == 8)
     return floats<A>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#endif
+#if defined(__aarch64__)
+  if constexpr (lanes<A> == 4)
+    return floats<A>(
+        vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p)))));
 #endif
   alignas(64) float wide[lanes<A>];
   for (std::size_t i = 0; i < lanes<A>; ++i) wide[i] = to_float(p[i]);

@@ -135,7 +135,7 @@ struct expected_attention {
     for (std::size_t i = 0; i < shape.rope.dims / 2; ++i) {
       const double angle = elementary::pow(
           shape.rope.base, -2.0 * static_cast<double>(i) / static_cast<double>(shape.rope.dims));
-      const auto sine = [](double x) { return elementary::cos_sin(x).second; };
+      const auto sine = [](double x) { return elementary::cos_sin(x).sin; };
       const double length = sine(count * angle / 2) / (count * sine(angle / 2));
       const auto [c, s] = elementary::cos_sin((static_cast<double>(at) + (count - 1) / 2) * angle);
       turn[0][i] = static_cast<float>(length * c);
