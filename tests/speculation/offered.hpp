@@ -36,7 +36,7 @@ class middle_masks {
     std::vector<float> row(width);
     values_.assign(masks() * width, 0);
     for (std::size_t t = 0; t < tokens; ++t) {
-      weir::load_row(model.weights.token_embedding, (first + t) % words, row.data());
+      weir::kernels<product_kernels>().load_row(model.weights.token_embedding, (first + t) % words, row.data());
       for (std::size_t i = 0; i < width; ++i)
         values_[t % masks() * width + i] += row[i] * static_cast<float>(masks()) / tokens;
     }
