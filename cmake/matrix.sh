@@ -76,6 +76,8 @@ do_one() {
         return 0
       fi
       settings+=(-DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchains/aarch64.cmake")
+      # As of version 3 Catch2 is a library, here of this machine's kind.
+      ! weir_has_header catch2/catch_all.hpp || targets=(record.bits)
       ;;
     *)
       if [[ "$(uname -m)" != x86_64 ]]; then

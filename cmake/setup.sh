@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by demo.sh, test.sh and matrix.sh: goes to the source folder and sees to the packages they need.
-# On a Debian-like system missing packages are installed; elsewhere what is there is used.
+# Sourced by demo.sh, test.sh and matrix.sh: goes to the source folder and sees to the packages they
+# need. On a Debian-like system missing packages are installed; elsewhere what is there is used.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
