@@ -15,7 +15,6 @@ weir_has() {
     cmake) command -v cmake >/dev/null ;;
     ninja-build) command -v ninja >/dev/null ;;
     libxsimd-dev) weir_has_header xsimd/xsimd.hpp ;;
-    libeigen3-dev) weir_has_header Eigen/Core || weir_has_header eigen3/Eigen/Core ;;
     catch2) weir_has_header catch2/catch.hpp || weir_has_header catch2/catch_all.hpp ;;
     libbenchmark-dev) weir_has_header benchmark/benchmark.h ;;
     libcli11-dev) weir_has_header CLI/CLI.hpp ;;
@@ -60,6 +59,16 @@ weir_need() {
     echo "  apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
     exit 1
   fi
+}
+
+# weir_usable <build folder>: true if it is configured, for this folder (not copied from another) and
+# with a compiler that is here.
+weir_usable() {
+  local cache="$1/CMakeCache.txt"
+  [[ -f "$1/build.ninja" && -f "$cache" &&
+     "$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$cache")" -ef . &&
+     "$(sed -n 's/^CMAKE_CACHEFILE_DIR:INTERNAL=//p' "$cache")" -ef "$1" &&
+     -x "$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$cache")" ]]
 }
 
 # weir_quietly <command>...: shows what the command says, on stderr, only if it fails.
