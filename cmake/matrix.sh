@@ -71,8 +71,13 @@ do_one() {
                   -DWEIR_EXAMPLES=OFF -DWEIR_BENCH=OFF -DWEIR_VERIFY_HEADERS=OFF -DWEIR_INSTALL=OFF)
   case "$name" in
     neon)
-      weir_need g++-aarch64-linux-gnu qemu-user
+      if ! (weir_need g++-aarch64-linux-gnu qemu-user); then
+        echo "$name skipped: g++-aarch64-linux-gnu and qemu-user cannot be installed"
+        return 0
+      fi
       settings+=(-DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchains/aarch64.cmake")
+      # As of version 3 Catch2 is a library, here of this machine's kind.
+      ! weir_has_header catch2/catch_all.hpp || targets=(record.bits)
       ;;
     *)
       if [[ "$(uname -m)" != x86_64 ]]; then
@@ -98,7 +103,10 @@ do_one() {
     *-O[03]) level="-${name#*-}" targets=("${record[@]}") ;;
     *-clang)
       level=-O2 targets=("${record[@]}")
-      newest_clang >/dev/null || weir_need clang-16
+      if ! newest_clang >/dev/null && ! (weir_need clang-16); then
+        echo "$name skipped: clang-16 cannot be installed"
+        return 0
+      fi
       settings+=(-DCMAKE_CXX_COMPILER="$(newest_clang)")
       ;;
   esac

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by demo.sh and test.sh: goes to the source folder and sees to the packages they need.
-# On a Debian-like system missing packages are installed; elsewhere what is there is used.
+# Sourced by demo.sh, test.sh and matrix.sh: goes to the source folder and sees to the packages they
+# need. On a Debian-like system missing packages are installed; elsewhere what is there is used.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
@@ -19,6 +19,9 @@ weir_has() {
     libbenchmark-dev) weir_has_header benchmark/benchmark.h ;;
     libcli11-dev) weir_has_header CLI/CLI.hpp ;;
     nlohmann-json3-dev) weir_has_header nlohmann/json.hpp ;;
+    g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ >/dev/null ;;
+    qemu-user) command -v qemu-aarch64 >/dev/null ;;
+    clang-16) command -v clang++-16 >/dev/null ;;
     *) return 1 ;;
   esac
 }

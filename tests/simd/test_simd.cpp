@@ -87,6 +87,24 @@ TEMPLATE_TEST_CASE("fma rounds once, however far apart its numbers are", "", wei
   }
 }
 
+TEMPLATE_TEST_CASE("quotients and roots are rounded once", "", weir_test::native, weir_test::avx2,
+                   weir_test::sse2) {
+  using A = TestType;
+  constexpr std::size_t lanes = simd::lanes<A>;
+  const auto x = random_floats(16000, 4, 50), y = random_floats(16000, 5);
+  float quotient[lanes], root[lanes];
+  for (std::size_t i = 0; i < x.size(); i += lanes) {
+    const auto a = simd::load<A>(&x[i]), b = simd::load<A>(&y[i]);
+    simd::store<A>(quotient, simd::divide<A>(a, b));
+    simd::store<A>(root, simd::sqrt<A>(a * a + b * b));
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const float square = x[i + l] * x[i + l] + y[i + l] * y[i + l];
+      REQUIRE(bits(quotient[l]) == bits(x[i + l] / y[i + l]));
+      REQUIRE(bits(root[l]) == bits(std::sqrt(square)));
+    }
+  }
+}
+
 TEST_CASE("multiplications and additions are not fused behind one's back") {
   volatile float a = 1.0f + 0x1p-12f, c = -(1.0f + 0x1p-11f);
   const float x = a, y = c;

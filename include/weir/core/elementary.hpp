@@ -57,8 +57,7 @@ inline constexpr double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p
 inline double exp(double x) {
   if (!(x > -746)) return x != x ? x : 0;
   if (x > 710) return std::numeric_limits<double>::infinity();
-  // x = n log 2 + r, |r| ≤ log 2 / 2, r = high − low; e^r = 1 + high + (r² (1/2! + r/3! + …) −
-  // low).
+  // x = n log 2 + r with |r| ≤ log 2 / 2 and r = high − low; e^r = 1 + r + r² (1/2! + r/3! + …).
   constexpr double rounder = 0x1.8p+52;
   const double n = (x * std::numbers::log2e + rounder) - rounder;
   const double high = x - n * ln2_high, low = n * ln2_low, r = high - low;

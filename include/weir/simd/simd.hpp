@@ -122,11 +122,10 @@ inline floats<A> in_register(floats<A> x) {
 #if defined(__SSE2__) && !defined(__FMA__)
 namespace detail {
 
-/// a * b + c of two f32, from products that are exact in f64: the sum is rounded to odd, so that
-/// rounding it once more, to f32, gives what rounding once would (Boldo & Melquiond, "Emulation of
-/// FMA and Correctly Rounded Sums", 2008).
-inline __m128 fma_of_two(__m128d a, __m128d b, __m128d c) {
-  const __m128d product = _mm_mul_pd(a, b), sum = _mm_add_pd(product, c);
+/// What f64 makes of a * b + c of f32, an exact product and a rounded sum. Rounding that once more,
+/// to f32, is not what rounding once would be; rounding the sum to odd first is (Boldo & Melquiond,
+/// "Emulation of FMA and Correctly Rounded Sums", 2008).
+inline __m128d rounded_to_odd(__m128d product, __m128d c, __m128d sum) {
   const __m128d of_c = _mm_sub_pd(sum, product);
   const __m128d error = _mm_add_pd(_mm_sub_pd(product, _mm_sub_pd(sum, of_c)), _mm_sub_pd(c, of_c));
   // Towards zero, and odd where anything is left. The error of an infinity is NaN: it stays.
@@ -135,14 +134,30 @@ inline __m128 fma_of_two(__m128d a, __m128d b, __m128d c) {
       _mm_castpd_si128(_mm_or_pd(_mm_cmplt_pd(error, zero), _mm_cmpgt_pd(error, zero)));
   const __m128i signs = _mm_srai_epi32(_mm_castpd_si128(_mm_xor_pd(error, sum)), 31);
   const __m128i beyond = _mm_and_si128(_mm_shuffle_epi32(signs, 0xF5), inexact);
-  const __m128i odd =
-      _mm_or_si128(_mm_add_epi64(_mm_castpd_si128(sum), beyond), _mm_srli_epi64(inexact, 63));
-  return _mm_cvtpd_ps(_mm_castsi128_pd(odd));
+  return _mm_castsi128_pd(
+      _mm_or_si128(_mm_add_epi64(_mm_castpd_si128(sum), beyond), _mm_srli_epi64(inexact, 63)));
 }
+
+/// a * b + c, rounded once.
 inline __m128 fma_of_four(__m128 a, __m128 b, __m128 c) {
   const auto upper = [](__m128 x) { return _mm_cvtps_pd(_mm_movehl_ps(x, x)); };
-  return _mm_movelh_ps(fma_of_two(_mm_cvtps_pd(a), _mm_cvtps_pd(b), _mm_cvtps_pd(c)),
-                       fma_of_two(upper(a), upper(b), upper(c)));
+  const __m128d low = _mm_mul_pd(_mm_cvtps_pd(a), _mm_cvtps_pd(b)),
+                high = _mm_mul_pd(upper(a), upper(b));
+  const __m128d low_c = _mm_cvtps_pd(c), high_c = upper(c);
+  __m128d low_sum = _mm_add_pd(low, low_c), high_sum = _mm_add_pd(high, high_c);
+  // It matters only where a sum lies halfway between two f32, or where those have fewer bits.
+  const __m128 low_bits = _mm_castpd_ps(low_sum), high_bits = _mm_castpd_ps(high_sum);
+  const __m128i tails = _mm_castps_si128(_mm_shuffle_ps(low_bits, high_bits, 0x88)),
+                heads = _mm_castps_si128(_mm_shuffle_ps(low_bits, high_bits, 0xDD));
+  const __m128i halfway =
+      _mm_cmpeq_epi32(_mm_and_si128(tails, _mm_set1_epi32(0x1FFFFFFF)), _mm_set1_epi32(0x10000000));
+  const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32((1023 - 125) << 20),
+                                        _mm_and_si128(heads, _mm_set1_epi32(0x7FFFFFFF)));
+  if (_mm_movemask_epi8(_mm_or_si128(halfway, small)) != 0) [[unlikely]] {
+    low_sum = rounded_to_odd(low, low_c, low_sum);
+    high_sum = rounded_to_odd(high, high_c, high_sum);
+  }
+  return _mm_movelh_ps(_mm_cvtpd_ps(low_sum), _mm_cvtpd_ps(high_sum));
 }
 
 }  // namespace detail
@@ -168,6 +183,26 @@ inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
   c.store_aligned(z);
   for (std::size_t i = 0; i < lanes<A>; ++i) z[i] = std::fma(x[i], y[i], z[i]);
   return floats<A>::load_aligned(z);
+}
+
+/// a / b, rounded once. xsimd 8.1 has estimates of f32 quotients and roots on ARM.
+template <class A>
+inline floats<A> divide(floats<A> a, floats<A> b) {
+#if defined(__aarch64__)
+  return floats<A>(vdivq_f32(a, b));
+#else
+  return a / b;
+#endif
+}
+
+/// The square root, rounded once.
+template <class A>
+inline floats<A> sqrt(floats<A> x) {
+#if defined(__aarch64__)
+  return floats<A>(vsqrtq_f32(x));
+#else
+  return xsimd::sqrt(x);
+#endif
 }
 
 /// b unless a is greater: so x86 has it. ARM's own maximum has another opinion of NaN and of zeros.

@@ -20,7 +20,7 @@ void length_dots(const float* squares, const float* weights, std::size_t rows, s
     for (std::size_t i = 0; i < n; i += together)
       for (std::size_t r = 0; r < registers; ++r)
         sum[r] = simd::fma<A>(simd::load<A>(weights + i + r * lanes),
-                              xsimd::sqrt(simd::load<A>(squares + i + r * lanes)), sum[r]);
+                              simd::sqrt<A>(simd::load<A>(squares + i + r * lanes)), sum[r]);
     out[row] = simd::sum_halving<A>(sum);
   }
 }
