@@ -3,18 +3,17 @@
 //   tokenize --model model.gguf --text prompt.txt [--no-special]
 //
 // Exit status: 0 printed, 1 an input was refused, 2 wrong usage.
-#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string>
 
-#include <CLI/CLI.hpp>
-
 #include <weir/core/error.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/tokenizer.hpp>
+
+#include "support/flags.hpp"
 
 namespace {
 
@@ -37,29 +36,19 @@ void tokenize(const std::filesystem::path& model, const std::filesystem::path& t
     separator = " ";
   }
   std::cout << '\n' << std::flush;
+  weir::error::require<weir::error::bad_input>(bool{std::cout},
+                                               "standard output: cannot be written");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Prints the token ids of a text on one line, separated by blanks.", "tokenize");
-  std::string model;
-  std::string text;
+  tool::command_line line("tokenize",
+                          "Prints the token ids of a text on one line, separated by blanks.");
+  std::string model, text;
   bool no_special = false;
-  app.add_option("--model", model, "GGUF file; one with a vocabulary alone will do")->required();
-  app.add_option("--text", text, "text file, taken byte by byte")->required();
-  app.add_flag("--no-special", no_special, "leave out the token that opens a text (BOS)")
-      ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  try {
-    tokenize(model, text, !no_special);
-  } catch (const std::exception& e) {
-    std::cerr << "tokenize: " << e.what() << '\n';
-    return 1;
-  }
-  return std::cout ? 0 : 1;
+  line.file("--model", model, "GGUF file; one with a vocabulary alone will do")->required();
+  line.file("--text", text, "text file, taken byte by byte")->required();
+  line.on_off("--no-special", no_special, "leave out the token that opens a text (BOS)");
+  return line.run(argc, argv, [&] { tokenize(model, text, !no_special); });
 }

@@ -1,3 +1,7 @@
-#include "compiled.hpp"
+// Products with weights.
+#include "kernel_set.hpp"
 
-WEIR_COMPILED_PRODUCTS()
+extern "C" {
+constinit const weir::product_kernels WEIR_SYMBOL(products) =
+    weir_compiled::group<weir::product_kernels>;
+}

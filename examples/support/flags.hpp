@@ -18,6 +18,8 @@
 #include <CLI/CLI.hpp>
 
 #include <weir/core/error.hpp>
+#include <weir/kernels/instruction_set.hpp>
+#include <weir/version.hpp>
 
 #include "session.hpp"
 
@@ -30,7 +32,9 @@ inline constexpr const char* repack_help =
 /// A program's flags and its exit status.
 class command_line {
  public:
-  command_line(std::string name, std::string description) : app_(std::move(description), name) {}
+  command_line(std::string name, std::string description) : app_(std::move(description), name) {
+    app_.set_version_flag("--version", version, "print the version and the instruction set in use");
+  }
 
   CLI::Option* text(const char* name, std::string& value, const char* help) {
     return app_.add_option(name, value, help)->type_name("TEXT");
@@ -89,13 +93,12 @@ class command_line {
     });
     try {
       app_.parse(argc, argv);
-    } catch (const CLI::ParseError& e) {
-      return app_.exit(e) == 0 ? 0 : 2;
-    }
-    try {
       weir::error::require<weir::error::bad_config>(refusal_.empty(), refusal_);
+      weir::instruction_set();  // throws if it cannot be had
       body();
       return 0;
+    } catch (const CLI::ParseError& e) {
+      return app_.exit(e) == 0 ? 0 : 2;
     } catch (const std::bad_alloc&) {
       return refuse("not enough memory");
     } catch (const std::exception& e) {
@@ -104,6 +107,12 @@ class command_line {
   }
 
  private:
+  static std::string version() {
+    return "weir " + std::to_string(WEIR_VERSION_MAJOR) + '.' + std::to_string(WEIR_VERSION_MINOR) +
+           '.' + std::to_string(WEIR_VERSION_PATCH) + " (" + std::string(weir::instruction_set()) +
+           ')';
+  }
+
   int refuse(std::string_view why) const {
     std::cerr << app_.get_name() << ": " << why << '\n';
     return 1;

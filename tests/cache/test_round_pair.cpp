@@ -1,6 +1,6 @@
 // Rounding a RoPE pair: one of the four neighbours, the best by the stated measure, and nothing
 // clever about what is not finite.
-#include <weir/cache/codec/round_pair.hpp>
+#include <weir/kernels/cpu/round_pair.hpp>
 
 #include <bit>
 #include <cmath>

@@ -153,8 +153,9 @@ std::vector<float> notes_of(const std::vector<std::uint64_t>& entry,
   weir::observed_row::record row;
   row.index = (std::uint64_t{1} << 32) + 77, row.boundary = row.index + 1;
   row.logits = logits;
-  key_tokens{.budget = 4, .seed = 99}.add_heads<A, Heads>(
-      weir::observed_row(wide, 2, 1, row, entry, {notes, entry.size(), {}, scratch}), first);
+  key_tokens{.budget = 4, .seed = 99}.add_heads<A>(
+      weir::observed_row(wide, 2, 1, row, entry, {notes, entry.size(), {}, scratch}), first,
+      Heads);
   return notes;
 }
 

@@ -6,7 +6,8 @@
 #include <random>
 #include <vector>
 
-#include <weir/cache/codec/encode.hpp>
+#include <weir/kernels/cpu/encode.hpp>
+#include <weir/kernels/cpu/merge.hpp>
 #include <weir/kernels/reference/attention.hpp>
 #include "support/arches.hpp"
 #include "support/catch.hpp"

@@ -5,7 +5,8 @@
 #include <random>
 #include <vector>
 
-#include <weir/cache/codec/encode.hpp>
+#include <weir/kernels/cpu/encode.hpp>
+#include <weir/kernels/cpu/merge.hpp>
 #include "support/catch.hpp"
 
 namespace {

@@ -1,4 +1,4 @@
-#include <weir/cache/codec/encode.hpp>
+#include <weir/kernels/cpu/encode.hpp>
 #include <weir/kernels/cpu/key_products.hpp>
 #include <weir/kernels/reference/key_products.hpp>
 

@@ -48,6 +48,24 @@ TEST_CASE("rotation gives the reference's bits on every architecture, in place t
   weir_test::for_each_arch([]<class A> { expect_reference_bits<A>(); });
 }
 
+TEST_CASE("a position's phase is right to the last of 64 bits") {
+  // base^(−2i/dims) / 2π of a turn, worked out in decimal.
+  const struct {
+    std::size_t dims;
+    double base;
+    std::size_t pair;
+    std::uint64_t phase;
+  } exact[] = {{64, 1e4, 0, 0x28be60db9391054a},  {64, 1e4, 1, 0x1e8dae29db02bb89},
+               {64, 1e4, 17, 0x4e37806b266d65},   {64, 1e4, 31, 0x16412e4ffae4d},
+               {128, 5e5, 1, 0x2130c415f3514ea0}, {128, 5e5, 63, 0x68e3fbde7a9},
+               {96, 1e6, 29, 0x27932df3f5be6},    {4, .5, 1, 0x399ec8537ccc4241},
+               {2, 1e4, 0, 0x28be60db9391054a}};
+  for (const auto& e : exact) {
+    INFO(e.dims << " of " << e.base << ", pair " << e.pair);
+    CHECK(rope_angles({e.dims, e.base}).phase(e.pair, position{1}) == e.phase);
+  }
+}
+
 TEST_CASE("keys rotate to the published numbers in both pairings") {
   const rope_angles half({4, 1e4, rope_pairing::half_split});
   const rope_angles inter({4, 1e4, rope_pairing::interleaved});

@@ -1,5 +1,5 @@
-#include <weir/cache/codec/encode.hpp>
 #include <weir/cache/eviction/slots_view.hpp>
+#include <weir/kernels/cpu/encode.hpp>
 #include <weir/kernels/cpu/similar_keys.hpp>
 #include <weir/kernels/reference/similar_keys.hpp>
 

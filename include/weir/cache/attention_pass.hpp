@@ -18,7 +18,7 @@
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/attention.hpp>
-#include <weir/kernels/cpu/attention.hpp>
+#include <weir/kernels/attention_kernels.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -49,6 +49,10 @@ class attention_pass {
   }
 
  private:
+  static const auto& kernels() {
+    return weir::kernels<attention_kernels<typename Store::codec>, A>();
+  }
+
   /// The rows of an item.
   struct item_rows {
     std::size_t item, head;
@@ -111,10 +115,10 @@ class attention_pass {
                     -std::numeric_limits<float>::infinity());
       }
     if (plan.visits().empty()) return;
-    cpu::fold<A>(p.block, plan, states, p.rows);
+    kernels().fold(p.block, plan, states, p.rows);
   }
   void merge_rows(const item_rows& p, attention_state* into, const attention_state* from) const {
-    for (std::size_t r = 0; r < p.rows; ++r) merge<A>(into[r], from[r], states_.padded());
+    for (std::size_t r = 0; r < p.rows; ++r) kernels().merge(into[r], from[r], states_.padded());
   }
 
   std::size_t handout_row(std::size_t place, std::size_t packed_row) const {

@@ -17,6 +17,7 @@
 #include <weir/core/error.hpp>
 #include <weir/core/exact_arithmetic.hpp>
 #include <weir/core/target.hpp>
+#include <weir/kernels/kernel_group.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -46,7 +47,7 @@ struct cache_parts {
   std::span<float> query;  ///< [variant, row of the segment, q_head, head_dim], once bound
 
   cache_parts(const kv_shape& shape, const Keep& keep, const cache_options& options)
-      : keeper((require_exact_arithmetic(), validate(shape), validate(options),
+      : keeper((require_exact_arithmetic(), require_kernels(), validate(shape), validate(options),
                 validate(keep, shape), plan),
                shape, keep, options),
         store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,

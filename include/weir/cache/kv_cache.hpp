@@ -33,7 +33,7 @@ namespace weir::inline WEIR_TARGET {
 /// Illegal combinations: one sentence, and members that accept what a cache accepts, so that the
 /// sentence is all the compiler has to say.
 template <class Codec, class Keep, class Positions = positions::original,
-          class Layout = layouts::contiguous, class Arch = simd::native>
+          class Layout = layouts::contiguous, class Arch = simd::preferred>
 class kv_cache : public refused_cache {
   static_assert(sizeof(detail::refusal<Codec, Keep, Positions, Layout>) > 0);
 

@@ -12,21 +12,22 @@
 #include <vector>
 
 #include <weir/cache/codec/concept.hpp>
-#include <weir/cache/codec/encode.hpp>
 #include <weir/cache/layout/contiguous.hpp>
 #include <weir/cache/layout/paged.hpp>
 #include <weir/cache/recent_keys.hpp>
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/target.hpp>
-#include <weir/kernels/cpu/key_products.hpp>
-#include <weir/kernels/cpu/similar_keys.hpp>
+#include <weir/kernels/attention_kernels.hpp>
+#include <weir/kernels/key_kernels.hpp>
 #include <weir/kernels/kv_shape.hpp>
+#include <weir/simd/prefetch.hpp>
+#include <weir/simd/scalar.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
 /// `Layout` says where tiles lie.
-template <kv_codec Codec, layout_policy Layout = layouts::contiguous, class A = simd::native>
+template <kv_codec Codec, layout_policy Layout = layouts::contiguous, class A = simd::preferred>
 class kv_store {
   using tiles = kv_tiles<Codec>;
   using storage = typename tiles::storage;
@@ -161,12 +162,10 @@ class kv_store {
   void write(std::size_t layer, std::size_t head, tile_place at, const float* key,
              const float* value) {
     const std::size_t p = page(unit(layer, head), at.tile);
-    if constexpr (storage_number<Codec>)
-      encode_key<Codec, A>(key_page(p), at.lane, key, shape_.head_dim, shape_.rope,
-                           recent_.add(unit(layer, head), at));
-    else
-      encode_key<Codec, A>(key_page(p), at.lane, key, shape_.head_dim, shape_.rope);
-    encode_value<Codec, A>(value_page(p), at.lane, value, shape_.head_dim);
+    storage* copy = nullptr;
+    if constexpr (storage_number<Codec>) copy = recent_.add(unit(layer, head), at);
+    lanes().encode_key(key_page(p), at.lane, key, shape_.head_dim, shape_.rope, copy);
+    lanes().encode_value(value_page(p), at.lane, value, shape_.head_dim);
   }
   void copy(std::size_t layer, std::size_t head, tile_place from, tile_place to) {
     const std::size_t dim = shape_.head_dim, source = page(unit(layer, head), from.tile),
@@ -179,12 +178,13 @@ class kv_store {
   void read_key(std::size_t layer, std::size_t head, tile_place at, float* out) const {
     if constexpr (storage_number<Codec>)
       if (const storage* const key = recent_.find(unit(layer, head), at))
-        return tiles::decode(key, shape_.head_dim, out);
-    tiles::read_key(key_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane, out);
+        return lanes().decode(key, shape_.head_dim, out);
+    lanes().decode_key(key_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane, out);
   }
   /// Decodes a value `[head_dim]`.
   void read_value(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    tiles::read_value(value_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane, out);
+    lanes().decode_value(value_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane,
+                         out);
   }
 
   /// Asks for a value that is read soon.
@@ -207,7 +207,7 @@ class kv_store {
       const std::size_t rows = std::min(max_block_rows, n - first);
       for (std::size_t r = 0; r < max_block_rows; ++r)
         block.query[0][r] = vectors + (first + std::min(r, rows - 1)) * shape_.head_dim;
-      cpu::key_dots<A>(block, tile_count, at, rows, out + first * stride, stride);
+      all_keys().dots(block, tile_count, at, rows, out + first * stride, stride);
     }
   }
   /// Σ weight[slot] · key over the slots whose weight is not 0: `out` `[head_dim]`. `sum`
@@ -217,19 +217,20 @@ class kv_store {
     const block_type block = block_of(layer, head);
     std::fill_n(sum, shape_.head_dim * key_sum_lanes, 0.0f);
     const auto at = places_in_block(unit(layer, head), tile_count);
-    cpu::add_weighted_keys<A>(block, tile_count, at, weight, sum);
+    all_keys().add_weighted(block, tile_count, at, weight, sum);
     for (std::size_t k = 0; k < shape_.head_dim; ++k)
       out[k] = simd::sum_halving(sum + k * key_sum_lanes, key_sum_lanes);
   }
 
   /// Of each of `keys` the most similar one in tiles 0 … tile_count − 1: see
-  /// cpu::most_similar_keys.
+  /// key_kernels::most_similar.
   void most_similar(std::size_t layer, std::size_t head, std::size_t tile_count,
                     const float* inverse_norm, const unit_keys& keys, similar_key* out) const {
     const auto at = places_in_block(unit(layer, head), tile_count);
-    cpu::most_similar_keys<A>(block_of(layer, head), tile_count, at, inverse_norm, keys, out);
+    all_keys().most_similar(block_of(layer, head), tile_count, at, inverse_norm, keys, out);
   }
 
+  using codec = Codec;
   using block_type = attention_block<Codec>;
   const kv_shape& shape() const { return shape_; }
   /// A KV head's tiles, with neither queries nor masks. Where they lie side by side they are
@@ -253,6 +254,9 @@ class kv_store {
   }
 
  private:
+  static const attention_kernels<Codec>& lanes() { return kernels<attention_kernels<Codec>, A>(); }
+  static const key_kernels<Codec>& all_keys() { return kernels<key_kernels<Codec>, A>(); }
+
   std::size_t unit(std::size_t layer, std::size_t head) const {
     return layer * shape_.kv_heads + head;
   }

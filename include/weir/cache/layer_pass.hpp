@@ -19,8 +19,8 @@
 #include <weir/core/function_ref.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
-#include <weir/kernels/cpu/rope.hpp>
 #include <weir/kernels/kv_shape.hpp>
+#include <weir/kernels/row_kernels.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -132,9 +132,10 @@ class layer_pass {
     const float* key = in_.k + kv_head * dim;
     float rotated[max_head_dim], scratch[2 * max_head_dim];
     rotations::factors turn;
+    const row_kernels& rows = kernels<row_kernels, arch>();
     if constexpr (keeper_type::stores_rotated_keys) {
       turn = parts_.turns.row(r);
-      cpu::rotate<arch>(shape_.rope, key, rotated, dim, turn.cos, turn.sin);
+      rows.rotate(shape_.rope, key, rotated, dim, turn.cos, turn.sin, 1.0f);
       key = rotated;
     } else {  // the rank among the entries this head kept
       turn = parts_.turns.rank(keeper().query_position(unit(head), rows_, r), scratch);
@@ -145,10 +146,10 @@ class layer_pass {
     for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
       const float* from = in_.q + ((r - in_.first) * shape_.q_heads + q_head) * dim;
       float* to = query + q_head * dim;
-      cpu::rotate<arch>(shape_.rope, from, to, dim, turn.cos, turn.sin, scale);
+      rows.rotate(shape_.rope, from, to, dim, turn.cos, turn.sin, scale);
       if (!two_variants) continue;
       const rotations::factors sinks = parts_.turns.sinks(keeper().sink_query_number(unit(head)));
-      cpu::rotate<arch>(shape_.rope, from, to + variant_stride, dim, sinks.cos, sinks.sin, scale);
+      rows.rotate(shape_.rope, from, to + variant_stride, dim, sinks.cos, sinks.sin, scale);
     }
   }
 

@@ -18,7 +18,7 @@
 #include <weir/core/arena.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
-#include <weir/simd/simd.hpp>
+#include <weir/simd/prefetch.hpp>
 
 namespace weir::inline WEIR_TARGET {
 

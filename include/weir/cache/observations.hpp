@@ -15,7 +15,7 @@
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/target.hpp>
-#include <weir/kernels/cpu/handout.hpp>
+#include <weir/kernels/observation_kernels.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -122,17 +122,18 @@ class observations {
     observed_row::record out;
     if constexpr (logits) {
       for (std::size_t g = 0; g < group(); ++g)
-        cpu::clear_unread(&score_[(first + g) * head_floats], &largest_[(first + g) * tile_stride_],
-                          tiles);
+        clear_unread(&score_[(first + g) * head_floats], &largest_[(first + g) * tile_stride_],
+                     tiles);
       out.logits = score_.subspan(first * head_floats, group() * head_floats);
     }
     if constexpr (probabilities) {
       const std::size_t lanes = tiles * tile_lanes;
       if (mean) out.probabilities = {to, lanes};
       if (largest) out.largest = {to + (kinds - 1) * lanes, lanes};
-      cpu::row_probabilities<mean, largest>(
+      kernels<observation_kernels>().row_probabilities(
           &weight_[first * head_floats], &largest_[first * tile_stride_], tile_stride_,
-          &total_[first * 2], group(), tiles, to, to + (kinds - 1) * lanes);
+          &total_[first * 2], group(), tiles, mean ? to : nullptr,
+          largest ? to + (kinds - 1) * lanes : nullptr);
     }
     if (queries) out.queries = {q, group() * shape_.head_dim};
     return out;

@@ -35,7 +35,8 @@
 #define WEIR_TARGET_LEVEL for_any
 #endif
 
-// What compilers or kernels use beside a level is appended.
+// What compilers or kernels use beside a level is appended: of a higher level, by its name; of what
+// levels do not name, as capital letters.
 #if defined(__SSSE3__) && !defined(__SSE4_2__)
 #define WEIR_TARGET_SSSE3 _ssse3
 #else
@@ -63,49 +64,55 @@
 #define WEIR_TARGET_FMA
 #endif
 #if defined(__AVX512VNNI__)
-#define WEIR_TARGET_VNNI _vnni
+#define WEIR_TARGET_VNNI D
 #else
 #define WEIR_TARGET_VNNI
 #endif
 #if defined(__AVX512VBMI__) || defined(__AVX512VBMI2__) || defined(__AVX512BITALG__)
-#define WEIR_TARGET_VBMI _vbmi
+#define WEIR_TARGET_VBMI B
 #else
 #define WEIR_TARGET_VBMI
 #endif
 #if defined(__AVXVNNI__)
-#define WEIR_TARGET_AVXVNNI _avxvnni
+#define WEIR_TARGET_AVXVNNI V
 #else
 #define WEIR_TARGET_AVXVNNI
 #endif
 #if defined(__GFNI__)
-#define WEIR_TARGET_GFNI _gfni
+#define WEIR_TARGET_GFNI G
 #else
 #define WEIR_TARGET_GFNI
 #endif
 #if defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
-#define WEIR_TARGET_FP16 _fp16
+#define WEIR_TARGET_FP16 H
 #else
 #define WEIR_TARGET_FP16
 #endif
 #if defined(__ARM_FEATURE_ATOMICS)
-#define WEIR_TARGET_LSE _lse
+#define WEIR_TARGET_LSE A
 #else
 #define WEIR_TARGET_LSE
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
-#define WEIR_TARGET_DOTPROD _dotprod
+#define WEIR_TARGET_DOTPROD D
 #else
 #define WEIR_TARGET_DOTPROD
 #endif
 #if defined(__ARM_FEATURE_MATMUL_INT8)
-#define WEIR_TARGET_I8MM _i8mm
+#define WEIR_TARGET_I8MM I
 #else
 #define WEIR_TARGET_I8MM
 #endif
 #if defined(__ARM_FEATURE_SVE)
-#define WEIR_TARGET_SVE _sve
+#define WEIR_TARGET_SVE S
 #else
 #define WEIR_TARGET_SVE
+#endif
+// Calls of kernels go through tables where weir::compiled holds the kernels.
+#if defined(WEIR_COMPILED)
+#define WEIR_TARGET_KERNELS _compiled
+#else
+#define WEIR_TARGET_KERNELS
 #endif
 // Where errors cannot be thrown they end the program, and the code of whoever finds one differs.
 #if defined(__cpp_exceptions)
@@ -114,11 +121,12 @@
 #define WEIR_TARGET_ERRORS _without_exceptions
 #endif
 
-#define WEIR_TARGET_JOIN(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
-  a##b##c##d##e##f##g##h##i##j##k##l##m##n##o##p
+#define WEIR_TARGET_JOIN(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q) \
+  a##b##c##d##e##f##g##h##i##j##k##l##m##n##o##p##q
 #define WEIR_TARGET_NAME(...) WEIR_TARGET_JOIN(__VA_ARGS__)
-#define WEIR_TARGET                                                                          \
-  WEIR_TARGET_NAME(WEIR_TARGET_LEVEL, WEIR_TARGET_SSSE3, WEIR_TARGET_AVX, WEIR_TARGET_AVX2,  \
-                   WEIR_TARGET_AVX512F, WEIR_TARGET_FMA, WEIR_TARGET_VNNI, WEIR_TARGET_VBMI, \
-                   WEIR_TARGET_AVXVNNI, WEIR_TARGET_GFNI, WEIR_TARGET_FP16, WEIR_TARGET_LSE, \
-                   WEIR_TARGET_DOTPROD, WEIR_TARGET_I8MM, WEIR_TARGET_SVE, WEIR_TARGET_ERRORS)
+#define WEIR_TARGET                                                                             \
+  WEIR_TARGET_NAME(WEIR_TARGET_LEVEL, WEIR_TARGET_SSSE3, WEIR_TARGET_AVX, WEIR_TARGET_AVX2,     \
+                   WEIR_TARGET_AVX512F, WEIR_TARGET_FMA, WEIR_TARGET_VNNI, WEIR_TARGET_VBMI,    \
+                   WEIR_TARGET_AVXVNNI, WEIR_TARGET_GFNI, WEIR_TARGET_FP16, WEIR_TARGET_LSE,    \
+                   WEIR_TARGET_DOTPROD, WEIR_TARGET_I8MM, WEIR_TARGET_SVE, WEIR_TARGET_KERNELS, \
+                   WEIR_TARGET_ERRORS)

@@ -1,8 +1,8 @@
 // What every attention kernel shares: the online-softmax state, and what it is folded from.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -10,7 +10,6 @@
 #include <weir/core/target.hpp>
 #include <weir/kernels/kv_tiles.hpp>
 #include <weir/kernels/visits.hpp>
-#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -24,27 +23,6 @@ struct attention_state {
   /// True for the identity of `merge`: nothing was read.
   bool empty() const { return m == -std::numeric_limits<float>::infinity(); }
 };
-
-/// into = into ⊕ from, over `n` elements of output. Associative up to rounding; callers merge
-/// splits in rising order, which fixes the rounding too. Merging an empty state changes no bit.
-template <class A = simd::native>
-void merge(attention_state& into, const attention_state& from, std::size_t n) {
-  if (from.empty()) return;
-  if (into.empty()) {
-    into.m = from.m;
-    into.d = from.d;
-    for (std::size_t i = 0; i < n; ++i) into.o[i] = from.o[i];
-    return;
-  }
-  const float m = into.m > from.m ? into.m : from.m;
-  const float a = simd::exp(into.m - m), b = simd::exp(from.m - m);
-  into.m = m;
-  into.d = std::fma(from.d, b, into.d * a);
-  const auto va = simd::broadcast<A>(a), vb = simd::broadcast<A>(b);
-  for (std::size_t i = 0; i < n; i += simd::lanes<A>)
-    simd::store<A>(into.o + i,
-                   simd::fma<A>(simd::load<A>(from.o + i), vb, simd::load<A>(into.o + i) * va));
-}
 
 /// out = o / d over `head_dim` elements; zeros for a row that read nothing.
 inline void finish(const attention_state& state, float* out, std::size_t head_dim) {
@@ -80,6 +58,14 @@ struct attention_handout {
     return {moved(weight, split_lanes), moved(score, split_lanes), moved(largest, split_tiles)};
   }
 };
+
+/// One query head's logits `[tile, 32]` as they were handed out: those of tiles that it did not
+/// read become −∞. O(tiles · 32).
+inline void clear_unread(float* score, const float* largest, std::size_t tiles) {
+  constexpr float none = -std::numeric_limits<float>::infinity();
+  for (std::size_t t = 0; t < tiles; ++t)
+    if (largest[t] == none) std::fill_n(score + t * tile_lanes, tile_lanes, none);
+}
 
 /// One KV head's tiles and the packed query rows that read them.
 template <class Codec>

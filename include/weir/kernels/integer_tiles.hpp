@@ -14,7 +14,7 @@
 #include <weir/core/half.hpp>
 #include <weir/core/target.hpp>
 #include <weir/kernels/kv_tiles.hpp>
-#include <weir/simd/kv_dots.hpp>
+#include <weir/simd/scalar.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -38,6 +38,14 @@ struct int4 {
 
 template <class C>
 concept integer_codec = std::same_as<C, int8> || std::same_as<C, int4>;
+
+/// Codecs by number.
+template <class Codec>
+inline constexpr std::size_t codec_number = std::same_as<Codec, f32>    ? 0
+                                            : std::same_as<Codec, f16>  ? 1
+                                            : std::same_as<Codec, bf16> ? 2
+                                            : std::same_as<Codec, int8> ? 3
+                                                                        : 4;
 
 /// How a query becomes integers from -127 to 127.
 struct query_scale {
@@ -149,14 +157,6 @@ struct kv_tiles<C> {
         [&](std::size_t k) { return value_at(head_dim, lane, k); });
   }
 
-  static void read_key(const std::int8_t* tile, std::size_t head_dim, std::size_t lane,
-                       float* out) {
-    for (std::size_t k = 0; k < head_dim; ++k) out[k] = key(tile, head_dim, lane, k);
-  }
-  static void read_value(const std::int8_t* tile, std::size_t head_dim, std::size_t lane,
-                         float* out) {
-    for (std::size_t k = 0; k < head_dim; ++k) out[k] = value(tile, head_dim, lane, k);
-  }
   static void copy_key(const storage* from, std::size_t from_lane, storage* to, std::size_t to_lane,
                        std::size_t head_dim) {
     for (std::size_t row = 0; row < key_rows(head_dim); ++row)

@@ -5,7 +5,6 @@
 //   key_size(head_dim), value_size(head_dim)  how many of them a tile takes
 //   key(tile, head_dim, lane, k)              decodes one element; defines the format
 //   value(tile, head_dim, lane, k)
-//   read_key(tile, head_dim, lane, out)       decodes all of them
 //   copy_key, copy_value                      move one lane, as it is
 // Lanes share no byte, so that threads may write different lanes of a tile.
 #pragma once
@@ -17,7 +16,6 @@
 #include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/visits.hpp>
-#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -42,23 +40,6 @@ struct kv_tiles<T> {
   }
   static float value(const T* tile, std::size_t head_dim, std::size_t lane, std::size_t k) {
     return to_float(tile[lane * padded_head_dim(head_dim) + k]);
-  }
-  /// Decodes a key `[head_dim]`.
-  static void read_key(const T* tile, std::size_t head_dim, std::size_t lane, float* out) {
-    T stored[max_head_dim];  // together first: numbers are converted a register at a time
-    for (std::size_t k = 0; k < head_dim; ++k) stored[k] = tile[k * tile_lanes + lane];
-    decode(stored, head_dim, out);
-  }
-  /// Decodes a value `[head_dim]`.
-  static void read_value(const T* tile, std::size_t head_dim, std::size_t lane, float* out) {
-    decode(tile + lane * padded_head_dim(head_dim), head_dim, out);
-  }
-  /// Numbers side by side.
-  static void decode(const T* stored, std::size_t n, float* out) {
-    std::size_t k = 0;
-    for (constexpr std::size_t w = simd::lanes<simd::native>; k + w <= n; k += w)
-      simd::store<simd::native>(out + k, simd::load<simd::native>(stored + k));
-    for (; k < n; ++k) out[k] = to_float(stored[k]);
   }
   static void copy_key(const T* from, std::size_t from_lane, T* to, std::size_t to_lane,
                        std::size_t head_dim) {

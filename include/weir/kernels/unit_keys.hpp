@@ -11,7 +11,7 @@
 #include <weir/core/index.hpp>
 #include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
-#include <weir/simd/kv_dots.hpp>
+#include <weir/simd/scalar.hpp>
 
 namespace weir::inline WEIR_TARGET {
 

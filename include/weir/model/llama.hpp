@@ -11,11 +11,9 @@
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/core/token.hpp>
-#include <weir/kernels/cpu/embed.hpp>
-#include <weir/kernels/cpu/matmul.hpp>
-#include <weir/kernels/cpu/norm.hpp>
-#include <weir/kernels/cpu/swiglu.hpp>
+#include <weir/kernels/product_kernels.hpp>
 #include <weir/kernels/quantized_rows.hpp>
+#include <weir/kernels/row_kernels.hpp>
 #include <weir/model/attend.hpp>
 #include <weir/model/llama_config.hpp>
 #include <weir/model/llama_weights.hpp>
@@ -30,6 +28,7 @@ class llama_pass {
   llama_pass(const llama_config& config, const llama_weights& weights, std::size_t max_rows)
       : config_(config), weights_(&weights), max_rows_(max_rows) {
     error::require<error::bad_config>(max_rows > 0, "max_rows: 0 (expected at least 1)");
+    require_kernels();
     arena_plan plan;
     const blocks b = reserve(plan, config, weights, max_rows);
     memory_ = arena(plan);
@@ -79,7 +78,8 @@ class llama_pass {
     require_rows(tokens, rows_);
     const std::size_t width = config_.embedding_length;
     for (const token_id id : tokens)
-      load_row(weights_->token_embedding, static_cast<std::size_t>(id), &hidden_[rows_++ * width]);
+      products().load_row(weights_->token_embedding, static_cast<std::size_t>(id),
+                          &hidden_[rows_++ * width]);
   }
   /// Adds a row for each vector of `[n, embedding_length]`, as if these were the embeddings of
   /// tokens. Throws error::bad_input for too many rows or a part of one; then nothing has changed.
@@ -116,12 +116,15 @@ class llama_pass {
                                      " (expected rows of the last pass, which had ", rows_, ")");
     if (n_rows == 0) return;
     const std::size_t width = config_.embedding_length;
-    rms_norm(&hidden_[first_row * width], weights_->output_norm.data(), n_rows, width,
-             config_.rms_epsilon, normed_.data(), threads);
-    matmul(weights_->output, normed_.data(), n_rows, out, quantized_, threads);
+    activations().rms_norm(&hidden_[first_row * width], weights_->output_norm.data(), n_rows, width,
+                           config_.rms_epsilon, normed_.data(), threads);
+    products().matmul(weights_->output, normed_.data(), n_rows, out, quantized_, threads);
   }
 
  private:
+  static const product_kernels& products() { return kernels<product_kernels>(); }
+  static const row_kernels& activations() { return kernels<row_kernels>(); }
+
   /// Throws unless `n` rows can follow `rows` others.
   void require_room(std::size_t n, std::size_t rows) const {
     error::require<error::bad_input>(n <= max_rows_ - rows, "forward: ", rows + n,
@@ -170,23 +173,24 @@ class llama_pass {
   void attention(std::size_t layer, float* hidden, std::size_t rows, attend_ref attend,
                  executor& threads) {
     const llama_layer_weights& w = weights_->layers[layer];
-    rms_norm(hidden, w.attn_norm.data(), rows, config_.embedding_length, config_.rms_epsilon,
-             normed_.data(), threads);
-    matmul(w.q, normed_.data(), rows, q_.data(), quantized_, threads);
-    matmul(w.k, normed_.data(), rows, k_.data(), quantized_, threads);
-    matmul(w.v, normed_.data(), rows, v_.data(), quantized_, threads);
+    activations().rms_norm(hidden, w.attn_norm.data(), rows, config_.embedding_length,
+                           config_.rms_epsilon, normed_.data(), threads);
+    products().matmul(w.q, normed_.data(), rows, q_.data(), quantized_, threads);
+    products().matmul(w.k, normed_.data(), rows, k_.data(), quantized_, threads);
+    products().matmul(w.v, normed_.data(), rows, v_.data(), quantized_, threads);
     attend(layer, q_.data(), k_.data(), v_.data(), attended_.data());
-    matmul_add(w.o, attended_.data(), rows, hidden, quantized_, threads);
+    products().matmul_add(w.o, attended_.data(), rows, hidden, quantized_, threads);
   }
 
   void feed_forward(const llama_layer_weights& w, float* hidden, std::size_t rows,
                     executor& threads) {
-    rms_norm(hidden, w.ffn_norm.data(), rows, config_.embedding_length, config_.rms_epsilon,
-             normed_.data(), threads);
-    matmul(w.gate, normed_.data(), rows, gate_.data(), quantized_, threads);
-    matmul(w.up, normed_.data(), rows, up_.data(), quantized_, threads);
-    swiglu(gate_.data(), up_.data(), rows * config_.feed_forward_length, gate_.data(), threads);
-    matmul_add(w.down, gate_.data(), rows, hidden, quantized_, threads);
+    activations().rms_norm(hidden, w.ffn_norm.data(), rows, config_.embedding_length,
+                           config_.rms_epsilon, normed_.data(), threads);
+    products().matmul(w.gate, normed_.data(), rows, gate_.data(), quantized_, threads);
+    products().matmul(w.up, normed_.data(), rows, up_.data(), quantized_, threads);
+    activations().swiglu(gate_.data(), up_.data(), rows * config_.feed_forward_length, gate_.data(),
+                         threads);
+    products().matmul_add(w.down, gate_.data(), rows, hidden, quantized_, threads);
   }
 
   llama_config config_;

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
@@ -63,7 +64,7 @@ struct cautious {
 inline double entropy(std::span<const token_probability> law) {
   double nats = 0;
   for (const token_probability& t : law)
-    nats += double{t.probability} * detail::minus_log(double{t.probability});
+    nats -= double{t.probability} * elementary::log(double{t.probability});
   return nats;
 }
 
@@ -82,12 +83,12 @@ struct trial_score {
 
   /// Adds a token that was drawn with this probability. The same bits on every machine.
   void add(double probability) {
-    nats += detail::minus_log(probability);
+    nats -= elementary::log(probability);
     ++tokens;
   }
   /// Of a token; at least one has come.
   double mean() const { return nats / static_cast<double>(tokens); }
-  double perplexity() const { return std::exp(mean()); }
+  double perplexity() const { return elementary::exp(mean()); }
 };
 
 /// True if `text`, blanks behind it left out, ends with one of `marks`: " ," and "word." do, and

@@ -13,11 +13,11 @@
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
+#include <weir/kernels/sampling_kernels.hpp>
 #include <weir/sampling/gumbel.hpp>
 #include <weir/sampling/penalties.hpp>
 #include <weir/sampling/sampling.hpp>
 #include <weir/sampling/token_window.hpp>
-#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -33,6 +33,7 @@ class sampler {
   /// `error::bad_config` for options out of range or an empty vocabulary.
   sampler(const sampling& options, std::size_t vocab_size, std::size_t most_taken_back = 0)
       : options_(options) {
+    require_kernels();
     options.validate();
     constexpr std::size_t most = std::numeric_limits<token_id>::max();
     error::require<error::bad_config>(vocab_size > 0 && vocab_size <= most, "sampler: ", vocab_size,
@@ -92,11 +93,12 @@ class sampler {
       penalize(logits, recent_, options_, weights_);
       logits = weights_;
     }
-    const float largest = max_logit(logits);
+    const float largest = logits_kernels().largest_logit(logits);
     if (largest == -std::numeric_limits<float>::infinity()) return only(0);
     if (options_.temperature == 0)
       return only(std::find(logits.begin(), logits.end(), largest) - logits.begin());
-    const double total = weigh(logits, largest);
+    const double total =
+        logits_kernels().softmax_weights(logits, largest, options_.temperature, weights_.data());
     const bool by_rank = options_.top_k > 0 && options_.top_k < logits.size();
     if (by_rank) return normalized(cut(best_k(), std::numeric_limits<double>::quiet_NaN()));
     if (options_.top_p < 1) {
@@ -144,6 +146,8 @@ class sampler {
                                        : 0)};
   }
 
+  static const sampling_kernels& logits_kernels() { return kernels<sampling_kernels>(); }
+
   using candidates = std::span<token_probability>;
 
   static bool more_probable(const token_probability& a, const token_probability& b) {
@@ -153,54 +157,6 @@ class sampler {
   candidates only(std::ptrdiff_t token) {
     candidates_[0] = {static_cast<token_id>(token), 1.0f};
     return candidates_.first(1);
-  }
-
-  /// The largest logit, NaN left out.
-  static float max_logit(std::span<const float> logits) {
-    using arch = simd::native;
-    constexpr std::size_t lanes = simd::lanes<arch>;
-    constexpr float none = -std::numeric_limits<float>::infinity();
-    auto best = simd::broadcast<arch>(none);
-    std::size_t i = 0;
-    for (; i + lanes <= logits.size(); i += lanes) {
-      const auto x = simd::load<arch>(&logits[i]);
-      best = xsimd::select(x > best, x, best);
-    }
-    float largest = simd::max_lane<arch>(best);
-    for (; i < logits.size(); ++i) largest = logits[i] > largest ? logits[i] : largest;
-    return largest;
-  }
-
-  /// Fills in every token's weight, exp((logit − largest) / temperature), and returns their sum,
-  /// added up over 16 lanes. `logits` may be the weights' own memory.
-  double weigh(std::span<const float> logits, float largest) {
-    using arch = simd::native;
-    constexpr std::size_t lanes = simd::lanes<arch>;
-    constexpr float none = -std::numeric_limits<float>::infinity();
-    const std::size_t n = logits.size();
-    const float temperature = options_.temperature;
-    const auto top = simd::broadcast<arch>(largest), by = simd::broadcast<arch>(temperature);
-    const auto zero = simd::broadcast<arch>(0.0f);
-    std::size_t i = 0;
-    // Equal infinities have no difference; NaN compares with nothing.
-    for (; i + lanes <= n; i += lanes) {
-      const auto x = simd::load<arch>(&logits[i]);
-      const auto below = xsimd::select(x == top, zero, (x - top) / by);
-      simd::store<arch>(&weights_[i], simd::exp<arch>(xsimd::select(below <= zero, below,
-                                                                    simd::broadcast<arch>(none))));
-    }
-    for (; i < n; ++i) {
-      const float below = logits[i] == largest ? 0.0f : (logits[i] - largest) / temperature;
-      weights_[i] = simd::exp(below <= 0 ? below : none);
-    }
-
-    double lane[16] = {};
-    for (i = 0; i + 16 <= n; i += 16)
-      for (std::size_t l = 0; l < 16; ++l) lane[l] += double{weights_[i + l]};
-    for (; i < n; ++i) lane[i % 16] += double{weights_[i]};
-    double sum = 0;
-    for (const double x : lane) sum += x;
-    return sum;
   }
 
   /// Tokens of at least this weight, none of weight 0; ids rising.

@@ -19,6 +19,9 @@
 #include <weir/core/exact_arithmetic.hpp>
 #include <weir/core/half.hpp>
 #include <weir/core/target.hpp>
+#include <weir/simd/arch.hpp>
+#include <weir/simd/prefetch.hpp>
+#include <weir/simd/scalar.hpp>
 
 namespace weir::inline WEIR_TARGET::simd {
 
@@ -83,49 +86,6 @@ inline void store(float* p, floats<A> x) {
   x.store_unaligned(p);
 }
 
-/// Asks for the cache line `ahead` bytes after `p`, which may lie past the array.
-inline void prefetch(const void* p, std::size_t ahead) {
-  const auto address = reinterpret_cast<std::uintptr_t>(p) + ahead;
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): pointers past an array may not be computed
-  __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
-}
-
-/// Asks for the lines of `Bytes` bytes, at least one, from `ahead` bytes after `p` on: close by, as
-/// they are read within a microsecond.
-template <std::size_t Bytes>
-inline void prefetch_lines(const void* p, std::size_t ahead) {
-  constexpr std::size_t line = 64;
-  const auto address = reinterpret_cast<std::uintptr_t>(p) + ahead;
-  for (std::size_t i = 0; i < Bytes; i += line)
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
-    __builtin_prefetch(reinterpret_cast<const void*>(address + i), 0, 3);
-}
-
-/// True for processors whose nearest cache waits for about as many lines at a time as the next one
-/// does: as of Zen 5, told by instructions that came with it. Others leave memory idle if they are
-/// asked to bring all of it close by.
-#if defined(__AVX512F__) && defined(__AVXVNNI__)
-inline constexpr bool nearest_waits_for_many = true;
-#else
-inline constexpr bool nearest_waits_for_many = false;
-#endif
-
-/// What a kernel asks for while it reads something of the same size: what it reads next, close by,
-/// and what it reads a microsecond later, into the second cache where the first waits for few.
-struct reads_ahead {
-  const void* next;
-  const void* later;
-
-  template <std::size_t Bytes>
-  void prefetch(std::size_t at) const {
-    prefetch_lines<Bytes>(next, at);
-    if constexpr (nearest_waits_for_many)
-      prefetch_lines<Bytes>(later, at);
-    else
-      for (std::size_t i = 0; i < Bytes; i += 64) simd::prefetch(later, at + i);
-  }
-};
-
 /// The same number, in a register from here on: compilers may load it again for each use, and
 /// kernels that use it often would wait for the loads.
 template <class A>
@@ -149,6 +109,35 @@ inline floats<A> in_register(floats<A> x) {
 
 // ---- arithmetic --------------------------------------------------------------------------------
 
+#if defined(__SSE2__) && !defined(__FMA__)
+namespace detail {
+
+/// a * b + c of two f32, from products that are exact in f64: the sum is rounded to odd, so that
+/// rounding it once more, to f32, gives what rounding once would (Boldo & Melquiond, "Emulation of
+/// FMA and Correctly Rounded Sums", 2008).
+inline __m128 fma_of_two(__m128d a, __m128d b, __m128d c) {
+  const __m128d product = _mm_mul_pd(a, b), sum = _mm_add_pd(product, c);
+  const __m128d of_c = _mm_sub_pd(sum, product);
+  const __m128d error = _mm_add_pd(_mm_sub_pd(product, _mm_sub_pd(sum, of_c)), _mm_sub_pd(c, of_c));
+  // Towards zero, and odd where anything is left. The error of an infinity is NaN: it stays.
+  const __m128d zero = _mm_setzero_pd();
+  const __m128i inexact =
+      _mm_castpd_si128(_mm_or_pd(_mm_cmplt_pd(error, zero), _mm_cmpgt_pd(error, zero)));
+  const __m128i signs = _mm_srai_epi32(_mm_castpd_si128(_mm_xor_pd(error, sum)), 31);
+  const __m128i beyond = _mm_and_si128(_mm_shuffle_epi32(signs, 0xF5), inexact);
+  const __m128i odd =
+      _mm_or_si128(_mm_add_epi64(_mm_castpd_si128(sum), beyond), _mm_srli_epi64(inexact, 63));
+  return _mm_cvtpd_ps(_mm_castsi128_pd(odd));
+}
+inline __m128 fma_of_four(__m128 a, __m128 b, __m128 c) {
+  const auto upper = [](__m128 x) { return _mm_cvtps_pd(_mm_movehl_ps(x, x)); };
+  return _mm_movelh_ps(fma_of_two(_mm_cvtps_pd(a), _mm_cvtps_pd(b), _mm_cvtps_pd(c)),
+                       fma_of_two(upper(a), upper(b), upper(c)));
+}
+
+}  // namespace detail
+#endif
+
 /// a * b + c, rounded once. xsimd 8.1 multiplies, then adds, on AVX-512 and on AVX2 without FMA3.
 template <class A>
 inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
@@ -160,6 +149,8 @@ inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
   if constexpr (lanes<A> == 4) return floats<A>(_mm_fmadd_ps(a, b, c));
 #elif defined(__aarch64__)
   if constexpr (lanes<A> == 4) return floats<A>(vfmaq_f32(c, a, b));
+#elif defined(__SSE2__)
+  if constexpr (lanes<A> == 4) return floats<A>(detail::fma_of_four(a, b, c));
 #endif
   alignas(64) float x[lanes<A>], y[lanes<A>], z[lanes<A>];
   a.store_aligned(x);
@@ -169,9 +160,14 @@ inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
   return floats<A>::load_aligned(z);
 }
 
+/// b unless a is greater: so x86 has it. ARM's own maximum has another opinion of NaN and of zeros.
 template <class A>
 inline floats<A> max(floats<A> a, floats<A> b) {
+#if defined(__aarch64__)
+  return xsimd::select(a > b, a, b);
+#else
   return xsimd::max(a, b);
+#endif
 }
 
 /// Lanes 2i and 2i + 1 change places.
@@ -212,22 +208,7 @@ inline floats<A> blend(std::uint32_t bits, floats<A> a, floats<A> b) {
   return floats<A>::load_aligned(y);
 }
 
-/// Adding it to a number below 2^22 leaves the nearest integer in the low bits.
-inline constexpr float rounder = 0x1.8p+23f;
-
 // ---- exp ---------------------------------------------------------------------------------------
-
-namespace exp_constants {
-// exp(x) = 2^n · p(r), n = round(x / ln 2), r = x − n ln 2 in two steps (Cody & Waite).
-// p is minimax for relative error on |r| ≤ ln 2 / 2 with p(0) = 1 held exact, so that exp(0) is
-// exactly 1 and a skipped rescale cannot change a bit. Largest relative error 2e-7.
-inline constexpr float log2_e = 0x1.715476p+0f;
-inline constexpr float ln2_high = 0x1.62e400p-1f, ln2_low = 0x1.7f7d1cp-20f;
-inline constexpr float c1 = 0x1.fffff6p-1f, c2 = 0x1.fffdc6p-2f, c3 = 0x1.555a6ap-3f,
-                       c4 = 0x1.573a54p-5f, c5 = 0x1.0fa834p-7f;
-inline constexpr float lowest = -87.0f;  // below it: exactly +0
-inline constexpr float highest = 88.0f;  // above it: exp(88)
-}  // namespace exp_constants
 
 /// e^x; exactly 1 at 0 and exactly +0 at −∞ (and below −87). NaN stays NaN.
 template <class A>
@@ -254,24 +235,6 @@ inline floats<A> exp(floats<A> x) {
   const ints scale = (xsimd::bitwise_cast<ints>(shifted) << 23) + ints(0x3F800000);
   p = p * xsimd::bitwise_cast<floats<A>>(scale);
   return xsimd::select(x < broadcast<A>(lowest), broadcast<A>(0.0f), p);
-}
-
-/// The same function for one value: the same operations, so the same bits as any lane.
-inline float exp(float x) {
-  using namespace exp_constants;
-  if (x != x) return x;
-  if (x < lowest) return 0.0f;
-  const float bounded = x < highest ? x : highest;
-  const float shifted = std::fma(bounded, log2_e, rounder);
-  const float n = shifted - rounder;
-  const float r = std::fma(n, -ln2_low, std::fma(n, -ln2_high, bounded));
-  float p = std::fma(c5, r, c4);
-  p = std::fma(p, r, c3);
-  p = std::fma(p, r, c2);
-  p = std::fma(p, r, c1);
-  p = std::fma(p, r, 1.0f);
-  const auto scale = (std::bit_cast<std::uint32_t>(shifted) << 23) + 0x3F800000u;
-  return p * std::bit_cast<float>(scale);
 }
 
 // ---- reductions over a fixed number of virtual lanes -------------------------------------------
@@ -318,13 +281,6 @@ inline floats<A> halve_registers(const floats<A> (&x)[Registers]) {
 template <class A, std::size_t Registers>
 inline float sum_halving(const floats<A> (&x)[Registers]) {
   return sum_halving<A>(halve_registers<A>(x));
-}
-
-/// The plain form of the same tree. `n` is a power of two; `lane` is overwritten.
-inline float sum_halving(float* lane, std::size_t n) {
-  for (n /= 2; n > 0; n /= 2)
-    for (std::size_t i = 0; i < n; ++i) lane[i] = lane[i] + lane[i + n];
-  return lane[0];
 }
 
 /// The largest lane. Order cannot matter: max is exact.

@@ -3,7 +3,7 @@
 // The five there are, f32, f16, bf16, int8 and int4, are types for which there is
 //
 //   kv_tiles<C>                   what tiles of it look like, and how one is read: kernels/
-//   encode_key, encode_value      write one token's `[head_dim]` to a lane: encode.hpp
+//   encode_key, encode_value      write one token's `[head_dim]` to a lane: kernels/cpu/encode.hpp
 //   cpu::tile_reader<A, R, C>     scores and weighted values, decoded inside the dot product
 //
 // Bytes an element: f32 4, f16 and bf16 2, int8 1 and 4 for each key or value, int4 1/2 and 2 for

@@ -22,14 +22,15 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <limits>
-#include <numbers>
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>
-#include <weir/simd/random.hpp>
+#include <weir/kernels/observation_kernels.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -55,10 +56,13 @@ struct key_tokens {
   }
 
   void observe(const observed_row& row) const {
-    std::size_t head = 0;
-    for (; head + 4 <= row.shape().group(); head += 4) add_heads<simd::native, 4>(row, head);
-    if (head + 2 <= row.shape().group()) add_heads<simd::native, 2>(row, head), head += 2;
-    if (head < row.shape().group()) add_heads<simd::native, 1>(row, head);
+    constexpr std::size_t most = noisy_softmax::most_heads;
+    const std::size_t group = row.shape().group();
+    for (std::size_t head = 0; head < group;) {
+      const std::size_t some = std::bit_floor(std::min(group - head, most));
+      add_heads(row, head, some);
+      head += some;
+    }
   }
 
   float score(const slots_view& view, slot s) const {
@@ -74,63 +78,26 @@ struct key_tokens {
     return tau_init + (tau_end - tau_init) * part;
   }
 
-  /// Adds what query heads `first` … first + Heads − 1 of the group add to the notes of all slots,
-  /// of which there is a multiple of 16. One Philox block is the noise of an entry in all of them.
-  template <class A, std::size_t Heads>
-  void add_heads(const observed_row& row, std::size_t first) const {
-    constexpr std::size_t lanes = simd::lanes<A>, registers = 16 / lanes;  // 16 sums on any width
+  /// Adds what query heads `first` … first + heads − 1 of the group add to the notes of all slots.
+  /// One Philox block is the noise of an entry in all of them.
+  template <class A = simd::preferred>
+  void add_heads(const observed_row& row, std::size_t first, std::size_t heads) const {
     const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
     const auto own = philox({low(row.index().value), low(row.index().value >> 32),
                              low(row.layer() * row.shape().kv_heads + row.kv_head()),
                              static_cast<std::uint32_t>(purpose::scoring) << 24 | low(first)},
                             {low(seed), low(seed >> 32)});
-    const simd::philox_key<7> key({own[0], own[1]});  // enough for noise, and 0.7 of the work
-    const std::uint64_t* const index = row.indices().data();
-    const float* logits[Heads];
-    for (std::size_t h = 0; h < Heads; ++h) logits[h] = row.logits(first + h).data();
-    float* const noisy = row.scratch().data();
-    float* const note = row.notes().data();
-    const std::size_t n = row.slots();
-
-    const auto scale =
-        simd::broadcast<A>(1 / temperature(row.index().value - row.first_index().value));
-    const auto nats = simd::broadcast<A>(std::numbers::ln2_v<float>);
-    simd::floats<A> most[Heads];
-    for (auto& m : most) m = simd::broadcast<A>(-std::numeric_limits<float>::infinity());
-    for (std::size_t s = 0; s < n; s += lanes) {
-      simd::ints<A> words[4], bits[Heads];
-      simd::floats<A> noise[Heads];
-      simd::philox<A>(index + s, own[2], own[3], key, words);
-      for (std::size_t h = 0; h < Heads; ++h) bits[h] = words[h];
-      simd::gumbel_bits<A>(bits, noise);
-      for (std::size_t h = 0; h < Heads; ++h) {
-        const auto x = simd::fma<A>(noise[h], nats, simd::load<A>(logits[h] + s)) * scale;
-        simd::store<A>(noisy + h * n + s, x);
-        most[h] = simd::max<A>(most[h], x);
-      }
-    }
-
-    simd::floats<A> weight[Heads];
-    for (std::size_t h = 0; h < Heads; ++h) {
-      const auto top = simd::broadcast<A>(simd::max_lane<A>(most[h]));
-      simd::floats<A> sum[registers];
-      for (auto& part : sum) part = simd::broadcast<A>(0.0f);
-      for (float* x = noisy + h * n; x != noisy + (h + 1) * n;)
-        for (std::size_t r = 0; r < registers; ++r, x += lanes) {
-          const auto e = simd::exp<A>(simd::load<A>(x) - top);
-          simd::store<A>(x, e);
-          sum[r] = sum[r] + e;
-        }
-      weight[h] = simd::broadcast<A>(
-          1 / (simd::sum_halving<A>(sum) * static_cast<float>(row.shape().group())));
-    }
-
-    for (std::size_t s = 0; s < n; s += lanes) {
-      auto total = simd::load<A>(note + s);
-      for (std::size_t h = 0; h < Heads; ++h)
-        total = simd::fma<A>(simd::load<A>(noisy + h * n + s), weight[h], total);
-      simd::store<A>(note + s, total);
-    }
+    noisy_softmax job{.heads = heads,
+                      .slots = row.slots(),
+                      .group = row.shape().group(),
+                      .temperature = temperature(row.index().value - row.first_index().value),
+                      .index = row.indices().data(),
+                      .key = {own[0], own[1]},
+                      .counter = {own[2], own[3]},
+                      .scratch = row.scratch().data(),
+                      .notes = row.notes().data()};
+    for (std::size_t h = 0; h < heads; ++h) job.logits[h] = row.logits(first + h).data();
+    kernels<observation_kernels, A>().add_noisy_softmax(job);
   }
 };
 

@@ -182,7 +182,7 @@ class query_centre_sums {
       double* sum = &sums_[(layer * shape_.q_heads + q_head) * pairs * 3];
       zeros_.for_each_pair([&](std::size_t i, std::size_t a, std::size_t b) {
         const double x = queries[from + a], y = queries[from + b];
-        sum[3 * i] += x, sum[3 * i + 1] += y, sum[3 * i + 2] += std::hypot(x, y);
+        sum[3 * i] += x, sum[3 * i + 1] += y, sum[3 * i + 2] += std::sqrt(x * x + y * y);
       });
     }
     rows_[layer] += queries.size() / width;

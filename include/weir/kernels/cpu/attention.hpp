@@ -13,6 +13,7 @@
 #include <weir/kernels/cpu/integer_tiles.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
 #include <weir/simd/row_reductions.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET::cpu {
 

@@ -57,12 +57,17 @@ void row_probabilities(const float* weight, float* largest, std::size_t tile_str
   }
 }
 
-/// One query head's logits `[tile, 32]` as they were handed out: those of tiles that it did not
-/// read become −∞. O(tiles · 32).
-inline void clear_unread(float* score, const float* largest, std::size_t tiles) {
-  constexpr float none = -std::numeric_limits<float>::infinity();
-  for (std::size_t t = 0; t < tiles; ++t)
-    if (largest[t] == none) std::fill_n(score + t * tile_lanes, tile_lanes, none);
+/// The same, each of `mean` and `most` unless it is null.
+template <class A = simd::native>
+void row_probabilities(const float* weight, float* largest, std::size_t tile_stride,
+                       const float* total, std::size_t group, std::size_t tiles, float* mean,
+                       float* most) {
+  const auto both = [&]<bool Mean, bool Most>() {
+    row_probabilities<Mean, Most, A>(weight, largest, tile_stride, total, group, tiles, mean, most);
+  };
+  if (mean == nullptr) return both.template operator()<false, true>();
+  if (most == nullptr) return both.template operator()<true, false>();
+  both.template operator()<true, true>();
 }
 
 }  // namespace weir::inline WEIR_TARGET::cpu

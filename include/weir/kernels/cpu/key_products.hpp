@@ -11,6 +11,7 @@
 #include <weir/kernels/cpu/integer_tiles.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
 #include <weir/kernels/cpu/tiles_behind.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET::cpu {
 

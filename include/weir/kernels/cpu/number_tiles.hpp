@@ -9,6 +9,7 @@
 
 #include <weir/core/target.hpp>
 #include <weir/kernels/attention.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET::cpu {
 

@@ -14,6 +14,7 @@
 #include <weir/kernels/cpu/tiles_behind.hpp>
 #include <weir/kernels/unit_keys.hpp>
 #include <weir/simd/kv_dots.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET::cpu {
 

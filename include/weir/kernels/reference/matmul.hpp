@@ -11,7 +11,7 @@
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/quantized_rows.hpp>
 #include <weir/kernels/weight_parts.hpp>
-#include <weir/simd/simd.hpp>
+#include <weir/simd/scalar.hpp>
 
 namespace weir::inline WEIR_TARGET::reference {
 

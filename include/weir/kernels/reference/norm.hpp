@@ -5,7 +5,7 @@
 #include <cstddef>
 
 #include <weir/core/target.hpp>
-#include <weir/simd/simd.hpp>
+#include <weir/simd/scalar.hpp>
 
 namespace weir::inline WEIR_TARGET::reference {
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include <weir/core/target.hpp>
-#include <weir/simd/simd.hpp>
+#include <weir/simd/scalar.hpp>
 
 namespace weir::inline WEIR_TARGET::reference {
 

@@ -1,12 +1,13 @@
-// Writing keys and values.
+// Writing keys and values to tiles, one token of one KV head at a time, and reading them back.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 
-#include <weir/cache/codec/concept.hpp>
-#include <weir/cache/codec/round_pair.hpp>
 #include <weir/core/target.hpp>
+#include <weir/kernels/cpu/round_pair.hpp>
+#include <weir/kernels/integer_tiles.hpp>
+#include <weir/kernels/kv_tiles.hpp>
 #include <weir/kernels/rope.hpp>
 #include <weir/simd/half.hpp>
 
@@ -54,6 +55,37 @@ void encode_value(T* tile, std::size_t lane, const float* x, std::size_t head_di
 template <integer_codec C, class A = simd::native>
 void encode_value(std::int8_t* tile, std::size_t lane, const float* x, std::size_t head_dim) {
   kv_tiles<C>::put_value(tile, head_dim, lane, x);
+}
+
+/// Decodes `n` numbers that lie side by side. O(n).
+template <class A = simd::native, storage_number T>
+void decode(const T* stored, std::size_t n, float* out) {
+  std::size_t k = 0;
+  for (constexpr std::size_t w = simd::lanes<A>; k + w <= n; k += w)
+    simd::store<A>(out + k, simd::load<A>(stored + k));
+  for (; k < n; ++k) out[k] = to_float(stored[k]);
+}
+
+/// Decodes a key `[head_dim]` of one lane. O(head_dim).
+template <storage_number T, class A = simd::native>
+void decode_key(const T* tile, std::size_t head_dim, std::size_t lane, float* out) {
+  T stored[max_head_dim];  // together first: numbers are converted a register at a time
+  for (std::size_t k = 0; k < head_dim; ++k) stored[k] = tile[k * tile_lanes + lane];
+  decode<A>(stored, head_dim, out);
+}
+template <integer_codec C, class A = simd::native>
+void decode_key(const std::int8_t* tile, std::size_t head_dim, std::size_t lane, float* out) {
+  for (std::size_t k = 0; k < head_dim; ++k) out[k] = kv_tiles<C>::key(tile, head_dim, lane, k);
+}
+
+/// Decodes a value `[head_dim]` of one lane. O(head_dim).
+template <storage_number T, class A = simd::native>
+void decode_value(const T* tile, std::size_t head_dim, std::size_t lane, float* out) {
+  decode<A>(tile + lane * padded_head_dim(head_dim), head_dim, out);
+}
+template <integer_codec C, class A = simd::native>
+void decode_value(const std::int8_t* tile, std::size_t head_dim, std::size_t lane, float* out) {
+  for (std::size_t k = 0; k < head_dim; ++k) out[k] = kv_tiles<C>::value(tile, head_dim, lane, k);
 }
 
 }  // namespace weir::inline WEIR_TARGET

@@ -1,3 +1,0 @@
-#include "compiled.hpp"
-
-WEIR_COMPILED_INTEGERS()

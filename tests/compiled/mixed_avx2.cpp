@@ -1,0 +1,3 @@
+#include "mixed.hpp"
+
+std::string run_avx2() { return run_cache(); }
