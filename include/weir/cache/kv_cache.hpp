@@ -20,6 +20,7 @@
 #include <weir/cache/cache_reports.hpp>
 #include <weir/cache/cache_step.hpp>
 #include <weir/cache/codec/concept.hpp>
+#include <weir/cache/compiled_stores.hpp>
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/head_access.hpp>
 #include <weir/cache/layer_pass.hpp>
