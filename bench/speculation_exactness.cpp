@@ -175,8 +175,8 @@ int main(int argc, char** argv) try {
   };
   {
     std::vector<std::jthread> threads;
-    for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i)
-      threads.emplace_back(worker);
+    threads.resize(weir::available_threads());
+    for (std::jthread& thread : threads) thread = std::jthread(worker);
   }
   std::fputs("\n", stderr);
   bool same = true;

@@ -5,6 +5,11 @@
 #include <weir/cache/cache_options.inl.hpp>
 #include <weir/cache/rotations.inl.hpp>
 #include <weir/cache/step_rows.inl.hpp>
+#include <weir/core/arena.inl.hpp>
+#include <weir/core/available_threads.inl.hpp>
+#include <weir/core/elementary.inl.hpp>
+#include <weir/core/error.inl.hpp>
+#include <weir/core/thread_pool.inl.hpp>
 #include <weir/kernels/kv_shape.inl.hpp>
 #include <weir/kernels/rope.inl.hpp>
 #include <weir/kernels/weight_panels.inl.hpp>

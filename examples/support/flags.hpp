@@ -194,7 +194,7 @@ inline void add_work_flags(command_line& line, weir::stream_options& o) {
   line.number<std::size_t>("--chunk", o.chunk, "tokens of given text that the model takes at once",
                            1, 1 << 20);
   line.number<unsigned>("--threads", o.threads, "threads that compute", 1, 1024)
-      ->default_str("all cores");
+      ->default_str("as many as this process may use");
 }
 
 }  // namespace tool

@@ -1,9 +1,9 @@
 // Everything a CPU user needs. Published policies by name are in weir/presets.hpp.
 #pragma once
 
-#if __cplusplus < 202002L
-#error "weir is C++20: compile with -std=c++20 or later"
-#else
+#include <weir/core/target.hpp>
+
+#if !defined(WEIR_REFUSED)
 
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/eviction/sinks.hpp>

@@ -26,14 +26,14 @@ TEST_CASE("every index is given out once") {
   for (const unsigned width : {1u, 2u, 3u, 8u}) {
     weir::thread_pool threads(width);
     CHECK(threads.width() == width);
-    for (const std::size_t n : {0, 1, 2, 3, 7, 8, 9, 1000})
+    for (const std::size_t n : {0u, 1u, 2u, 3u, 7u, 8u, 9u, 1000u})
       for (const std::size_t cost : {std::size_t{0}, dear})
         CHECK(visits(threads, n, cost) == std::vector<int>(n, 1));
   }
 }
 
 TEST_CASE("every part runs once, also with more threads than cores, for many rounds") {
-  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  const unsigned cores = weir::available_threads();
   for (const unsigned width : {1u, 2u, 4 * cores}) {
     weir::thread_pool threads(width);
     std::vector<std::atomic<int>> count(width);

@@ -12,8 +12,8 @@
 #include "support/catch.hpp"
 
 using weir::heavy_hitters, weir::heavy_sum, weir::window;
-using list = weir::keep<window, heavy_hitters>;
-using bench = weir::testing::policy_bench<list>;
+using keep_type = weir::keep<window, heavy_hitters>;
+using bench = weir::testing::policy_bench<keep_type>;
 using indices = std::vector<std::uint64_t>;
 
 namespace {

@@ -32,7 +32,7 @@ TEST_CASE("ids do not depend on threads or chunks") {
   const auto expected = ids(one, prompt, 150);
   REQUIRE(expected.size() == 150);
   for (const unsigned n : {2u, 3u})
-    for (const std::size_t chunk : {1, 5}) {
+    for (const std::size_t chunk : {1u, 5u}) {
       stream_decoder<streaming> other(bundled(), small, threads(n, chunk));
       REQUIRE(ids(other, prompt, 150) == expected);
     }

@@ -10,6 +10,15 @@
 // instruction sets at run time.
 #pragma once
 
+// Who cannot compile weir is told so, here and (weir/weir.hpp looks at WEIR_REFUSED) nothing else.
+#if defined(__clang__) ? __clang_major__ < 13 : defined(__GNUC__) && __GNUC__ < 11
+#define WEIR_REFUSED
+#error "weir needs g++ 11 or clang 13, or newer: compile with another one, say g++-12"
+#elif __cplusplus < 202002L
+#define WEIR_REFUSED
+#error "weir is C++20: compile with -std=c++20 or later"
+#endif
+
 // The levels of the x86-64 psABI have a name each.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && \
     defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__FMA__)

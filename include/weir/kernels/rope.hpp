@@ -4,11 +4,13 @@
 // additive, and as exact at index ten billion as at ten, where float angles lose every digit.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/index.hpp>
 #include <weir/core/target.hpp>
 
@@ -33,6 +35,11 @@ struct rope_shape {
   }
 };
 
+/// Of one angle.
+struct cosine_and_sine {
+  float cos, sin;
+};
+
 /// The angles of one `rope_shape`.
 class rope_angles {
  public:
@@ -49,7 +56,10 @@ class rope_angles {
 
   /// Cosine and sine of pair i's angle at `p`, correctly rounded to f32 but for the last bit of
   /// f64.
-  std::pair<float, float> cos_sin(std::size_t i, position p) const;
+  cosine_and_sine cos_sin(std::size_t i, position p) const {
+    const auto [c, s] = elementary::cos_sin_of_turn(phase(i, p));
+    return {static_cast<float>(c), static_cast<float>(s)};
+  }
 
   /// The factors of one position as `rotate` kernels want them, `[dims]` each: element e becomes
   /// in[e] · cos[e] + in[partner of e] · sin[e]. The sine's sign is that of the element.

@@ -1,12 +1,10 @@
 // Bodies of kernels/rope.hpp.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
-#include <numbers>
-#include <utility>
 
+#include <weir/core/double_double.hpp>
+#include <weir/core/elementary.hpp>
 #include <weir/core/index.hpp>
 #include <weir/core/target.hpp>
 #include <weir/kernels/rope.hpp>
@@ -14,20 +12,13 @@
 namespace weir::inline WEIR_TARGET {
 
 WEIR_INLINE rope_angles::rope_angles(rope_shape shape) : shape_(shape), step_(shape.dims / 2) {
-  for (std::size_t i = 0; i < step_.size(); ++i) {
-    const long double exponent = -2.0L * static_cast<long double>(i) / shape.dims;
-    const long double turns = std::pow(static_cast<long double>(shape.base), exponent) /
-                              (2 * std::numbers::pi_v<long double>);
-    const long double part = std::roundl((turns - std::floor(turns)) * 0x1p64L);
-    step_[i] = part < 0x1p64L ? static_cast<std::uint64_t>(part) : 0;
-  }
-}
-
-WEIR_INLINE std::pair<float, float> rope_angles::cos_sin(std::size_t i, position p) const {
-  // As a signed number the phase lies in [−1/2, 1/2) turns.
-  const double angle = static_cast<double>(static_cast<std::int64_t>(phase(i, p))) *
-                       (2 * std::numbers::pi * 0x1p-64);
-  return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
+  if (shape.dims == 0) return;
+  // Pair i turns by e^(−2i/dims · log base − log 2π) turns.
+  const double_double log_base = log(double_double{shape.base}), log_turn = log(two_pi);
+  for (std::size_t i = 0; i < step_.size(); ++i)
+    step_[i] = fraction_of_2_64(exp(log_base * double_double{-2.0 * static_cast<double>(i)} /
+                                        static_cast<double>(shape.dims) +
+                                    -log_turn));
 }
 
 WEIR_INLINE void rope_angles::factors(position p, float* cos, float* sin) const {

@@ -26,7 +26,7 @@ struct llama_model {
   /// Copies matrices of Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 into panels: kernels/weight_panels.hpp. A
   /// pass over more than one row becomes faster, no bit changes. Takes `repack_bytes()` of memory;
   /// the file's own pages of these matrices are not read again. Before anything refers to the
-  /// model; a second call does nothing. `threads`: 0 stands for one per hardware thread.
+  /// model; a second call does nothing. `threads`: 0 stands for available_threads().
   /// O(repack_bytes()).
   void repack(unsigned threads = 0);
   /// Bytes that `repack` takes.

@@ -9,7 +9,6 @@
 // Trials have a longest length; theirs run on until a mark comes.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -17,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/tokenizer.hpp>
@@ -57,12 +57,12 @@ struct trial_score {
 
   /// Adds a token that was drawn with this probability. The same bits on every machine.
   void add(double probability) {
-    nats += detail::minus_log(probability);
+    nats -= elementary::log(probability);
     ++tokens;
   }
   /// Of a token; at least one has come.
   double mean() const { return nats / static_cast<double>(tokens); }
-  double perplexity() const { return std::exp(mean()); }
+  double perplexity() const { return elementary::exp(mean()); }
 };
 
 /// True if `text`, blanks behind it left out, ends with one of `marks`: " ," and "word." do, and

@@ -9,12 +9,12 @@
 #include <string_view>
 #include <vector>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/tokenizer.hpp>
 #include <weir/sampling/cautious.hpp>
-#include <weir/sampling/gumbel.hpp>
 #include <weir/sampling/sampling.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -39,7 +39,7 @@ WEIR_INLINE std::size_t cautious::trials(double nats) const {
 WEIR_INLINE double entropy(std::span<const token_probability> law) {
   double nats = 0;
   for (const token_probability& t : law)
-    nats += double{t.probability} * detail::minus_log(double{t.probability});
+    nats -= double{t.probability} * elementary::log(double{t.probability});
   return nats;
 }
 

@@ -11,7 +11,6 @@
 // and acceptance that are independent: there a drafter must have randomness of its own.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -21,14 +20,6 @@
 #include <weir/sampling/sampling.hpp>
 
 namespace weir::inline WEIR_TARGET {
-
-namespace detail {
-
-/// −log u for u in (0, 1), within 2 ulp. Operations that IEEE 754 rounds in one way only, so the
-/// same bits everywhere.
-double minus_log(double u);
-
-}  // namespace detail
 
 /// Draws from `tokens`, which may be of any law and need not add up to 1; at least one, ids rising.
 /// A token's noise depends on `random`, `index` and the token's id alone. On ties the lower id. The

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
@@ -16,22 +16,6 @@
 #include <weir/sampling/sampling.hpp>
 
 namespace weir::inline WEIR_TARGET {
-
-namespace detail {
-
-WEIR_INLINE double minus_log(double u) {
-  // u = 2^e · m with m in [√½, √2), and log m = 2 artanh s, as a series.
-  int e = 0;
-  double m = std::frexp(u, &e);
-  if (m < 0x1.6a09e667f3bcdp-1) m *= 2, --e;
-  const double s = (m - 1) / (m + 1), z = s * s;
-  double series = 0;
-  for (int k = 23; k > 1; k -= 2) series = (series + 1.0 / k) * z;
-  constexpr double ln2 = 0x1.62e42fefa39efp-1;
-  return -(e * ln2 + (2 * s + 2 * s * series));
-}
-
-}  // namespace detail
 
 WEIR_INLINE token_id draw_gumbel(std::span<const token_probability> tokens,
                                  const random_source& random, std::uint64_t index) {
@@ -52,7 +36,7 @@ WEIR_INLINE token_id draw_gumbel(std::span<const token_probability> tokens,
       const double p = double{tokens[at + l].probability};
       // −log u ≥ 1 − u, so most tokens need no logarithm. The margin is for what is rounded.
       if (1 - u > least * p * (1 + 0x1p-40)) continue;
-      const double x = detail::minus_log(u) / p;
+      const double x = -elementary::log(u) / p;
       if (x < least) least = x, first = tokens[at + l].token;
     }
   }

@@ -1,5 +1,5 @@
-// Exact dot products for keys and values that are stored as integers: keys by fours of 8 bits,
-// values by pairs of 16.
+// Exact dot products of pairs of 16 bits: for values that are stored as integers, and for keys that
+// are compared. simd/key_sums.hpp has those of queries with keys.
 #pragma once
 
 #include <array>
@@ -51,26 +51,6 @@ struct kv_dots {
   static sums dot(sums sum, const pairs& x, const std::int16_t* two) {
     for (std::size_t l = 0; l < sum.size(); ++l)
       sum[l] += std::int32_t{x[2 * l]} * two[0] + std::int32_t{x[2 * l + 1]} * two[1];
-    return sum;
-  }
-  using quads = std::array<std::uint8_t, 4 * lanes<A>>;  ///< lane l's four from 4 l on
-
-  static quads load_quads(const std::uint8_t* p) {
-    quads all;
-    std::memcpy(all.data(), p, all.size());
-    return all;
-  }
-  /// Codes of 4 bits: the lower ones, then the upper ones.
-  static void load_quad_halves(const std::uint8_t* p, quads& lower, quads& upper) {
-    for (std::size_t i = 0; i < lower.size(); ++i) {
-      lower[i] = p[i] & 15;
-      upper[i] = p[i] >> 4;
-    }
-  }
-  /// sum[l] + Σ_{i<4} x[4 l + i] · four[i] in every lane l. Exact.
-  static sums dot(sums sum, const quads& x, const std::int8_t* four) {
-    for (std::size_t l = 0; l < sum.size(); ++l)
-      for (std::size_t i = 0; i < 4; ++i) sum[l] += std::int32_t{x[4 * l + i]} * four[i];
     return sum;
   }
   /// The same numbers, where they are: GCC 12 copies the sums of some loops to other registers and
@@ -128,27 +108,10 @@ struct kv_dots<A> {
     std::memcpy(&both, two, sizeof both);
     return _mm256_add_epi32(sum, _mm256_madd_epi16(x, _mm256_set1_epi32(both)));
   }
-  /// Bytes 0 and 2 of each four, and 1 and 3, in 16 bits: products of bytes would saturate.
-  struct quads {
-    __m256i even, odd;
-  };
-  static quads apart(__m256i x) {
-    return {_mm256_and_si256(x, _mm256_set1_epi16(0xFF)), _mm256_srli_epi16(x, 8)};
+  static sums stay(sums x) {
+    asm("" : "+x"(x));
+    return x;
   }
-  static quads load_quads(const std::uint8_t* p) {
-    return apart(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  }
-  static void load_quad_halves(const std::uint8_t* p, quads& lower, quads& upper) {
-    const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    const __m256i nibble = _mm256_set1_epi8(15);
-    lower = apart(_mm256_and_si256(both, nibble));
-    upper = apart(_mm256_and_si256(_mm256_srli_epi16(both, 4), nibble));
-  }
-  static sums dot(sums sum, const quads& x, const std::int8_t* four) {
-    const std::int16_t even[2] = {four[0], four[2]}, odd[2] = {four[1], four[3]};
-    return dot(dot(sum, x.even, even), x.odd, odd);
-  }
-  static sums stay(sums x) { return x; }
   static void keep_largest(sums x, std::uint32_t some, std::int32_t now, std::int32_t* most,
                            std::int32_t* where) {
     auto* const to = reinterpret_cast<__m256i*>(most);
@@ -216,34 +179,6 @@ struct kv_dots<A> {
 #else
     return _mm512_add_epi32(sum, _mm512_madd_epi16(x, _mm512_set1_epi32(both)));
 #endif
-  }
-#if defined(__AVX512VNNI__)
-  struct quads {
-    __m512i all;
-  };
-  static quads apart(__m512i x) { return {x}; }
-  static sums dot(sums sum, const quads& x, const std::int8_t* four) {
-    std::int32_t all;
-    std::memcpy(&all, four, sizeof all);
-    return _mm512_dpbusd_epi32(sum, x.all, _mm512_set1_epi32(all));
-  }
-#else
-  struct quads {
-    __m512i even, odd;
-  };
-  static quads apart(__m512i x) {
-    return {_mm512_and_si512(x, _mm512_set1_epi16(0xFF)), _mm512_srli_epi16(x, 8)};
-  }
-  static sums dot(sums sum, const quads& x, const std::int8_t* four) {
-    const std::int16_t even[2] = {four[0], four[2]}, odd[2] = {four[1], four[3]};
-    return dot(dot(sum, x.even, even), x.odd, odd);
-  }
-#endif
-  static quads load_quads(const std::uint8_t* p) { return apart(_mm512_loadu_si512(p)); }
-  static void load_quad_halves(const std::uint8_t* p, quads& lower, quads& upper) {
-    const __m512i both = _mm512_loadu_si512(p), nibble = _mm512_set1_epi8(15);
-    lower = apart(_mm512_and_si512(both, nibble));
-    upper = apart(_mm512_and_si512(_mm512_srli_epi16(both, 4), nibble));
   }
   static sums stay(sums x) {
     asm("" : "+v"(x));

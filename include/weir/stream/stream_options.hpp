@@ -13,7 +13,7 @@ namespace weir::inline WEIR_TARGET {
 
 struct stream_options {
   std::size_t chunk = 256;        ///< most tokens that go through the model at once
-  unsigned threads = 0;           ///< 0: one per hardware thread; ignored with `workers`
+  unsigned threads = 0;           ///< 0: available_threads(); ignored with `workers`
   executor* workers = nullptr;    ///< threads of the user's own; must outlive the stream
   std::size_t cadence = 32;       ///< see cache_options
   std::uint64_t first_index = 0;  ///< see cache_options

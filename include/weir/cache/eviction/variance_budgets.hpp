@@ -22,6 +22,7 @@
 
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/wide_sum.hpp>
 
@@ -74,7 +75,7 @@ struct variance_budgets : Base {
     apportion(
         total,
         [&](std::size_t l) {
-          return std::exp(
+          return elementary::exp(
               -spread_of_variances(variance.subspan(l * shape.kv_heads, shape.kv_heads)));
         },
         [&](std::size_t l) {

@@ -13,6 +13,7 @@
 #include <weir/kernels/attention.hpp>
 #include <weir/kernels/cpu/number_tiles.hpp>
 #include <weir/kernels/integer_tiles.hpp>
+#include <weir/simd/key_sums.hpp>
 #include <weir/simd/kv_dots.hpp>
 #include <weir/simd/row_reductions.hpp>
 #include <weir/simd/simd.hpp>
@@ -25,11 +26,14 @@ class tile_reader<A, R, C> {
   using dots = simd::kv_dots<A>;
   using sums = typename dots::sums;
   using pairs = typename dots::pairs;
+  using key_sums = simd::key_sums<A, C::bits>;
   static constexpr std::size_t lanes = simd::lanes<A>, registers = detail::tile_registers<A>;
   static constexpr std::size_t most_groups = tiles::groups(max_head_dim);
-  /// Rows whose sums over 32 lanes, or 32 elements of values, stay in registers.
-  static constexpr std::size_t rows_at_once =
-      std::clamp<std::size_t>(detail::accumulators<A> / registers, 1, R);
+  /// Registers' worth of a tile's lanes, or of a block of values, that some rows work on at a time:
+  /// as few as whole halves of bytes allow, since each is taken apart once for all those rows.
+  static constexpr std::size_t slice = 2, slices = registers / slice;
+  /// Rows whose sums over a slice stay in registers.
+  static constexpr std::size_t rows_at_once = std::min(detail::accumulators<A> / slice, R);
 
  public:
   explicit tile_reader(const attention_block<C>& block) : block_(block) {}
@@ -45,33 +49,38 @@ class tile_reader<A, R, C> {
     prefetch_scales(ahead, tiles::key_codes(head_dim));
     const query_rows& query = rounded(variant);
     for (std::size_t first = 0; first < R; first += rows_at_once) {
-      simd::floats<A> sum[rows_at_once][registers];
-      for (auto& row : sum)
-        for (auto& x : row) x = simd::broadcast<A>(0.0f);
-      for (std::size_t g = 0; g < tiles::groups(head_dim); ++g) {
-        sums exact[rows_at_once][registers];
-        for (std::size_t r = 0; r < rows_at_once; ++r)
-          for (auto& x : exact[r]) x = dots::broadcast(query.start[first + r][g]);
-        constexpr std::size_t group_rows = C::group / tiles::row_elements;
-        const std::size_t last = std::min(rows, (g + 1) * group_rows);
-        for (std::size_t row = g * group_rows; row < last; ++row) {
-          ahead.prefetch<tiles::row_bytes>(row * tiles::row_bytes);
-          add_key_row(keys + row * tiles::row_bytes, &query.code[first][row * tiles::row_elements],
-                      exact);
-        }
-        for (std::size_t i = 0; i < registers; ++i) {
-          const auto scale = simd::load<A>(scales + g * tile_lanes + i * lanes);
+      std::size_t offset = 0;  // in what is ahead, front to back
+      for (std::size_t at = 0; at < tile_lanes; at += slice * lanes) {
+        simd::floats<A> sum[rows_at_once][slice];
+        for (auto& row : sum)
+          for (auto& x : row) x = simd::broadcast<A>(0.0f);
+        for (std::size_t g = 0; g < tiles::groups(head_dim); ++g) {
+          constexpr std::size_t group_rows = C::group / tiles::row_elements;
+          const std::size_t last = std::min(rows, (g + 1) * group_rows);
+          key_sums exact[rows_at_once][slice];
           for (std::size_t r = 0; r < rows_at_once; ++r)
-            sum[r][i] = simd::fma<A>(dots::to_floats(exact[r][i]), scale, sum[r][i]);
+            for (auto& x : exact[r]) x = key_sums(query.start[first + r][g]);
+          for (std::size_t row = g * group_rows; row < last; ++row) {
+            ahead.prefetch<slice * 4 * lanes>(offset);
+            offset += slice * 4 * lanes;
+            add_key_row(keys + row * tiles::row_bytes + 4 * at,
+                        &query.code[first][row * tiles::row_elements / 4], exact);
+          }
+          for (std::size_t i = 0; i < slice; ++i) {
+            const auto scale = simd::load<A>(scales + g * tile_lanes + at + i * lanes);
+            for (std::size_t r = 0; r < rows_at_once; ++r)
+              sum[r][i] = simd::fma<A>(
+                  dots::to_floats(exact[r][i].total(query.start[first + r][g])), scale, sum[r][i]);
+          }
         }
+        for (std::size_t r = 0; r < rows_at_once; ++r)
+          for (std::size_t i = 0; i < slice; ++i) {
+            float* const to = scores[first + r] + at + i * lanes;
+            const auto value = sum[r][i] * simd::broadcast<A>(query.scale[first + r]);
+            simd::store<A>(
+                to, simd::blend<A>(live[first + r] >> (at + i * lanes), value, simd::load<A>(to)));
+          }
       }
-      for (std::size_t r = 0; r < rows_at_once; ++r)
-        for (std::size_t i = 0; i < registers; ++i) {
-          float* const at = scores[first + r] + i * lanes;
-          const auto value = sum[r][i] * simd::broadcast<A>(query.scale[first + r]);
-          simd::store<A>(at,
-                         simd::blend<A>(live[first + r] >> i * lanes, value, simd::load<A>(at)));
-        }
     }
   }
 
@@ -133,13 +142,14 @@ class tile_reader<A, R, C> {
  private:
   /// The queries of one variant.
   struct query_rows {
-    alignas(64) std::int8_t code[R][max_head_dim];
+    alignas(64) typename key_sums::four code[R][max_head_dim / 4];
     std::int32_t start[R][most_groups];  ///< −key_bias · Σ code over a group
     float scale[R];
     bool ready = false;
   };
-  /// Pairs of tokens whose block is a cache line.
-  static constexpr std::size_t pairs_at_once = 64 / tiles::block_bytes;
+  /// Pairs of tokens whose slices are a cache line.
+  static constexpr std::size_t slice_bytes = tiles::block_bytes / slices,
+                               pairs_at_once = 64 / slice_bytes;
   using group_weights = std::int16_t[most_groups][tile_lanes];
 
   void prefetch_scales(const simd::reads_ahead& tiles_ahead, std::size_t codes) const {
@@ -160,7 +170,8 @@ class tile_reader<A, R, C> {
       const query_scale unit(dots::largest(x, padded));
       query.scale[r] = unit.scale;
       dots::round(x, unit.inverse, nearest, padded);
-      std::copy_n(nearest, padded, query.code[r]);
+      for (std::size_t k = 0; k < padded; k += 4)
+        query.code[r][k / 4] = key_sums::pack(nearest + k);
       for (std::size_t g = 0; g < tiles::groups(block_.head_dim); ++g) {
         const std::size_t first = g * C::group, last = std::min(padded, first + C::group);
         query.start[r][g] = -static_cast<std::int32_t>(tiles::key_bias) *
@@ -171,31 +182,28 @@ class tile_reader<A, R, C> {
   }
 
   /// `code` is where the first row's elements of this key row are.
-  static void add_key_row(const std::int8_t* row, const std::int8_t* code,
-                          sums (&exact)[rows_at_once][registers]) {
-    const auto* const keys = reinterpret_cast<const std::uint8_t*>(row);
-    for (std::size_t i = 0; i < registers; ++i) {
-      if constexpr (C::bits == 8) {
-        const auto x = dots::load_quads(keys + 4 * lanes * i);
-        for (std::size_t r = 0; r < rows_at_once; ++r)
-          exact[r][i] = dots::dot(exact[r][i], x, code + r * max_head_dim);
-      } else {
-        typename dots::quads lower, upper;
-        dots::load_quad_halves(keys + 4 * lanes * i, lower, upper);
-        for (std::size_t r = 0; r < rows_at_once; ++r)
-          exact[r][i] = dots::dot(dots::dot(exact[r][i], lower, code + r * max_head_dim), upper,
-                                  code + r * max_head_dim + 4);
-      }
-    }
+  static void add_key_row(const std::int8_t* row, const typename key_sums::four* code,
+                          key_sums (&exact)[rows_at_once][slice]) {
+    typename key_sums::codes x[slice];
+    for (std::size_t i = 0; i < slice; ++i)
+      x[i] = key_sums::load(reinterpret_cast<const std::uint8_t*>(row) + 4 * lanes * i);
+    for (std::size_t r = 0; r < rows_at_once; ++r)
+      for (std::size_t i = 0; i < slice; ++i) exact[r][i].add(x[i], code + r * (max_head_dim / 4));
   }
 
-  /// 32 elements of two tokens' values.
-  static void load_block(const std::int8_t* p, pairs (&x)[registers]) {
+  /// A slice of two tokens' values.
+  static void load_slice(const std::int8_t* p, pairs (&x)[slice]) {
     if constexpr (C::bits == 8)
-      for (std::size_t i = 0; i < registers; ++i) x[i] = dots::load(p + 2 * lanes * i);
+      for (std::size_t i = 0; i < slice; ++i) x[i] = dots::load(p + 2 * lanes * i);
     else
-      for (std::size_t i = 0; i < registers / 2; ++i)
-        dots::load_halves(p + 2 * lanes * i, x[i], x[i + registers / 2]);
+      for (std::size_t i = 0; i < slice / 2; ++i)
+        dots::load_halves(p + 2 * lanes * i, x[i], x[i + slice / 2]);
+  }
+  /// Which of a block's registers register i of a slice is.
+  static constexpr std::size_t register_of(std::size_t s, std::size_t i) {
+    if constexpr (C::bits == 8) return s * slice + i;
+    constexpr std::size_t half = slice / 2;  // of a byte each
+    return i / half * (registers / 2) + s * half + i % half;
   }
 
   /// The weights of the lanes in `mask`, zeros for the others.
@@ -213,39 +221,46 @@ class tile_reader<A, R, C> {
     const std::size_t blocks = tiles::blocks(block_.head_dim),
                       padded = padded_head_dim(block_.head_dim);
     for (std::size_t first = 0; first < R; first += rows_at_once)
-      for (std::size_t b = 0; b < blocks; ++b) {
-        const std::size_t g = b * tiles::block / C::group;
-        sums exact[rows_at_once][registers];
-        for (std::size_t r = 0; r < rows_at_once; ++r)
-          for (std::size_t i = 0; i < registers; ++i)
-            exact[r][i] = first_piece ? dots::broadcast(0) : exact_[first + r][b][i];
-        const std::int8_t* two = values + b * tiles::block_bytes;
-        std::size_t offset = b * tile_lanes / 2 * tiles::block_bytes;  // in `ahead`, front to back
-        for (std::size_t lane = 0; lane < tile_lanes; lane += 2 * pairs_at_once) {
-          ahead.prefetch<pairs_at_once * tiles::block_bytes>(offset);
-          offset += pairs_at_once * tiles::block_bytes;
-          for (std::size_t p = 0; p < pairs_at_once; ++p, two += blocks * tiles::block_bytes) {
-            if ((live >> (lane + 2 * p) & 3u) == 0) continue;
-            pairs x[registers];
-            load_block(two, x);
-            for (std::size_t r = 0; r < rows_at_once; ++r)
-              for (std::size_t i = 0; i < registers; ++i)
-                exact[r][i] = dots::dot(exact[r][i], x[i], &weight[first + r][g][lane + 2 * p]);
-          }
-        }
-        for (std::size_t r = 0; r < rows_at_once; ++r)
-          for (std::size_t i = 0; i < registers; ++i) {
-            const std::size_t row = first + r, at = b * tiles::block + i * lanes;
-            if (!last_piece) {
-              exact_[row][b][i] = exact[r][i];
-            } else if (at < padded) {
-              float* const o = state[row].o + at;
-              simd::store<A>(
-                  o, simd::fma<A>(dots::to_floats(exact[r][i]), simd::broadcast<A>(scale_[row]),
-                                  simd::load<A>(o) * simd::broadcast<A>(rescale[row])));
+      for (std::size_t b = 0; b < blocks; ++b)
+        for (std::size_t s = 0; s < slices; ++s) {
+          const std::size_t g = b * tiles::block / C::group;
+          sums exact[rows_at_once][slice];
+          for (std::size_t r = 0; r < rows_at_once; ++r)
+            for (std::size_t i = 0; i < slice; ++i)
+              exact[r][i] =
+                  first_piece ? dots::broadcast(0) : exact_[first + r][b][register_of(s, i)];
+          const std::int8_t* two = values + b * tiles::block_bytes + s * slice_bytes;
+          // In what is ahead, front to back.
+          std::size_t offset = (b * slices + s) * tile_lanes / 2 * slice_bytes;
+          for (std::size_t lane = 0; lane < tile_lanes; lane += 2 * pairs_at_once) {
+            ahead.prefetch<64>(offset);
+            offset += 64;
+            const std::int8_t* const line = two;
+            two += pairs_at_once * blocks * tiles::block_bytes;
+            if ((live >> lane & ((1u << 2 * pairs_at_once) - 1)) == 0) continue;
+            for (std::size_t p = 0; p < pairs_at_once; ++p) {
+              pairs x[slice];
+              load_slice(line + p * blocks * tiles::block_bytes, x);
+              for (std::size_t r = 0; r < rows_at_once; ++r)
+                for (std::size_t i = 0; i < slice; ++i)
+                  exact[r][i] =
+                      dots::stay(dots::dot(exact[r][i], x[i], &weight[first + r][g][lane + 2 * p]));
             }
           }
-      }
+          for (std::size_t r = 0; r < rows_at_once; ++r)
+            for (std::size_t i = 0; i < slice; ++i) {
+              const std::size_t row = first + r, of = register_of(s, i),
+                                at = b * tiles::block + of * lanes;
+              if (!last_piece) {
+                exact_[row][b][of] = exact[r][i];
+              } else if (at < padded) {
+                float* const o = state[row].o + at;
+                simd::store<A>(
+                    o, simd::fma<A>(dots::to_floats(exact[r][i]), simd::broadcast<A>(scale_[row]),
+                                    simd::load<A>(o) * simd::broadcast<A>(rescale[row])));
+              }
+            }
+        }
   }
 
   const attention_block<C>& block_;
