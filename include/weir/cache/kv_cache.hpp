@@ -27,6 +27,7 @@
 #include <weir/cache/legal_cache.hpp>
 #include <weir/cache/position/positions.hpp>
 #include <weir/cache/refused_cache.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {

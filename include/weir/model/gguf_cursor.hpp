@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/model/gguf_cursor.hpp>
 #include <weir/model/gguf_value.hpp>

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
