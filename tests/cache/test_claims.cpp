@@ -6,6 +6,7 @@
 #include <weir/cache/position/positions.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <vector>

@@ -1,4 +1,5 @@
 // Heads of one cache under different lists: each sees what it would see alone.
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 

@@ -1,4 +1,5 @@
 // Pages: a stream holds what it needs, forks share until one writes, and none ever sees the other.
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>

@@ -13,13 +13,17 @@ endfunction()
 
 file(REMOVE_RECURSE "${WORK_DIR}/build" "${WORK_DIR}/prefix")
 file(MAKE_DIRECTORY "${WORK_DIR}/build")
+set(library weir::weir)
+if(WAY STREQUAL "compiled")
+  set(library weir::compiled)
+endif()
 set(configure "${CMAKE_COMMAND}" -B "${WORK_DIR}/build" -G "${GENERATOR}"
     "-DCMAKE_CXX_COMPILER=${COMPILER}" -DCMAKE_BUILD_TYPE=Release)
 
-if(WAY STREQUAL "installed")
+if(WAY MATCHES "^(installed|compiled)$")
   run("${CMAKE_COMMAND}" --install "${WEIR_BUILD_DIR}" --prefix "${WORK_DIR}/prefix")
   run(${configure} -S "${CMAKE_CURRENT_LIST_DIR}/installed"
-      "-DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix")
+      "-DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix" "-DWEIR_LIBRARY=${library}")
   run("${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
 elseif(WAY STREQUAL "subdirectory")
   run(${configure} -S "${CMAKE_CURRENT_LIST_DIR}/subdirectory" "-DWEIR_DIR=${WEIR_DIR}")

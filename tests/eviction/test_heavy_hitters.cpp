@@ -1,6 +1,7 @@
 // H2O, arXiv 2306.14048: a worked example by hand.
 #include <weir/cache/eviction/heavy_hitters.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>

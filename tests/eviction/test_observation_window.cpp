@@ -1,6 +1,7 @@
 // SnapKV, arXiv 2404.14469: a worked example by hand.
 #include <weir/cache/eviction/observation_window.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // TOVA, arXiv 2401.06104: a worked example by hand.
 #include <weir/cache/eviction/tova.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // TriAttention, arXiv 2604.04921: a worked example by hand.
 #include <weir/cache/eviction/trigonometric.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <complex>
 #include <cstdint>

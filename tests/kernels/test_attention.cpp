@@ -2,7 +2,9 @@
 // gives attention.
 #include <weir/kernels/cpu/attention.hpp>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 

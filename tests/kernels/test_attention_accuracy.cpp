@@ -1,6 +1,7 @@
 // Attention over thousands of tokens against a computation in double, and what a codec loses.
 #include <weir/kernels/cpu/attention.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>

@@ -2,6 +2,7 @@
 #include <weir/kernels/cpu/rope.hpp>
 
 #include <array>
+#include <cmath>
 
 #include <weir/kernels/reference/rope.hpp>
 

@@ -2,6 +2,7 @@
 // they were run.
 #include <weir/stream/cautious_decoder.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>

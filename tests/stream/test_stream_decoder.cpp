@@ -1,6 +1,8 @@
 // The decoder generates the same text however it is driven, and refuses what it cannot do.
 #include <weir/weir.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 

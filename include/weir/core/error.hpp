@@ -11,9 +11,10 @@
 #include <cstdlib>
 #endif
 #include <initializer_list>
-#include <ostream>
-#include <sstream>
 #include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
 
 #include <weir/core/target.hpp>
 
@@ -71,43 +72,58 @@ inline handler set_handler(handler use) { return detail::current_handler.exchang
 
 namespace detail {
 
-/// Something to stream, of any type: one function for each type, rather than for each message.
+// As streams write them.
+void append(std::string& text, long long number);
+void append(std::string& text, unsigned long long number);
+void append(std::string& text, double number);
+
+/// A part of a message, of any type: one function for each type, rather than for each message.
 class message_part {
  public:
   message_part(const char* text)
-      : part_(text), stream_([](std::ostream& out, const void* part) {
-          out << static_cast<const char*>(part);
-        }) {}
+      : part_(text),
+        append_([](std::string& to, const void* part) { to += static_cast<const char*>(part); }) {}
   template <class T>
   message_part(const T& part)
-      : part_(&part),
-        stream_([](std::ostream& out, const void* from) { out << *static_cast<const T*>(from); }) {}
+      : part_(&part), append_([](std::string& to, const void* from) {
+          const T& value = *static_cast<const T*>(from);
+          if constexpr (requires { value.append_to(to); })
+            value.append_to(to);
+          else if constexpr (sizeof(T) == 1 && std::is_integral_v<T> && !std::is_same_v<T, bool>)
+            to += static_cast<char>(value);
+          else if constexpr (std::is_floating_point_v<T>)
+            append(to, static_cast<double>(value));
+          else if constexpr (std::is_unsigned_v<T>)
+            append(to, static_cast<unsigned long long>(value));
+          else if constexpr (std::is_integral_v<T>)
+            append(to, static_cast<long long>(value));
+          else
+            to += std::string_view(value);
+        }) {}
 
-  friend std::ostream& operator<<(std::ostream& out, const message_part& p) {
-    p.stream_(out, p.part_);
-    return out;
-  }
+  void append_to(std::string& text) const { append_(text, part_); }
 
  private:
   const void* part_;
-  void (*stream_)(std::ostream&, const void*);
+  void (*append_)(std::string&, const void*);
 };
+
+std::string message_of(std::initializer_list<message_part> parts);
 
 template <class Error>
 [[noreturn, gnu::cold, gnu::noinline]] void raise_with(std::initializer_list<message_part> parts) {
-  std::ostringstream message;
-  for (const message_part& part : parts) message << part;
 #if defined(__cpp_exceptions)
-  throw Error(message.str());
+  throw Error(message_of(parts));
 #else
-  current_handler.load()(Error::kind, message.str().c_str());
+  current_handler.load()(Error::kind, message_of(parts).c_str());
   std::abort();
 #endif
 }
 
 }  // namespace detail
 
-/// Throws `Error` with a message made by streaming `parts` one after the other.
+/// Throws `Error` with a message of `parts`, one after the other: text, numbers, and whatever has
+/// an `append_to(std::string&)`.
 template <class Error, class... Parts>
 [[noreturn]] void raise(const Parts&... parts) {
   detail::raise_with<Error>({detail::message_part(parts)...});
@@ -136,3 +152,7 @@ decltype(auto) attempt(Attempt&& work, [[maybe_unused]] Otherwise&& otherwise) {
 }
 
 }  // namespace weir::inline WEIR_TARGET::error
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/core/error.inl.hpp>
+#endif

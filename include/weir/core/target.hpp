@@ -130,3 +130,19 @@
                    WEIR_TARGET_AVXVNNI, WEIR_TARGET_GFNI, WEIR_TARGET_FP16, WEIR_TARGET_LSE,    \
                    WEIR_TARGET_DOTPROD, WEIR_TARGET_I8MM, WEIR_TARGET_SVE, WEIR_TARGET_KERNELS, \
                    WEIR_TARGET_ERRORS)
+
+// weir::compiled also holds the bodies of what is no template, and instances of what is one of few
+// arguments, once, for any processor of its kind. For such a target headers only declare:
+// WEIR_DECLARED_ONLY is 1, and x.hpp does not include the bodies, which lie in x.inl.hpp.
+// Everywhere else it does, and they are inline.
+#define WEIR_BODIES_FOR_for_sse2_compiled 1
+#define WEIR_BODIES_FOR_for_neon_compiled 1
+#define WEIR_TARGET_WITH(prefix, target) prefix##target
+#define WEIR_TARGET_MARK(prefix, target) WEIR_TARGET_WITH(prefix, target)
+#if WEIR_TARGET_MARK(WEIR_BODIES_FOR_, WEIR_TARGET) && !defined(_GLIBCXX_DEBUG)
+#define WEIR_DECLARED_ONLY 1
+#define WEIR_INLINE
+#else
+#define WEIR_DECLARED_ONLY 0
+#define WEIR_INLINE inline
+#endif

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include <weir/core/double_double.hpp>
 #include <weir/core/elementary.hpp>
 #include <weir/core/index.hpp>
 #include <weir/core/target.hpp>
@@ -47,15 +46,7 @@ class rope_angles {
   rope_angles() = default;
 
   /// O(dims). Pair i turns by base^(−2i/dims) radians a position.
-  explicit rope_angles(rope_shape shape) : shape_(shape), step_(shape.dims / 2) {
-    if (shape.dims == 0) return;
-    // Pair i turns by e^(−2i/dims · log base − log 2π) turns.
-    const double_double log_base = log(double_double{shape.base}), log_turn = log(two_pi);
-    for (std::size_t i = 0; i < step_.size(); ++i)
-      step_[i] = fraction_of_2_64(exp(log_base * double_double{-2.0 * static_cast<double>(i)} /
-                                          static_cast<double>(shape.dims) +
-                                      -log_turn));
-  }
+  explicit rope_angles(rope_shape shape);
 
   std::size_t pairs() const { return step_.size(); }
   const rope_shape& shape() const { return shape_; }
@@ -72,19 +63,9 @@ class rope_angles {
 
   /// The factors of one position as `rotate` kernels want them, `[dims]` each: element e becomes
   /// in[e] · cos[e] + in[partner of e] · sin[e]. The sine's sign is that of the element.
-  void factors(position p, float* cos, float* sin) const {
-    for (std::size_t i = 0; i < pairs(); ++i) {
-      const auto [c, s] = cos_sin(i, p);
-      set_factors(i, c, s, cos, sin);
-    }
-  }
+  void factors(position p, float* cos, float* sin) const;
   /// The factors of pair i from its cosine and sine.
-  void set_factors(std::size_t i, float c, float s, float* cos, float* sin) const {
-    const auto [a, b] = shape_.elements(i);
-    cos[a] = cos[b] = c;
-    sin[a] = -s;
-    sin[b] = s;
-  }
+  void set_factors(std::size_t i, float c, float s, float* cos, float* sin) const;
 
  private:
   rope_shape shape_;
@@ -92,3 +73,7 @@ class rope_angles {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/kernels/rope.inl.hpp>
+#endif

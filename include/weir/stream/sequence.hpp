@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>

@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/elementary.hpp>

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/packed_index.hpp>

@@ -24,12 +24,14 @@
 #include <cmath>
 #include <complex>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/query_centres.hpp>
 #include <weir/core/elementary.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/kernels/observation_kernels.hpp>
 #include <weir/kernels/rope.hpp>
