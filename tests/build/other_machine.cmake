@@ -34,7 +34,7 @@ run("${CMAKE_COMMAND}" -G Ninja -S "${WEIR_DIR}" -B "${WORK_DIR}/build"
     "-DCMAKE_CXX_COMPILER=${WORK_DIR}/compiler" -DWEIR_TESTS=OFF -DWEIR_BENCH=OFF)
 flags(before)
 
-set(build "${CMAKE_COMMAND}" --build "${WORK_DIR}/build" --target weir_native)
+set(build "${CMAKE_COMMAND}" --build "${WORK_DIR}/build" --target weir_processor)
 run(${build})
 flags(again)
 if(NOT again STREQUAL before OR output MATCHES "Re-running CMake")

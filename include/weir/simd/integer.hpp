@@ -36,13 +36,38 @@ struct byte_dots<A> {
 
   /// sum[l] + Σ_{i<4} codes[4 l + i] · x[4 l + i] in every lane l; x lies in −127 … 127.
   static ints<A> dot(ints<A> sum, ints<A> codes, ints<A> x) {
-    return widen(sum, _mm256_maddubs_epi16(codes, x));
+    return widen(sum, products(codes, x));
   }
 
-  /// The same for weights that are any int8.
+  /// How many products of two bytes each, with codes below `end`, may be added up in 16 bits.
+  static constexpr std::int32_t products_in_16_bits(std::int32_t end) {
+    return 0x7FFF / (2 * 127 * (end - 1));
+  }
+  /// Σ_{i<2} codes[2 j + i] · x[2 j + i] in every half j of a lane.
+  static ints<A> products(ints<A> codes, ints<A> x) {
+    return ints<A>(_mm256_maddubs_epi16(codes, x));
+  }
+  /// The same added to `sum`, in 16 bits.
+  static ints<A> add_products(ints<A> sum, ints<A> codes, ints<A> x) {
+    return ints<A>(_mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, x)));
+  }
+  /// Both halves of `pairs` added to each lane.
+  static ints<A> widen(ints<A> sum, ints<A> pairs) {
+    return ints<A>(_mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+  }
+
+  /// The same numbers: GCC 12 adds up products in an order of its own otherwise, and keeps those
+  /// that wait in memory.
+  static ints<A> held(ints<A> x) {
+    __m256i all = x;
+    asm("" : "+x"(all));
+    return ints<A>(all);
+  }
+
+  /// sum[l] + Σ_{i<4} w[4 l + i] · x[4 l + i] for weights that are any int8.
   static ints<A> dot_signed(ints<A> sum, ints<A> w, ints<A> x) {
     // |w| ≤ 128 and |x| ≤ 127: a pair of products stays below 2^15, so that nothing saturates.
-    return widen(sum, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)));
+    return widen(sum, products(ints<A>(_mm256_abs_epi8(w)), ints<A>(_mm256_sign_epi8(x, w))));
   }
 
   /// Σ_{i<2} a[2 l + i] · b[2 l + i] in every lane l, of 16-bit numbers.
@@ -66,11 +91,6 @@ struct byte_dots<A> {
       out[i + 4] = ints<A>(_mm256_permute2x128_si256(quad[i], quad[i + 4], 0x31));
     }
   }
-
- private:
-  static ints<A> widen(ints<A> sum, __m256i pairs) {
-    return ints<A>(_mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
-  }
 };
 
 #endif
@@ -90,6 +110,9 @@ template <class A>
   requires(lanes<A> == 16)
 struct byte_dots<A> {
   static constexpr std::int32_t code_end = 256;
+  /// Four are added up in 32 bits at once.
+  static constexpr std::int32_t products_in_16_bits(std::int32_t) { return 1; }
+  static ints<A> held(ints<A> x) { return x; }
 
   static ints<A> dot(ints<A> sum, ints<A> codes, ints<A> x) {
     return ints<A>(_mm512_dpbusd_epi32(sum, codes, x));

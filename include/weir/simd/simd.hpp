@@ -20,6 +20,7 @@
 #include <weir/core/half.hpp>
 #include <weir/core/target.hpp>
 #include <weir/simd/arch.hpp>
+#include <weir/simd/bits_as.hpp>
 #include <weir/simd/prefetch.hpp>
 #include <weir/simd/scalar.hpp>
 
@@ -277,8 +278,8 @@ inline floats<A> exp(floats<A> x) {
         _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(lowest), _CMP_NLT_UQ), p, n));
 #endif
   // The low bits of `shifted` hold n; multiply by 2^n through the exponent field of 1.0.
-  const ints scale = (xsimd::bitwise_cast<ints>(shifted) << 23) + ints(0x3F800000);
-  p = p * xsimd::bitwise_cast<floats<A>>(scale);
+  const ints scale = (bits_as<ints>(shifted) << 23) + ints(0x3F800000);
+  p = p * bits_as<floats<A>>(scale);
   return xsimd::select(x < broadcast<A>(lowest), broadcast<A>(0.0f), p);
 }
 

@@ -14,6 +14,13 @@
 
 namespace weir::inline WEIR_TARGET::detail {
 
+/// Codes, bias not taken off, are below it.
+template <class Block>
+inline constexpr std::int32_t code_end = Block::bias == 128           ? 256
+                                         : Block::steps == 2          ? 64
+                                         : requires { &Block::high; } ? 32
+                                                                      : 16;
+
 // ---- the 32 codes of a part, bias not taken off ------------------------------------------------
 
 inline __m256i load_256(const void* p) {
@@ -60,18 +67,20 @@ inline __m256i load_codes(const q4_k_block& w, std::size_t part) {
   return nibbles_of_32(w.low + part / 2 * 32, part % 2 != 0);
 }
 inline __m256i load_codes(const q5_k_block& w, std::size_t part) {
-  const __m256i bit = _mm256_set1_epi8(static_cast<char>(1u << part));
-  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(load_256(w.high), bit), bit);
+  // The last four parts' bits are brought to where those of the first four are: four shifts remain.
+  const __m256i four =
+      _mm256_srl_epi16(load_256(w.high), _mm_cvtsi32_si128(static_cast<int>(part / 4 * 4)));
+  const __m256i fifth = _mm256_slli_epi16(four, 4 - static_cast<int>(part % 4));
   return _mm256_or_si256(nibbles_of_32(w.low + part / 2 * 32, part % 2 != 0),
-                         _mm256_and_si256(set, _mm256_set1_epi8(16)));
+                         _mm256_and_si256(fifth, _mm256_set1_epi8(16)));
 }
 inline __m256i load_codes(const q6_k_block& w, std::size_t part) {
   const std::size_t half = part / 4, quarter = part % 4;
   const __m256i low = nibbles_of_32(w.low + 64 * half + 32 * (quarter % 2), quarter >= 2);
-  const __m256i shifted =
-      _mm256_srli_epi16(load_256(w.high + 32 * half), 2 * static_cast<int>(quarter));
-  const __m256i two = _mm256_and_si256(shifted, _mm256_set1_epi8(3));
-  return _mm256_or_si256(low, _mm256_slli_epi16(two, 4));
+  const __m256i bits = load_256(w.high + 32 * half);
+  const int left = 4 - 2 * static_cast<int>(quarter);  // from where the two are to bits 4 and 5
+  const __m256i two = left >= 0 ? _mm256_slli_epi16(bits, left) : _mm256_srli_epi16(bits, -left);
+  return _mm256_or_si256(low, _mm256_and_si256(two, _mm256_set1_epi8(0x30)));
 }
 
 // ---- one block in each of eight weight rows, a row in each lane ---------------------------------
@@ -239,6 +248,21 @@ class eight_scales_of<q6_k_block> {
   __m256i step(std::size_t i) const {
     const __m256i top = _mm256_slli_epi32(steps_[i / 4], 24 - 8 * static_cast<int>(i % 4));
     return _mm256_srai_epi32(top, 24);
+  }
+  /// Those of a part, of the first four blocks or the last, as pairs of 16 bits: of the first 16
+  /// weights in the lower half, of the last in the upper.
+  __m256i steps_of_four(std::size_t four, std::size_t part) const {
+    const __m256i both = steps_[part / 2];
+    const __m256i each = four == 0 ? _mm256_permute2x128_si256(both, both, 0x00)
+                                   : _mm256_permute2x128_si256(both, both, 0x11);
+    // Each to the upper halves of two numbers, which are shifted down.
+    const auto from = [](int first) {
+      const auto byte = [first](int lane) { return (4 * lane + first) * 0x01000100 | 0x00800080; };
+      return _mm_setr_epi32(byte(0), byte(1), byte(2), byte(3));
+    };
+    const __m256i order =
+        part % 2 == 0 ? _mm256_setr_m128i(from(0), from(1)) : _mm256_setr_m128i(from(2), from(3));
+    return _mm256_srai_epi16(_mm256_shuffle_epi8(each, order), 8);
   }
 #if defined(__AVX512F__)
   /// Of the 64 weights from 64 · i on, of the first four blocks or the last: 16 in each 128 bits.

@@ -2,6 +2,8 @@
 // of activations pass through, so that unpacking is paid for once.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -24,15 +26,58 @@ using packed_arch = std::conditional_t<simd::has_byte_dots<A>, A, xsimd::avx2>;
 
 /// What a micro-kernel has to know of weights. Codes that are not signed have a bias, or steps that
 /// go with one, or an offset.
-template <bool Offset, bool Steps, bool Signed>
+template <bool Offset, bool Steps, bool Signed, std::int32_t CodeEnd>
 struct panel_form {
   static constexpr bool has_offset = Offset, has_steps = Steps, is_signed = Signed;
+  static constexpr std::int32_t code_end = CodeEnd;
   static constexpr bool has_bias = !Offset && !Steps && !Signed;
 };
 
 template <class A, class Block>
-using panel_form_of =
-    panel_form<Block::has_offset, Block::steps == 2, (Block::bias >= simd::byte_dots<A>::code_end)>;
+using panel_form_of = panel_form<Block::has_offset, Block::steps == 2,
+                                 (Block::bias >= simd::byte_dots<A>::code_end), code_end<Block>>;
+
+/// to[row][g] += Σ_{First ≤ k < Last} Σ_{i<4} of products of codes with activations, in each lane.
+/// `codes(g, k)` returns four codes of each lane, `x(row, k)` four activations in every lane.
+/// `before(k)` is called before each k.
+template <class A, class Form, std::size_t First, std::size_t Last, std::size_t Rows,
+          std::size_t Groups, class Codes, class X, class Before>
+[[gnu::always_inline]] inline void add_dots(simd::ints<A> (&to)[Rows][Groups], const Codes& codes,
+                                            const X& x, const Before& before) {
+  using dots = simd::byte_dots<A>;
+  using ints = simd::ints<A>;
+  constexpr std::size_t room = dots::products_in_16_bits(Form::code_end),
+                        run = std::clamp<std::size_t>(std::bit_floor(room), 1, Last - First);
+  const auto each = [](const auto& f) {
+#pragma GCC unroll 8
+    for (std::size_t row = 0; row < Rows; ++row)
+#pragma GCC unroll 2
+      for (std::size_t g = 0; g < Groups; ++g) f(row, g);
+  };
+  ints pairs[Rows][Groups];  // sums of 16 bits
+#pragma GCC unroll 8
+  for (std::size_t k = First; k < Last; ++k) {
+    before(k);
+    ints w[Groups];
+#pragma GCC unroll 2
+    for (std::size_t g = 0; g < Groups; ++g) w[g] = codes(g, k);
+    each([&](std::size_t row, std::size_t g) {
+      if constexpr (Form::is_signed)
+        to[row][g] = dots::held(dots::dot_signed(to[row][g], w[g], x(row, k)));
+      else if constexpr (run == 1)
+        to[row][g] = dots::held(dots::dot(to[row][g], w[g], x(row, k)));
+      else if (k % run == 0)
+        pairs[row][g] = dots::products(w[g], x(row, k));
+      else
+        pairs[row][g] = dots::held(dots::add_products(pairs[row][g], w[g], x(row, k)));
+    });
+    if constexpr (run > 1)
+      if (k % run == run - 1)
+        each([&](std::size_t row, std::size_t g) {
+          to[row][g] = dots::held(dots::widen(to[row][g], pairs[row][g]));
+        });
+  }
+}
 
 /// Registers of outputs in a panel, and those outputs.
 template <class A>

@@ -203,11 +203,17 @@ template <class A, class Block, class At>
 
 #endif
 
+/// Of four blocks and four others, the two numbers that lie 128 bits apart.
+inline __m256i add_halves(__m256i a, __m256i b) {
+  return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                          _mm256_permute2x128_si256(a, b, 0x31));
+}
+
 /// Both in registers of 256 bits, for any number of parts: activations begin at x[0] for the first
 /// four blocks, at x[1] for the others.
 template <class A, class Block, class At, std::size_t Parts>
-  requires(simd::lanes<A> == 8)
-[[gnu::always_inline]] inline void row_exact(const At& block, const eight_scales_of<Block>& scales,
+  requires(simd::lanes<A> == 8 && Block::steps == 1)
+[[gnu::always_inline]] inline void row_exact(const At& block, const eight_scales_of<Block>&,
                                              std::size_t first_part,
                                              const std::int8_t* const (&x)[2],
                                              __m256i (&exact)[Parts]) {
@@ -236,13 +242,42 @@ template <class A, class Block, class At, std::size_t Parts>
     };
     const __m256i low = add(add(each[0], each[1]), add(each[2], each[3]));
     const __m256i high = add(add(each[4], each[5]), add(each[6], each[7]));
-    __m256i first = _mm256_permute2x128_si256(low, high, 0x20);
-    __m256i second = _mm256_permute2x128_si256(low, high, 0x31);
-    if constexpr (Block::steps == 2) {
-      first = _mm256_mullo_epi32(first, scales.step(2 * part));
-      second = _mm256_mullo_epi32(second, scales.step(2 * part + 1));
+    exact[p] = add_halves(low, high);
+  }
+}
+
+/// The same with steps. Products of two codes and the sums of eight that follow stay in 16 bits:
+/// those of codes may not fit, those without the bias do. The last addition multiplies by the step.
+template <class A, class Block, class At, std::size_t Parts>
+  requires(simd::lanes<A> == 8 && Block::steps == 2)
+[[gnu::always_inline]] inline void row_exact(const At& block, const eight_scales_of<Block>& scales,
+                                             std::size_t first_part,
+                                             const std::int8_t* const (&x)[2],
+                                             __m256i (&exact)[Parts]) {
+#pragma GCC unroll 4
+  for (std::size_t p = 0; p < Parts; ++p) {
+    const std::size_t part = first_part + p;
+    const __m256i in = load_256(x[0] + p * quantized_rows::block);
+    __m256i bias = _mm256_maddubs_epi16(_mm256_set1_epi8(Block::bias), in);
+    bias = _mm256_add_epi16(bias, _mm256_shuffle_epi32(bias, 0x4E));
+    bias = _mm256_add_epi16(bias, _mm256_shuffle_epi32(bias, 0xB1));
+    __m256i sum[2];  // 128 bits each: 16 weights of four blocks, two numbers a block
+#pragma GCC unroll 2
+    for (std::size_t four = 0; four < 2; ++four) {
+      const auto products = [&](std::size_t i) {
+        return _mm256_maddubs_epi16(load_codes(block(4 * four + i), part), in);
+      };
+      const auto both = [&](std::size_t i) {
+        const __m256i a = products(i), b = products(i + 1);
+        return _mm256_add_epi16(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+      };
+      const __m256i a = both(0), b = both(2);
+      const __m256i codes =
+          _mm256_add_epi16(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+      sum[four] =
+          _mm256_madd_epi16(_mm256_sub_epi16(codes, bias), scales.steps_of_four(four, part));
     }
-    exact[p] = _mm256_add_epi32(first, second);
+    exact[p] = add_halves(sum[0], sum[1]);
   }
 }
 

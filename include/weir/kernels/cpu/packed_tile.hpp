@@ -86,6 +86,7 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
   const auto load = [](const auto* p) {
     return ints::load_aligned(reinterpret_cast<const std::int32_t*>(p));
   };
+  const auto nothing = [](std::size_t) {};
   const ints minus_bias(both_halves(-bias));
   simd::floats<A> sum[Rows][groups];
   each([&](std::size_t row, std::size_t g) {
@@ -94,21 +95,11 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
   });
 
   for (std::size_t p = 0; p < parts; ++p, ++part) {
-    const auto add_dots = [&](ints(&to)[Rows][groups], std::size_t first, std::size_t last) {
-#pragma GCC unroll 8
-      for (std::size_t k = first; k < last; ++k) {
-        ints codes[groups];
-#pragma GCC unroll 2
-        for (std::size_t g = 0; g < groups; ++g) codes[g] = load(part[g * spread].codes[k]);
-        each([&](std::size_t row, std::size_t g) {
-          const ints four = broadcast_four_bytes<A>(
-              x.quants + x.at<Rows>(row, p) * quantized_rows::block + 4 * k);
-          if constexpr (Form::is_signed)
-            to[row][g] = dots::dot_signed(to[row][g], codes[g], four);
-          else
-            to[row][g] = dots::dot(to[row][g], codes[g], four);
-        });
-      }
+    const auto four = [&](std::size_t row, std::size_t k) {
+      return broadcast_four_bytes<A>(x.quants + x.at<Rows>(row, p) * quantized_rows::block + 4 * k);
+    };
+    const auto codes = [&](std::size_t g, std::size_t k) {
+      return load(part[g * spread].codes[k]);
     };
     ints exact[Rows][groups];
     each([&](std::size_t row, std::size_t g) {
@@ -121,17 +112,18 @@ void panel_tile(const panel_part<A>* part, std::size_t spread, std::size_t parts
         exact[row][g] = ints(0);
     });
     if constexpr (Form::has_steps) {
-#pragma GCC unroll 2
-      for (std::size_t half = 0; half < 2; ++half) {
+      const auto add_half = [&]<std::size_t Half>() {
         ints sixteen[Rows][groups];
         each([&](std::size_t row, std::size_t g) { sixteen[row][g] = ints(0); });
-        add_dots(sixteen, 4 * half, 4 * half + 4);
+        add_dots<A, Form, 4 * Half, 4 * Half + 4>(sixteen, codes, four, nothing);
         each([&](std::size_t row, std::size_t g) {
-          exact[row][g] = exact[row][g] + sixteen[row][g] * load(part[g * spread].steps[half]);
+          exact[row][g] = exact[row][g] + sixteen[row][g] * load(part[g * spread].steps[Half]);
         });
-      }
+      };
+      add_half.template operator()<0>();
+      add_half.template operator()<1>();
     } else {
-      add_dots(exact, 0, 8);
+      add_dots<A, Form, 0, 8>(exact, codes, four, nothing);
     }
     each([&](std::size_t row, std::size_t g) {
       const std::size_t at = x.at<Rows>(row, p);
