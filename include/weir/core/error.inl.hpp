@@ -2,6 +2,8 @@
 #pragma once
 
 #include <charconv>
+#include <cstddef>
+#include <cstdio>
 #include <initializer_list>
 #include <string>
 
@@ -10,10 +12,18 @@
 
 namespace weir::inline WEIR_TARGET::error::detail {
 
-WEIR_INLINE void append(std::string& text, long long number) { text += std::to_string(number); }
+// Not by std::to_string, whose table the objects for all instruction sets would share.
+
+WEIR_INLINE void append(std::string& text, long long number) {
+  char digits[32];
+  text.append(digits,
+              static_cast<std::size_t>(std::snprintf(digits, sizeof(digits), "%lld", number)));
+}
 
 WEIR_INLINE void append(std::string& text, unsigned long long number) {
-  text += std::to_string(number);
+  char digits[32];
+  text.append(digits,
+              static_cast<std::size_t>(std::snprintf(digits, sizeof(digits), "%llu", number)));
 }
 
 WEIR_INLINE void append(std::string& text, double number) {

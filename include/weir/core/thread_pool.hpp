@@ -71,7 +71,7 @@ class thread_pool final : public executor {
   /// `part` must not throw. A part whose thread has not woken by the time the calling thread is
   /// through with its own is done by the calling thread: on a busy machine nobody waits for a
   /// thread that is not running.
-  void run(function_ref<void(unsigned)> part) override;
+  WEIR_INLINE void run(function_ref<void(unsigned)> part) override;  // inline here: no key function
 
  private:
   static constexpr unsigned max_width = 1024;
