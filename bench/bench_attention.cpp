@@ -82,7 +82,7 @@ layers_in_turn<Codec>& layers_of(const std::string& codec, std::size_t tokens) {
 
 template <class Codec>
 void add_codec(const std::string& codec) {
-  for (const std::size_t tokens : {512, 4096, 16384, 32768})
+  for (const std::size_t tokens : {512u, 4096u, 16384u, 32768u})
     for (const bool hot : {true, false})
       for (const unsigned width : thread_counts)
         add_case("attention/" + codec + '/' + std::to_string(tokens) + (hot ? "/hot/" : "/cold/") +

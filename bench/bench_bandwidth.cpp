@@ -21,7 +21,7 @@ void bandwidth(benchmark::State& state, std::size_t mebibytes, unsigned width) {
 }  // namespace
 
 void register_cases() {
-  for (const std::size_t mebibytes : {1, 8, 256, 1024})
+  for (const std::size_t mebibytes : {1u, 8u, 256u, 1024u})
     for (const unsigned width : thread_counts)
       add_case("bandwidth/" + std::to_string(mebibytes) + "/" + std::to_string(width),
                [=](benchmark::State& state) { bandwidth(state, mebibytes, width); });

@@ -45,7 +45,7 @@ void decode(benchmark::State& state, weir::weight_type type, std::size_t tokens,
 void register_cases() {
   using enum weir::weight_type;
   for (const weir::weight_type type : {q8_0, f16, q4_0, q4_k, q6_k})
-    for (const std::size_t tokens : {0, 4096, 16384})
+    for (const std::size_t tokens : {0u, 4096u, 16384u})
       for (const unsigned width : thread_counts)
         add_case(
             "decode/" + name_of(type) + '/' + std::to_string(tokens) + '/' + std::to_string(width),

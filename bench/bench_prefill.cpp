@@ -54,7 +54,7 @@ void whole_model(benchmark::State& state, weir::weight_type type, std::size_t to
 
 void register_cases() {
   for (const weir::weight_type type : all_weight_types)
-    for (const std::size_t tokens : {64, 512})
+    for (const std::size_t tokens : {64u, 512u})
       for (const unsigned width : thread_counts)
         add_case(
             "prefill/" + name_of(type) + '/' + std::to_string(tokens) + '/' + std::to_string(width),

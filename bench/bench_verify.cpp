@@ -73,7 +73,7 @@ void verify(benchmark::State& state, weir::weight_type type, std::size_t rows, u
 void register_cases() {
   using enum weir::weight_type;
   for (const weir::weight_type type : {q8_0, f16, q4_0, q4_k, q6_k})
-    for (const std::size_t rows : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32})
+    for (const std::size_t rows : {1u, 2u, 3u, 4u, 6u, 8u, 12u, 16u, 24u, 32u})
       for (const unsigned width : thread_counts)
         add_case(
             "verify/" + name_of(type) + '/' + std::to_string(rows) + '/' + std::to_string(width),

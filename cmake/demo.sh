@@ -6,7 +6,7 @@ called_from="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 weir_need g++ cmake ninja-build libxsimd-dev libcli11-dev
-[[ -f build/release/build.ninja ]] || weir_quietly cmake --preset release \
+weir_usable build/release || weir_quietly cmake --fresh --preset release \
   -DWEIR_TESTS=OFF -DWEIR_BENCH=OFF -DWEIR_VERIFY_HEADERS=OFF
 echo "Building the example (about a minute the first time)" >&2
 weir_quietly cmake --build build/release --target stream -j "$(nproc)"

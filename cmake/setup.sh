@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by demo.sh and test.sh: goes to the source folder and sees to the packages they need.
-# On a Debian-like system missing packages are installed; elsewhere what is there is used.
+# Sourced by demo.sh, test.sh and matrix.sh: goes to the source folder and sees to the packages they
+# need. On a Debian-like system missing packages are installed; elsewhere what is there is used.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
@@ -15,11 +15,13 @@ weir_has() {
     cmake) command -v cmake >/dev/null ;;
     ninja-build) command -v ninja >/dev/null ;;
     libxsimd-dev) weir_has_header xsimd/xsimd.hpp ;;
-    libeigen3-dev) weir_has_header Eigen/Core || weir_has_header eigen3/Eigen/Core ;;
     catch2) weir_has_header catch2/catch.hpp || weir_has_header catch2/catch_all.hpp ;;
     libbenchmark-dev) weir_has_header benchmark/benchmark.h ;;
     libcli11-dev) weir_has_header CLI/CLI.hpp ;;
     nlohmann-json3-dev) weir_has_header nlohmann/json.hpp ;;
+    g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ >/dev/null ;;
+    qemu-user) command -v qemu-aarch64 >/dev/null ;;
+    clang-16) command -v clang++-16 >/dev/null ;;
     *) return 1 ;;
   esac
 }
@@ -57,6 +59,16 @@ weir_need() {
     echo "  apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
     exit 1
   fi
+}
+
+# weir_usable <build folder>: true if it is configured, for this folder (not copied from another) and
+# with a compiler that is here.
+weir_usable() {
+  local cache="$1/CMakeCache.txt"
+  [[ -f "$1/build.ninja" && -f "$cache" &&
+     "$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$cache")" -ef . &&
+     "$(sed -n 's/^CMAKE_CACHEFILE_DIR:INTERNAL=//p' "$cache")" -ef "$1" &&
+     -x "$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$cache")" ]]
 }
 
 # weir_quietly <command>...: shows what the command says, on stderr, only if it fails.

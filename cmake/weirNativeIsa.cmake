@@ -1,10 +1,7 @@
 # weir_native_isa(name flags): the instruction set of weir::compiled that fits this machine, and how
 # the compiler is told to use all that the machine has.
 function(weir_native_isa name flags)
-  set(options "")
-  if(NOT CMAKE_CROSSCOMPILING)
-    set(options -march=native)
-  endif()
+  set(options ${weir_native_flags})
   execute_process(
     COMMAND "${CMAKE_CXX_COMPILER}" ${options} -dM -E -x c++ /dev/null
     OUTPUT_VARIABLE macros ERROR_VARIABLE problem RESULT_VARIABLE status)

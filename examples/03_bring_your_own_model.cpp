@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include <weir/weir.hpp>
+#include <weir/cache.hpp>
 
 using cache = weir::kv_cache<weir::bf16, weir::keep<weir::sinks, weir::window>>;
 using floats = std::vector<float>;

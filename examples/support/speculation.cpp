@@ -1,5 +1,6 @@
 // Sessions that guess.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <weir/cache/eviction/sinks.hpp>

@@ -1,15 +1,12 @@
-// Everything a CPU user needs. Published policies by name are in weir/presets.hpp.
+// Everything a CPU user needs. Published policies by name are in weir/presets.hpp; a cache alone is
+// in weir/cache.hpp, and what headers that only name types need in weir/fwd.hpp.
 #pragma once
 
-#if __cplusplus < 202002L
-#error "weir is C++20: compile with -std=c++20 or later"
-#else
+#include <weir/core/target.hpp>
 
-#include <weir/cache/eviction/keep.hpp>
-#include <weir/cache/eviction/sinks.hpp>
-#include <weir/cache/eviction/window.hpp>
-#include <weir/cache/kv_cache.hpp>
-#include <weir/cache/position/positions.hpp>
+#if !defined(WEIR_REFUSED)
+
+#include <weir/cache.hpp>
 #include <weir/model/load_model.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/sampling/sampler.hpp>
@@ -30,6 +27,5 @@
 #include <weir/stream/stream_batch.hpp>
 #include <weir/stream/stream_decoder.hpp>
 #include <weir/stream/token_stream.hpp>
-#include <weir/version.hpp>
 
 #endif

@@ -6,6 +6,7 @@
 #include <weir/cache/position/positions.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -137,7 +138,7 @@ std::vector<std::uint64_t> up_to(std::uint64_t n) {
   return all;
 }
 
-using list = std::vector<std::uint64_t>;
+using token_indices = std::vector<std::uint64_t>;
 
 }  // namespace
 
@@ -145,34 +146,36 @@ TEST_CASE("members claim in order, each from what is left") {
   const weir::sinks first{2};
   const weir::window last{3};
   const longest_keys longest{2};
-  CHECK(stay(weir::keep(first, last), up_to(10)) == list{0, 1, 7, 8, 9});
+  CHECK(stay(weir::keep(first, last), up_to(10)) == token_indices{0, 1, 7, 8, 9});
   // 9 and 8 are the longest; the window then takes the last three of the others.
-  CHECK(stay(weir::keep(longest, last), up_to(10)) == list{5, 6, 7, 8, 9});
-  CHECK(stay(weir::keep(last, longest), up_to(10)) == list{5, 6, 7, 8, 9});
-  CHECK(stay(weir::keep(first, last, longest), up_to(10)) == list{0, 1, 5, 6, 7, 8, 9});
-  CHECK(stay(weir::keep(longest, first), up_to(20)) == list{0, 1, 9, 19});
+  CHECK(stay(weir::keep(longest, last), up_to(10)) == token_indices{5, 6, 7, 8, 9});
+  CHECK(stay(weir::keep(last, longest), up_to(10)) == token_indices{5, 6, 7, 8, 9});
+  CHECK(stay(weir::keep(first, last, longest), up_to(10)) == token_indices{0, 1, 5, 6, 7, 8, 9});
+  CHECK(stay(weir::keep(longest, first), up_to(20)) == token_indices{0, 1, 9, 19});
 }
 
 TEST_CASE("sinks named twice claim twice as many, whoever claims in between") {
   CHECK(stay(weir::keep(weir::sinks{2}, weir::sinks{3}, longest_keys{1}), up_to(20)) ==
-        list{0, 1, 2, 3, 4, 9});
+        token_indices{0, 1, 2, 3, 4, 9});
   CHECK(stay(weir::keep(weir::sinks{1}, longest_keys{1}, weir::sinks{1}), up_to(20)) ==
-        list{0, 1, 9});
+        token_indices{0, 1, 9});
 }
 
 TEST_CASE("sinks are the stream's first tokens, not the oldest that are left") {
-  CHECK(stay(weir::keep(weir::sinks{4}, longest_keys{1}), {0, 2, 17, 18, 19}) == list{0, 2, 19});
+  CHECK(stay(weir::keep(weir::sinks{4}, longest_keys{1}), {0, 2, 17, 18, 19}) ==
+        token_indices{0, 2, 19});
   const std::uint64_t first = std::uint64_t{1} << 32;
   CHECK(stay(weir::keep(weir::sinks{2}, weir::window{1}), {first, first + 1, first + 7, first + 8},
-             first) == list{first, first + 1, first + 8});
+             first) == token_indices{first, first + 1, first + 8});
 }
 
 TEST_CASE("on ties the older token wins") {
-  CHECK(stay(weir::keep(longest_keys{3}), up_to(30)) == list{9, 19, 29});
-  CHECK(stay(weir::keep(longest_keys{4}), up_to(30)) == list{8, 9, 19, 29});
-  CHECK(stay(weir::keep(longest_keys{2}), up_to(30)) == list{9, 19});
-  CHECK(stay(weir::keep(table{3, std::vector<float>(50, 1.0f)}), up_to(50)) == list{0, 1, 2});
-  CHECK(stay(weir::keep(table{2, {0.0f, -0.0f, 0.0f}}), up_to(3)) == list{0, 1});
+  CHECK(stay(weir::keep(longest_keys{3}), up_to(30)) == token_indices{9, 19, 29});
+  CHECK(stay(weir::keep(longest_keys{4}), up_to(30)) == token_indices{8, 9, 19, 29});
+  CHECK(stay(weir::keep(longest_keys{2}), up_to(30)) == token_indices{9, 19});
+  CHECK(stay(weir::keep(table{3, std::vector<float>(50, 1.0f)}), up_to(50)) ==
+        token_indices{0, 1, 2});
+  CHECK(stay(weir::keep(table{2, {0.0f, -0.0f, 0.0f}}), up_to(3)) == token_indices{0, 1});
 }
 
 TEST_CASE("a rank parts the smallest from the others, whatever there is") {
@@ -181,7 +184,7 @@ TEST_CASE("a rank parts the smallest from the others, whatever there is") {
   const auto alike = [](std::size_t) { return 0xFFFFFFFFu; };
   const auto few = [&](std::size_t i) { return random(i) >> 30; };
   const auto falling = [](std::size_t i) { return 0x80000010u - static_cast<std::uint32_t>(i); };
-  for (const std::size_t size : {1, 2, 15, 16, 17, 100, 1056}) {
+  for (const std::size_t size : {1u, 2u, 15u, 16u, 17u, 100u, 1056u}) {
     const auto check = [&](auto rank) {
       std::vector<std::uint32_t> ranks(size);
       for (std::size_t i = 0; i < size; ++i) ranks[i] = rank(i);
@@ -224,17 +227,17 @@ TEST_CASE("the best of what is left are those that sorting gives") {
 TEST_CASE("NaN ranks lowest, with minus infinity") {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
   constexpr float inf = std::numeric_limits<float>::infinity();
-  CHECK(stay(weir::keep(table{2, {nan, -5, nan, inf, -inf}}), up_to(5)) == list{1, 3});
-  CHECK(stay(weir::keep(table{3, {nan, -5, nan, inf, -inf}}), up_to(5)) == list{0, 1, 3});
-  CHECK(stay(weir::keep(table{2, {-inf, nan, nan, nan}}), up_to(4)) == list{0, 1});
-  CHECK(stay(weir::keep(table{1, {nan, nan, nan}}), up_to(3)) == list{0});
+  CHECK(stay(weir::keep(table{2, {nan, -5, nan, inf, -inf}}), up_to(5)) == token_indices{1, 3});
+  CHECK(stay(weir::keep(table{3, {nan, -5, nan, inf, -inf}}), up_to(5)) == token_indices{0, 1, 3});
+  CHECK(stay(weir::keep(table{2, {-inf, nan, nan, nan}}), up_to(4)) == token_indices{0, 1});
+  CHECK(stay(weir::keep(table{1, {nan, nan, nan}}), up_to(3)) == token_indices{0});
 }
 
 TEST_CASE("a free claim takes what it likes, up to its budget") {
-  CHECK(stay(weir::keep(greedy{3, 2}), up_to(10)) == list{0, 2, 4});
+  CHECK(stay(weir::keep(greedy{3, 2}), up_to(10)) == token_indices{0, 2, 4});
   CHECK(stay(weir::keep(weir::sinks{1}, greedy{3, 2}, weir::window{1}), up_to(10)) ==
-        list{0, 2, 4, 6, 9});
-  CHECK(stay(weir::keep(greedy{0, 1}, weir::window{2}), up_to(4)) == list{2, 3});
+        token_indices{0, 2, 4, 6, 9});
+  CHECK(stay(weir::keep(greedy{0, 1}, weir::window{2}), up_to(4)) == token_indices{2, 3});
 }
 
 TEST_CASE("a budget of at least everything keeps everything; of nothing, nothing") {
@@ -259,7 +262,7 @@ TEST_CASE("a view tells where it is and reads keys and values") {
       return -view.value_norm(s);
     }
   };
-  CHECK(stay(weir::keep(looker{}), {3, 5, 6}) == list{3});
+  CHECK(stay(weir::keep(looker{}), {3, 5, 6}) == token_indices{3});
 }
 
 TEST_CASE("budgets add up, and absurd ones are refused") {
@@ -277,8 +280,8 @@ TEST_CASE("budgets add up, and absurd ones are refused") {
 
 namespace {
 
-list kept(const weir_test::any_cache& cache, std::size_t layer = 0, std::size_t head = 0) {
-  list indices;
+token_indices kept(const weir_test::any_cache& cache, std::size_t layer = 0, std::size_t head = 0) {
+  token_indices indices;
   for (const auto& e : weir_test::entries_of(cache, layer, head)) indices.push_back(e.index);
   return indices;
 }
@@ -294,7 +297,7 @@ TEST_CASE("the worked example of sinks and a window") {
     s.window = 3;
     s.renumbers = renumbers;
     const auto cache = make_cache(s);
-    const list live[] = {{0}, {0, 1}, {0, 1, 2}, {0, 2, 3}, {0, 3, 4}, {0, 4, 5}};
+    const token_indices live[] = {{0}, {0, 1}, {0, 1, 2}, {0, 2, 3}, {0, 3, 4}, {0, 4, 5}};
     for (std::size_t t = 0; t < 6; ++t) {
       weir_test::append(*cache, s.shape, weir_test::names_of(1, t), 1);
       CHECK(kept(*cache) == live[t]);  // what row t + 1 reads beside itself
@@ -312,9 +315,9 @@ TEST_CASE("what is cached before each token, two sinks and a window of four") {
   s.window = 4;
   const auto cache = make_cache(s);
   for (std::size_t t = 0; t <= 13; ++t) {
-    if (t == 5) CHECK(kept(*cache) == list{0, 1, 2, 3, 4});
-    if (t == 6) CHECK(kept(*cache) == list{0, 1, 3, 4, 5});
-    if (t == 13) CHECK(kept(*cache) == list{0, 1, 10, 11, 12});
+    if (t == 5) CHECK(kept(*cache) == token_indices{0, 1, 2, 3, 4});
+    if (t == 6) CHECK(kept(*cache) == token_indices{0, 1, 3, 4, 5});
+    if (t == 13) CHECK(kept(*cache) == token_indices{0, 1, 10, 11, 12});
     weir_test::append(*cache, s.shape, weir_test::names_of(1, t), 1);
   }
 }
@@ -342,7 +345,7 @@ TEST_CASE("boundaries run lazily, at multiples of the cadence, and hold the budg
         std::uint64_t entries = 0;
         for (std::size_t layer = 0; layer < s.shape.layers; ++layer)
           for (std::size_t head = 0; head < s.shape.kv_heads; ++head) {
-            const list now = kept(*cache, layer, head);
+            const token_indices now = kept(*cache, layer, head);
             entries += now.size();
             REQUIRE(now.size() <= budget + cadence);
             REQUIRE(now.size() == std::min(t / cadence * cadence, budget) + t % cadence + 1);

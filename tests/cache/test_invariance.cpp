@@ -1,5 +1,8 @@
 // The same bits, whatever the chunk size, the thread count, where the stream starts, and what lies
 // in lanes that nobody reads.
+#include <algorithm>
+#include <cmath>
+
 #include "cache/any_cache.hpp"
 #include "support/catch.hpp"
 

@@ -1,4 +1,5 @@
 // Heads of one cache under different lists: each sees what it would see alone.
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -43,8 +44,8 @@ std::vector<token_output> outputs(const Keep& keep, std::size_t tokens, std::siz
 
 TEST_CASE("a head that keeps all sees all, beside heads that decide") {
   // More than a split of 512 entries, and several boundaries behind it.
-  const std::size_t tokens = 700, chunk = GENERATE(1, 40);
-  const unsigned width = GENERATE(1, 2);
+  const std::size_t tokens = 700, chunk = GENERATE(1u, 40u);
+  const unsigned width = GENERATE(1u, 2u);
   const auto scored = presets::recipes::h2o::of({.entries = 64});
   const auto both = outputs(mixed{scored, keep_all{1000}, labels}, tokens, chunk, width);
   const auto all = outputs(keep_all{1000}, tokens, 1, 1);

@@ -1,5 +1,6 @@
 // A cache takes all its memory when it is made: exactly what required_bytes announced, and nothing
 // after that.
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 

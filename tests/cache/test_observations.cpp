@@ -8,6 +8,7 @@
 
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
+#include <weir/kernels/observation_kernels.hpp>
 #include <weir/testing/drive_cache.hpp>
 
 #include "support/catch.hpp"
@@ -172,8 +173,8 @@ TEST_CASE("a query head that read nothing has no probabilities but 0") {
   largest[0] = 2;
   const float total[] = {2, 16, -inf, 0};  // m and d of both heads
   std::vector<float> most = out;
-  cpu::row_probabilities<true, true>(weight.data(), largest.data(), 16, total, 2, 2, out.data(),
-                                     most.data());
+  kernels<observation_kernels>().row_probabilities(weight.data(), largest.data(), 16, total, 2, 2,
+                                                   out.data(), most.data());
   for (std::size_t i = 0; i < out.size(); ++i) {
     CHECK(out[i] == (i < 32 ? .5f / 16 / 2 : 0.0f));
     CHECK(most[i] == (i < 32 ? .5f / 16 : 0.0f));

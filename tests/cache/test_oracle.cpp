@@ -1,5 +1,7 @@
 // Outputs are those of attention over exactly the entries that the policy says, at exactly the
 // positions it says: a plain computation in double, over a sampled product of settings.
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
 

@@ -1,4 +1,5 @@
 // Pages: a stream holds what it needs, forks share until one writes, and none ever sees the other.
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -30,7 +31,7 @@ void forks_are_apart(const Keep& keep) {
   using cache = one_cache<paged_cache<Keep>>;
   dice random{3};
   const cache_options options{.max_rows = 40, .cadence = 8, .extra_pages = 200};
-  for (int round = 0; round < 6; ++round) {
+  for (unsigned round = 0; round < 6; ++round) {
     cache first(shape, keep, options), alone(shape, keep, options),
         other_alone(shape, keep, options);
     const auto common = names_of(random.within(1, 120), round + 1u);
@@ -40,7 +41,7 @@ void forks_are_apart(const Keep& keep) {
     auto second = std::make_unique<cache>(first);
     REQUIRE(same_entries(first, *second, shape));
     REQUIRE(second->length() == first.length());
-    for (int turn = 0; turn < 8; ++turn) {
+    for (unsigned turn = 0; turn < 8; ++turn) {
       const auto a = names_of(random.within(1, 20), 100u + turn),
                  b = names_of(random.within(1, 20), 200u + turn);
       REQUIRE(first_difference(append(first, shape, a, 5), append(alone, shape, a, 9)) == a.size());
@@ -65,7 +66,7 @@ void is_forked_again(const Keep& keep, bool may_take_back) {
   cache first(shape, keep, options);
   append(first, shape, names_of(random.within(1, 50), 1), 17);
   cache again(first);
-  for (int turn = 0; turn < 30; ++turn) {
+  for (unsigned turn = 0; turn < 30; ++turn) {
     append(first, shape, names_of(random.within(1, 12), 100u + turn), 5);
     append(again, shape, names_of(random.within(1, 40), 200u + turn), 7);
     if (turn % 4 == 1) again.reset();

@@ -1,5 +1,6 @@
 #include <weir/cache/recent_keys.hpp>
 
+#include <algorithm>
 #include <vector>
 
 #include "support/catch.hpp"

@@ -1,6 +1,7 @@
 // After any sequence of steps, trees, commits, rollbacks and tokens taken back, the cache equals
 // bit for bit one that only ever appended what was accepted; and a provisional row's outputs are
 // the bits it would have given as a final row.
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 

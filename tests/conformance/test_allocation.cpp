@@ -1,5 +1,6 @@
 // Every preset takes its memory when its cache is made: exactly what required_bytes announced, and
 // nothing after that, boundaries and speculation included.
+#include <algorithm>
 #include <string>
 #include <tuple>
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include <weir/core/thread_pool.hpp>

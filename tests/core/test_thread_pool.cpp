@@ -1,6 +1,7 @@
 #include <weir/core/thread_pool.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <thread>
 #include <vector>

@@ -42,7 +42,7 @@ using numbers = std::vector<std::size_t>;
 }  // namespace
 
 TEST_CASE("a sink and the last chunks stay, whole") {
-  const std::size_t chunk = GENERATE(1, 3, 40);
+  const std::size_t chunk = GENERATE(1u, 3u, 40u);
   policy_bench bench(keep(sinks{chunk}, rolling_chunks{chunk, 3}), two_wide(), chunk);
   const numbers expected[] = {{0},          {0, 1},       {0, 1, 2},   {0, 1, 2, 3},
                               {0, 2, 3, 4}, {0, 3, 4, 5}, {0, 4, 5, 6}};
@@ -115,7 +115,7 @@ TEST_CASE("a sink chunk unlike the newest one gives way to it") {
 }
 
 TEST_CASE("sinks are judged chunk by chunk at any cadence") {
-  const std::size_t cadence = GENERATE(1, 2, 3, 4, 8, 24);
+  const std::size_t cadence = GENERATE(1u, 2u, 3u, 4u, 8u, 24u);
   policy_bench bench(keep(adaptive_sinks{4, 2}, rolling_chunks{4, 2}), two_wide(), cadence);
   // Sinks 0 and 1; then 3 and 1, 4 and 1, 5 and 1.
   const float scenes[][2] = {{1, 0}, {1, 0}, {1, 0}, {-1, 0}, {0, 1}, {0, -1}};

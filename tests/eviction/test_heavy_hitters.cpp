@@ -1,6 +1,7 @@
 // H2O, arXiv 2306.14048: a worked example by hand.
 #include <weir/cache/eviction/heavy_hitters.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -12,8 +13,8 @@
 #include "support/catch.hpp"
 
 using weir::heavy_hitters, weir::heavy_sum, weir::window;
-using list = weir::keep<window, heavy_hitters>;
-using bench = weir::testing::policy_bench<list>;
+using keep_type = weir::keep<window, heavy_hitters>;
+using bench = weir::testing::policy_bench<keep_type>;
 using indices = std::vector<std::uint64_t>;
 
 namespace {

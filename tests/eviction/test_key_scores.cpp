@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <set>
 #include <span>
@@ -157,13 +158,13 @@ TEST_CASE("what lies in slots without entries moves no anchor") {
 TEST_CASE("a random token's score is drawn once, so that the largest of all stay in the end") {
   const weir::kv_shape wide{.layers = 2, .q_heads = 2, .kv_heads = 2, .head_dim = 2};
   std::set<indices> results;
-  for (const std::uint64_t seed : {1, 2}) {
+  for (const std::uint64_t seed : {1u, 2u}) {
     weir::testing::policy_bench<weir::keep<weir::random_tokens>> b({weir::random_tokens{8, seed}},
                                                                    wide, 4);
     for (std::size_t i = 0; i < 64; ++i) b.append();
     b.decide();
-    for (const std::uint64_t layer : {0, 1})
-      for (const std::uint64_t head : {0, 1}) {
+    for (const std::uint64_t layer : {0u, 1u})
+      for (const std::uint64_t head : {0u, 1u}) {
         const weir::random_source source{seed, layer << 32 | head};
         indices expected(64);
         for (std::uint64_t i = 0; i < 64; ++i) expected[i] = i;

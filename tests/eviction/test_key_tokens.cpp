@@ -18,8 +18,8 @@
 
 using weir::key_tokens, weir::window;
 using indices = std::vector<std::uint64_t>;
-using list = weir::keep<window, key_tokens>;
-using bench = weir::testing::policy_bench<list>;
+using keep_type = weir::keep<window, key_tokens>;
+using bench = weir::testing::policy_bench<keep_type>;
 
 namespace {
 
@@ -117,7 +117,7 @@ TEST_CASE("at another temperature the same noise gives other scores") {
 
 TEST_CASE("the temperature rises from the first token behind the prompt to the last one planned") {
   const key_tokens member{.budget = 4, .prompt = 6, .planned = 4};
-  for (const std::uint64_t before : {0, 5}) CHECK(member.temperature(before) == 1);
+  for (const std::uint64_t before : {0u, 5u}) CHECK(member.temperature(before) == 1);
   CHECK(member.temperature(6) == 1.25f);
   CHECK(member.temperature(9) == 2);
   CHECK(member.temperature(1'000'000) == 2);
@@ -153,8 +153,9 @@ std::vector<float> notes_of(const std::vector<std::uint64_t>& entry,
   weir::observed_row::record row;
   row.index = (std::uint64_t{1} << 32) + 77, row.boundary = row.index + 1;
   row.logits = logits;
-  key_tokens{.budget = 4, .seed = 99}.add_heads<A, Heads>(
-      weir::observed_row(wide, 2, 1, row, entry, {notes, entry.size(), {}, scratch}), first);
+  key_tokens{.budget = 4, .seed = 99}.add_heads<A>(
+      weir::observed_row(wide, 2, 1, row, entry, {notes, entry.size(), {}, scratch}), first,
+      Heads);
   return notes;
 }
 

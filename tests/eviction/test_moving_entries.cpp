@@ -36,7 +36,7 @@ struct noting {
 
   std::size_t notes(const weir::kv_shape&) const { return 2; }
   void describe(const weir::slots_view& view, weir::slot s, const weir::arrival&) const {
-    for (const std::size_t k : {0, 1})
+    for (const std::size_t k : {0u, 1u})
       view.note(s, k) = number(view.index(s).value, view.kv_head(), first + k);
   }
   float score(const weir::slots_view& view, weir::slot s) const {
@@ -92,7 +92,7 @@ void entries_stay_themselves(const Member& member) {
     bench.decide();
     for_each_entry([&](std::size_t layer, std::size_t head, std::uint64_t i) {
       moved += bench.place(i, layer, head) != before.at({layer, head, i});
-      for (const std::size_t k : {0, 1}) {
+      for (const std::size_t k : {0u, 1u}) {
         REQUIRE(bench.template note<0>(i, k, layer, head) == number(i, head, k));
         REQUIRE(bench.template note<1>(i, k, layer, head) == number(i, head, 2 + k));
       }

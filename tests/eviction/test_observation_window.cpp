@@ -1,6 +1,7 @@
 // SnapKV, arXiv 2404.14469: a worked example by hand.
 #include <weir/cache/eviction/observation_window.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -11,8 +12,8 @@
 
 using weir::observation_window, weir::vote_pooling, weir::window;
 using indices = std::vector<std::uint64_t>;
-using list = weir::keep<window, observation_window>;
-using bench = weir::testing::policy_bench<list>;
+using keep_type = weir::keep<window, observation_window>;
+using bench = weir::testing::policy_bench<keep_type>;
 
 namespace {
 

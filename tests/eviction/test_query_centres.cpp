@@ -120,7 +120,7 @@ TEST_CASE("files cut short or with more behind them are refused at every length"
   for (std::size_t n = 0; n < bytes.size(); ++n)
     require_refused<bad_file>([&] { (void)query_centres::parse(bytes.substr(0, n), "f"); },
                               {"f: "});
-  for (const std::size_t more : {1, 4, 12})
+  for (const std::size_t more : {1u, 4u, 12u})
     require_refused<bad_file>(
         [&] { (void)query_centres::parse(bytes + std::string(more, '\0'), "f"); },
         {"f: byte 12", "expected"});

@@ -49,7 +49,7 @@ TEST_CASE("a dropped entry becomes part of the kept one most like it, if like en
     CHECK(near(head.state()[0], .48));
     check(head.key(4), .688f, .684f);
     check(head.value(4), 1.92f, 2.46f);
-    for (const std::size_t i : {0, 1, 5}) check(head.key(i), keys[i][0], keys[i][1]);
+    for (const std::size_t i : {0u, 1u, 5u}) check(head.key(i), keys[i][0], keys[i][1]);
   }
   SECTION("normalised weights") {
     const similarity_merge fate;
@@ -59,7 +59,7 @@ TEST_CASE("a dropped entry becomes part of the kept one most like it, if like en
     CHECK(near(head.state()[0], .48));
     check(head.key(4), .702f, .698f);
     check(head.value(4), .490001f * 4, .509999f * 3 + .490001f * 2);
-    for (const std::size_t i : {0, 1, 5}) check(head.value(i), values[i][0], values[i][1]);
+    for (const std::size_t i : {0u, 1u, 5u}) check(head.value(i), values[i][0], values[i][1]);
     // The norm that cosines are taken by follows.
     CHECK(near(head.view().note(head.at(4)), 1 / std::hypot(head.key(4)[0], head.key(4)[1])));
   }

@@ -17,8 +17,8 @@ namespace {
 
 /// One KV head that was told P(x_i | x_<i) of each token.
 struct surprised_head : hand_head {
-  surprised_head(const token_surprisal& member, const std::vector<double>& p)
-      : hand_head(member, 1, std::vector<std::vector<float>>(p.size(), {0})), member(member) {
+  surprised_head(const token_surprisal& m, const std::vector<double>& p)
+      : hand_head(m, 1, std::vector<std::vector<float>>(p.size(), {0})), member(m) {
     for (std::size_t i = 0; i < p.size(); ++i) tell(i, static_cast<float>(std::log(p[i])));
   }
   void tell(std::size_t i, float log_probability) {

@@ -1,6 +1,7 @@
 // TOVA, arXiv 2401.06104: a worked example by hand.
 #include <weir/cache/eviction/tova.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -20,7 +21,7 @@ void drive(Bench& b) {
     b.append();
     std::vector<float> last_only(n, 0.0f);
     last_only.back() = 1;
-    for (const std::size_t head : {0, 1}) b.observe(0, head, last_only);
+    for (const std::size_t head : {0u, 1u}) b.observe(0, head, last_only);
   }
   b.append();
   b.observe(0, 0, std::vector<float>{.1f, .3f, .2f, .15f, .15f, .1f});
@@ -45,11 +46,11 @@ TEST_CASE("TOVA drops what the newest row attends to least, by the mean over a l
 TEST_CASE("smaller budgets show the order of the mean row") {
   // .1, .125 and .175 go one after the other; of the three .2 the older ones stay.
   indices left{0, 1, 2, 3, 5};
-  for (const std::uint64_t next : {5, 3, 2}) {
+  for (const std::uint64_t next : {5u, 3u, 2u}) {
     std::erase(left, next);
     weir::testing::policy_bench<weir::keep<weir::tova>> b({weir::tova{left.size()}}, shape, 6);
     drive(b);
-    for (const std::size_t head : {0, 1}) CHECK(b.kept(0, head) == left);
+    for (const std::size_t head : {0u, 1u}) CHECK(b.kept(0, head) == left);
   }
   // Nothing has gone: each head's row can be read, and their mean.
   weir::testing::policy_bench<weir::keep<weir::tova>> b({weir::tova{6}}, shape, 6);

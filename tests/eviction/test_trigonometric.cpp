@@ -1,6 +1,7 @@
 // TriAttention, arXiv 2604.04921: a worked example by hand.
 #include <weir/cache/eviction/trigonometric.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <complex>
 #include <cstdint>
@@ -78,7 +79,7 @@ TEST_CASE("keys are scored by where queries near the centre would find them") {
     CHECK(b.kept() == indices{1, 3, 4});
     REQUIRE(seen.size() == 6);
     for (std::size_t i = 0; i < 6; ++i) CHECK(std::abs(seen[i] - trig[i] - norm[i]) <= 1e-5f);
-    for (const std::uint64_t i : {1, 3, 4}) CHECK(std::abs(b.note<0>(i) - norm[i]) <= 1e-5f);
+    for (const std::uint64_t i : {1u, 3u, 4u}) CHECK(std::abs(b.note<0>(i) - norm[i]) <= 1e-5f);
   }
 }
 
@@ -130,7 +131,7 @@ TEST_CASE("each layer and head has centres of its own") {
   CHECK(b.kept(1, 1) == indices{1, 3, 4});
   CHECK(b.kept(1, 0) == indices{0, 1, 2});  // all tie
   CHECK(b.kept(0, 1) == indices{0, 1, 2});
-  for (const std::uint64_t i : {1, 3, 4}) {
+  for (const std::uint64_t i : {1u, 3u, 4u}) {
     CHECK(b.note<0>(i, 0, 1, 1) == 0);
     CHECK(std::abs(b.note<0>(i, 1, 1, 1) - norm[i]) <= 1e-5f);
   }

@@ -2,11 +2,14 @@
 // gives attention.
 #include <weir/kernels/cpu/attention.hpp>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
 #include <weir/kernels/cpu/encode.hpp>
+#include <weir/kernels/cpu/merge.hpp>
 #include <weir/kernels/reference/attention.hpp>
 #include "support/arches.hpp"
 #include "support/catch.hpp"
@@ -134,7 +137,7 @@ void expect_reference_bits(std::size_t head_dim, std::size_t rows, unsigned seed
 template <class A, class Codec>
 void expect_reference_bits_everywhere() {
   unsigned seed = 1;
-  for (const std::size_t head_dim : {7, 8, 16, 48, 64, 80, 128})
+  for (const std::size_t head_dim : {7u, 8u, 16u, 48u, 64u, 80u, 128u})
     for (std::size_t rows = 1; rows <= max_block_rows; ++rows)
       for (const bool rotated : {false, true})
         for (const bool interleaved : {false, true})

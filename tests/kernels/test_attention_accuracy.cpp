@@ -1,11 +1,13 @@
 // Attention over thousands of tokens against a computation in double, and what a codec loses.
 #include <weir/kernels/cpu/attention.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
 
 #include <weir/kernels/cpu/encode.hpp>
+#include <weir/kernels/cpu/merge.hpp>
 #include "support/catch.hpp"
 
 namespace {
@@ -116,16 +118,16 @@ double relative_error(const std::vector<float>& a, const std::vector<double>& b)
 }  // namespace
 
 TEST_CASE("f32 attention stays close to double, however long the context") {
-  for (const std::size_t tokens : {1, 31, 512, 4096})
+  for (const std::size_t tokens : {1u, 31u, 512u, 4096u})
     REQUIRE(relative_error(filled_head<f32>(tokens).attend(),
                            filled_head<f32>(tokens).over_raw()) <= 2e-6);
-  for (const std::size_t tokens : {16384, 32768})
+  for (const std::size_t tokens : {16384u, 32768u})
     REQUIRE(relative_error(filled_head<f32>(tokens).attend(),
                            filled_head<f32>(tokens).over_raw()) <= 1e-5);
 }
 
 TEST_CASE("16-bit caches lose what their rounding loses") {
-  for (const std::size_t tokens : {33, 4096}) {
+  for (const std::size_t tokens : {33u, 4096u}) {
     filled_head<f16> half(tokens);
     REQUIRE(relative_error(half.attend(), half.over_raw()) <= 1e-3);
     REQUIRE(relative_error(half.attend(), half.over_decoded()) <= 2e-6);
@@ -137,7 +139,7 @@ TEST_CASE("16-bit caches lose what their rounding loses") {
 
 TEMPLATE_TEST_CASE("integer caches lose next to nothing but what their codes lose", "", int8,
                    int4) {
-  for (const std::size_t tokens : {1, 33, 4096}) {
+  for (const std::size_t tokens : {1u, 33u, 4096u}) {
     filled_head<TestType> head(tokens);
     const double error = relative_error(head.attend(), head.over_decoded());
     REQUIRE(error * error <= 1e-4);  // queries are rounded to 8 bits, weights to 15
@@ -172,7 +174,7 @@ TEST_CASE("int8: the worked example") {
 
 TEMPLATE_TEST_CASE("a lane's bytes are its own, and move as they are", "", int8, int4) {
   using tiles = kv_tiles<TestType>;
-  for (const std::size_t dim : {7, 32, 80}) {
+  for (const std::size_t dim : {7u, 32u, 80u}) {
     std::mt19937 rng(3);
     std::normal_distribution<float> normal;
     std::vector<std::vector<float>> x(32, std::vector<float>(dim));

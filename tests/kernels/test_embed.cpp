@@ -10,7 +10,7 @@ TEMPLATE_TEST_CASE("a row of weights comes out as numbers", "", weir_test::nativ
                    weir_test::sse2) {
   using weir::weight_type;
   for (const weight_type type : weir_test::all_weight_types)
-    for (const std::size_t cols : {32, 33, 64, 15, 256, 768}) {
+    for (const std::size_t cols : {32u, 33u, 64u, 15u, 256u, 768u}) {
       const std::size_t block = weir::with_element(
           type, []<class E>(std::type_identity<E>) { return weir::weights_in<E>; });
       if (cols % block != 0) continue;

@@ -51,8 +51,8 @@ bool same(float a, float b) { return a == b || (a != a && b != b); }
 template <class A, class Codec>
 void expect_reference() {
   unsigned seed = 1;
-  for (const std::size_t head_dim : {1, 7, 16, 64, 128, 512})
-    for (const std::size_t tiles : {1, 2, 3, 5}) {
+  for (const std::size_t head_dim : {1u, 7u, 16u, 64u, 128u, 512u})
+    for (const std::size_t tiles : {1u, 2u, 3u, 5u}) {
       const scene<Codec> s(head_dim, tiles, seed++);
       const auto page = [&](std::size_t t) { return s.page(t); };
       attention_block<Codec> block{.keys = s.keys.data(), .head_dim = head_dim};

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -42,7 +44,7 @@ TEMPLATE_TEST_CASE("a product has the bits of the plain one, whatever its shape"
                                              11, 12, 13, 14, 15, 16, 17, 33, 64, 65};
   for (const weight_type type : weir_test::all_weight_types)
     for (const std::size_t cols : widths(type))
-      for (const std::size_t outputs : {1, 2, 3, 7, 8, 13, 25, 32, 50}) {
+      for (const std::size_t outputs : {1u, 2u, 3u, 7u, 8u, 13u, 25u, 32u, 50u}) {
         const auto w = pack(type, outputs, cols, random_floats(outputs * cols, 1 + cols));
         const auto x = random_floats(all_rows.back() * cols, 2 + outputs, 3.0f);
         const auto expected = plain(w, x, all_rows.back());
@@ -86,9 +88,8 @@ TEST_CASE("a row has the same bits alone and among others, across panels of weig
     const auto x = random_floats(rows * cols, 6);
     const auto together = fast<weir_test::native>(w, x, rows);
     for (std::size_t row = 0; row < rows; ++row) {
-      const std::vector<float> in(x.begin() + row * cols, x.begin() + (row + 1) * cols);
-      const std::vector<float> out(together.begin() + row * outputs,
-                                   together.begin() + (row + 1) * outputs);
+      const std::vector<float> in(&x[row * cols], &x[row * cols] + cols);
+      const std::vector<float> out(&together[row * outputs], &together[row * outputs] + outputs);
       REQUIRE(same_bits(fast<weir_test::native>(w, in, 1), out));
     }
   }
@@ -207,7 +208,7 @@ TEST_CASE("activations round to nearest, ties to even, and never leave -127 ... 
 TEMPLATE_TEST_CASE("activations that are not finite make their own row NaN, and no other", "",
                    weir_test::native, weir_test::avx2, weir_test::sse2) {
   for (const weight_type type : weir_test::all_weight_types)
-    for (const std::size_t rows : {1, 3, 8})
+    for (const std::size_t rows : {1u, 3u, 8u})
       for (const float bad :
            {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
             -std::numeric_limits<float>::infinity()}) {
@@ -240,7 +241,7 @@ TEMPLATE_TEST_CASE("extreme weights stay exact: every int8 against every activat
       std::memcpy(w.bytes.data() + o * sizeof block, &block, sizeof block);
     }
     for (const float x : {127.0f, -127.0f})
-      for (const std::size_t rows : {1, 2, 4, 13})
+      for (const std::size_t rows : {1u, 2u, 4u, 13u})
         for (const float y : fast<TestType>(w, std::vector<float>(rows * cols, x), rows))
           REQUIRE(y == static_cast<float>(weight) * x * 32);
   }

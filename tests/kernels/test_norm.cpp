@@ -11,7 +11,7 @@ using weir_test::random_floats;
 
 TEMPLATE_TEST_CASE("a norm has the bits of the plain one, whatever its shape", "",
                    weir_test::native, weir_test::avx2, weir_test::sse2) {
-  for (const std::size_t n : {1, 2, 15, 16, 17, 31, 64, 257, 4096}) {
+  for (const std::size_t n : {1u, 2u, 15u, 16u, 17u, 31u, 64u, 257u, 4096u}) {
     const std::size_t rows = 5;
     const auto x = random_floats(rows * n, n, 3.0f), weight = random_floats(n, n + 1);
     std::vector<float> expected(rows * n);

@@ -147,8 +147,8 @@ TEST_CASE("a Q6_K block made by hand decodes") {
 TEMPLATE_TEST_CASE("products of any bytes have the bits of the plain one", "", weir_test::native,
                    weir_test::avx2, weir_test::sse2) {
   for (const packing p : weir_test::all_packings)
-    for (const std::size_t blocks : {1, 2, 5, 17})
-      for (const std::size_t outputs : {1, 7, 8, 9, 27, 70}) {
+    for (const std::size_t blocks : {1u, 2u, 5u, 17u})
+      for (const std::size_t outputs : {1u, 7u, 8u, 9u, 27u, 70u}) {
         const std::size_t cols = blocks * weir_test::packed_block_weights(p), most_rows = 13;
         const auto scales = random_floats(2 * blocks * outputs, 1, 2.0f);
         std::uint32_t state = 12345 + static_cast<std::uint32_t>(outputs);
@@ -170,7 +170,7 @@ TEMPLATE_TEST_CASE("the largest codes and steps stay exact", "", weir_test::nati
                    weir_test::sse2) {
   for (const packing p : weir_test::all_packings)
     for (const unsigned fill : {0x00u, 0xFFu, 0x80u, 0x7Fu})
-      for (const std::size_t rows : {1, 2, 9})
+      for (const std::size_t rows : {1u, 2u, 9u})
         for (const float sign : {1.0f, -1.0f}) {
           const std::size_t outputs = 9, cols = weir_test::packed_block_weights(p);
           const auto w = raw(

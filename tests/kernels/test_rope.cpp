@@ -2,6 +2,7 @@
 #include <weir/kernels/cpu/rope.hpp>
 
 #include <array>
+#include <cmath>
 
 #include <weir/kernels/reference/rope.hpp>
 
@@ -22,7 +23,7 @@ std::vector<float> rotated(const rope_angles& rope, const std::vector<float>& x,
 template <class A>
 void expect_reference_bits() {
   for (const auto pairing : {rope_pairing::interleaved, rope_pairing::half_split})
-    for (const std::size_t dims : {0, 2, 4, 6, 16, 30, 32, 34, 64, 80, 128}) {
+    for (const std::size_t dims : {0u, 2u, 4u, 6u, 16u, 30u, 32u, 34u, 64u, 80u, 128u}) {
       const rope_angles rope({dims, 1e4, pairing});
       const std::size_t head_dim = dims + 3;
       std::vector<float> x(head_dim), c(dims), s(dims), expected(head_dim), out(head_dim);
@@ -46,6 +47,24 @@ void require_near(const std::vector<float>& a, const std::vector<double>& b) {
 
 TEST_CASE("rotation gives the reference's bits on every architecture, in place too") {
   weir_test::for_each_arch([]<class A> { expect_reference_bits<A>(); });
+}
+
+TEST_CASE("a position's phase is right to the last of 64 bits") {
+  // base^(−2i/dims) / 2π of a turn, worked out in decimal.
+  const struct {
+    std::size_t dims;
+    double base;
+    std::size_t pair;
+    std::uint64_t phase;
+  } exact[] = {{64, 1e4, 0, 0x28be60db9391054a},  {64, 1e4, 1, 0x1e8dae29db02bb88},
+               {64, 1e4, 17, 0x4e37806b266d65},   {64, 1e4, 31, 0x16412e4ffae4c},
+               {128, 5e5, 1, 0x2130c415f3514ea0}, {128, 5e5, 63, 0x68e3fbde7a8},
+               {96, 1e6, 29, 0x27932df3f5be6},    {4, .5, 1, 0x399ec8537ccc4240},
+               {2, 1e4, 0, 0x28be60db9391054a}};
+  for (const auto& e : exact) {
+    INFO(e.dims << " of " << e.base << ", pair " << e.pair);
+    CHECK(rope_angles({e.dims, e.base}).phase(e.pair, position{1}) == e.phase);
+  }
 }
 
 TEST_CASE("keys rotate to the published numbers in both pairings") {
@@ -95,10 +114,10 @@ TEST_CASE("a score depends on the distance alone") {
 TEST_CASE("pairs that turn more than once a position turn as far as they should") {
   const double base = 1e-4;
   const rope_angles rope({4, base});
-  for (const std::uint64_t at : {0, 1, 5}) {
+  for (const std::uint64_t at : {0u, 1u, 5u}) {
     const double angle = static_cast<double>(at) * std::pow(base, -.5);  // 15.9 turns each
-    CHECK(std::abs(rope.cos_sin(1, position{at}).first - std::cos(angle)) < 1e-6);
-    CHECK(std::abs(rope.cos_sin(1, position{at}).second - std::sin(angle)) < 1e-6);
+    CHECK(std::abs(rope.cos_sin(1, position{at}).cos - std::cos(angle)) < 1e-6);
+    CHECK(std::abs(rope.cos_sin(1, position{at}).sin - std::sin(angle)) < 1e-6);
   }
 }
 

@@ -56,9 +56,9 @@ struct scene {
 template <class A, class Codec>
 void expect_reference() {
   unsigned seed = 1;
-  for (const std::size_t head_dim : {1, 7, 16, 64, 128, 512})
-    for (const std::size_t tiles : {1, 2, 5})
-      for (const std::size_t n : {1, 2, 3, 5, 8, 13, 32, 61, 64}) {
+  for (const std::size_t head_dim : {1u, 7u, 16u, 64u, 128u, 512u})
+    for (const std::size_t tiles : {1u, 2u, 5u})
+      for (const std::size_t n : {1u, 2u, 3u, 5u, 8u, 13u, 32u, 61u, 64u}) {
         const scene<Codec> s(head_dim, tiles, seed++);
         const auto page = [&](std::size_t t) { return s.page(t); };
         unit_keys sought(head_dim);

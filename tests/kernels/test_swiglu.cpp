@@ -12,7 +12,7 @@ using weir_test::random_floats;
 
 TEMPLATE_TEST_CASE("a gate has the bits of the plain one, whatever its length", "",
                    weir_test::native, weir_test::avx2, weir_test::sse2) {
-  for (const std::size_t n : {0, 1, 15, 16, 17, 31, 257, 10000}) {
+  for (const std::size_t n : {0u, 1u, 15u, 16u, 17u, 31u, 257u, 10000u}) {
     auto gate = random_floats(n, n, 120.0f);
     const auto up = random_floats(n, n + 1, 3.0f);
     if (n > 3) gate[n / 2] = std::numeric_limits<float>::infinity();

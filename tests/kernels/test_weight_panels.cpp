@@ -20,7 +20,7 @@ TEST_CASE("every block of a panel is the row's") {
     weir::with_element(type, [&]<class Block>(std::type_identity<Block>) {
       if constexpr (weir::weights_in<Block> == 32) {
         constexpr std::size_t blocks = 3, cols = blocks * Block::size;
-        for (const std::size_t rows : {1, 15, 16, 17, 48, 63}) {
+        for (const std::size_t rows : {1u, 15u, 16u, 17u, 48u, 63u}) {
           INFO("type " << static_cast<int>(type) << ", " << rows << " rows");
           const auto w = weir_test::pack(type, rows, cols, random_floats(rows * cols, rows));
           const repacked_matrix panels(w);
@@ -70,7 +70,7 @@ TEMPLATE_TEST_CASE("panels give the same bits added, and by any number of thread
     constexpr std::size_t outputs = 175, cols = 512;
     const auto w = weir_test::pack(type, outputs, cols, random_floats(outputs * cols, 1));
     const repacked_matrix panels(w);
-    for (const std::size_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 32, 33, 70}) {
+    for (const std::size_t rows : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 16u, 32u, 33u, 70u}) {
       INFO("type " << static_cast<int>(type) << ", " << rows << " rows");
       const auto x = random_floats(rows * cols, rows);
       const weir_test::scratch scratch(rows, cols);

@@ -1,5 +1,7 @@
 // GGUF containers that break a rule: each is refused with a typed error that says where.
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <random>

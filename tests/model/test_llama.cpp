@@ -142,7 +142,7 @@ TEST_CASE("logits have the same bits for every chunk size and number of threads"
   for (const ggml_type type : all_types) {
     const auto model = tiny(type);
     const auto expected = all_logits(model, tokens, 1, one);
-    for (const std::size_t chunk : {2, 3, 8, 13, 23})
+    for (const std::size_t chunk : {2u, 3u, 8u, 13u, 23u})
       REQUIRE(weir_test::same_bits(all_logits(model, tokens, chunk, one), expected));
     for (const unsigned width : {2u, 3u}) {
       weir::thread_pool threads(width);

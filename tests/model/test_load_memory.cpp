@@ -2,6 +2,7 @@
 // and none at all for a token.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <string>
 #include <vector>

@@ -1,5 +1,6 @@
 // Published token ids, and the ids of the reference models' texts.
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>

@@ -59,7 +59,7 @@ void record_positions(record& out) {
           turns.add(c), turns.add(s);
         }
       const std::string name =
-          "rope " + std::to_string(dims) + " " + std::to_string(static_cast<int>(base));
+          "number rope " + std::to_string(dims) + " " + std::to_string(static_cast<int>(base));
       out.write(name + " phases", phases);
       out.write(name + " turns", turns);
     }
@@ -76,7 +76,7 @@ void record_calibration(record& out) {
   bit_hash hash;
   for (const char c : sums.centres().bytes())
     hash.add(static_cast<std::uint32_t>(static_cast<unsigned char>(c)));
-  out.write("calibration", hash);
+  out.write("number calibration", hash);
 }
 
 void record_samplers(record& out) {
@@ -106,14 +106,14 @@ void record_samplers(record& out) {
       drawn.add(static_cast<std::uint64_t>(id));
       sampler.push(id);
     }
-    out.write(std::string("sampler ") + name + " distribution", left);
-    out.write(std::string("sampler ") + name + " drawn", drawn);
+    out.write(std::string("number sampler ") + name + " distribution", left);
+    out.write(std::string("number sampler ") + name + " drawn", drawn);
   }
   bit_hash told;
   for (std::size_t i = 0; i < 50; ++i)
     told.add(
         weir::log_probability(random_floats(vocabulary, 7 + i, 9), static_cast<weir::token_id>(i)));
-  out.write("log probability", told);
+  out.write("number log probability", told);
 }
 
 }  // namespace

@@ -118,7 +118,7 @@ TEST_CASE("the most probable token is chosen after penalties") {
 }
 
 TEST_CASE("a token is penalized until it has left the window") {
-  for (const std::size_t size : {1, 2, 7, 64}) {
+  for (const std::size_t size : {1u, 2u, 7u, 64u}) {
     const sampling how{.temperature = 1, .repetition_penalty = 1.3f, .repeat_last = size};
     const std::vector<float> logits = {1, 1, 1, -1};
     const auto untouched = told(how, logits, {});
@@ -140,9 +140,9 @@ TEST_CASE("a token is penalized until it has left the window") {
 TEST_CASE("taking back leaves exactly what never pushing leaves") {
   constexpr std::size_t vocab = 40;
   const auto logits = weir_test::random_floats(vocab, 8, 3.0f);
-  for (const std::size_t most_taken_back : {0, 1, 3, 16})
-    for (const std::size_t size : {1, 2, 5, 30})
-      for (const std::uint64_t seed : {1, 2, 3}) {
+  for (const std::size_t most_taken_back : {0u, 1u, 3u, 16u})
+    for (const std::size_t size : {1u, 2u, 5u, 30u})
+      for (const std::uint64_t seed : {1u, 2u, 3u}) {
         const sampling how{.temperature = 0.9f,
                            .top_p = 0.95f,
                            .repetition_penalty = 1.3f,

@@ -125,11 +125,11 @@ TEST_CASE("on ties the lower id is the more probable") {
 }
 
 TEST_CASE("every mixture of options gives what a full sort gives") {
-  for (const std::size_t vocab : {1, 2, 7, 64, 1000, 32000})
+  for (const std::size_t vocab : {1u, 2u, 7u, 64u, 1000u, 32000u})
     for (const float spread : {0.0f, 1.0f, 8.0f, 60.0f}) {
       const auto logits = weir_test::random_floats(vocab, vocab + 3, spread);
       for (const float temperature : {0.3f, 1.0f, 2.0f})
-        for (const std::size_t top_k : {0, 1, 5, 40, 2000})
+        for (const std::size_t top_k : {0u, 1u, 5u, 40u, 2000u})
           for (const float top_p : {1e-8f, 0.3f, 0.9f, 0.999f, 1.0f})
             for (const float min_p : {0.0f, 0.05f, 0.9f}) {
               const sampling how{temperature, top_k, top_p, min_p};

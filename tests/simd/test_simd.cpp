@@ -55,6 +55,56 @@ TEMPLATE_TEST_CASE("fma rounds once", "", weir_test::native, weir_test::avx2, we
   }
 }
 
+TEMPLATE_TEST_CASE("fma rounds once, however far apart its numbers are", "", weir_test::native,
+                   weir_test::avx2, weir_test::sse2) {
+  using A = TestType;
+  constexpr std::size_t lanes = simd::lanes<A>;
+  // Few bits, so that sums lie halfway between two floats or are exact; any exponent, so that they
+  // are subnormal, infinite or lost beside each other.
+  const weir::random_source random{11, 0};
+  const auto number = [&](std::uint64_t i) {
+    const std::uint64_t bits = random.bits(weir::purpose::trials, i);
+    const auto whole = static_cast<float>(static_cast<int>(bits % 4096) - 2048) *
+                       (bits >> 32 & 1 ? 1.0f : 1.0f + 0x1p-23f);
+    const int far = bits >> 33 & 1 ? 150 : 14;
+    return std::ldexp(whole, static_cast<int>(bits >> 40 & 0xFFFF) % (2 * far) - far);
+  };
+  float x[lanes], y[lanes], z[lanes], out[lanes];
+  for (std::uint64_t i = 0; i < 300'000; i += 3 * lanes) {
+    for (std::size_t l = 0; l < lanes; ++l) {
+      x[l] = number(i + 3 * l), y[l] = number(i + 3 * l + 1), z[l] = number(i + 3 * l + 2);
+      if (l % 3 == 1) z[l] = -x[l] * y[l];  // what is left is the rounding of the product
+    }
+    simd::store<A>(out, simd::fma<A>(simd::load<A>(x), simd::load<A>(y), simd::load<A>(z)));
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const float expected = std::fma(x[l], y[l], z[l]);
+      INFO(x[l] << " * " << y[l] << " + " << z[l]);
+      if (std::isnan(expected))
+        REQUIRE(std::isnan(out[l]));
+      else
+        REQUIRE(bits(out[l]) == bits(expected));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("quotients and roots are rounded once", "", weir_test::native, weir_test::avx2,
+                   weir_test::sse2) {
+  using A = TestType;
+  constexpr std::size_t lanes = simd::lanes<A>;
+  const auto x = random_floats(16000, 4, 50), y = random_floats(16000, 5);
+  float quotient[lanes], root[lanes];
+  for (std::size_t i = 0; i < x.size(); i += lanes) {
+    const auto a = simd::load<A>(&x[i]), b = simd::load<A>(&y[i]);
+    simd::store<A>(quotient, simd::divide<A>(a, b));
+    simd::store<A>(root, simd::sqrt<A>(a * a + b * b));
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const float square = x[i + l] * x[i + l] + y[i + l] * y[i + l];
+      REQUIRE(bits(quotient[l]) == bits(x[i + l] / y[i + l]));
+      REQUIRE(bits(root[l]) == bits(std::sqrt(square)));
+    }
+  }
+}
+
 TEST_CASE("multiplications and additions are not fused behind one's back") {
   volatile float a = 1.0f + 0x1p-12f, c = -(1.0f + 0x1p-11f);
   const float x = a, y = c;

@@ -2,6 +2,7 @@
 // the bits of the logits that each was drawn from.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

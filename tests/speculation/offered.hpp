@@ -6,9 +6,8 @@
 #include <span>
 #include <vector>
 
-#include <weir/kernels/cpu/embed.hpp>
-#include <weir/kernels/cpu/matmul.hpp>
-#include <weir/kernels/cpu/norm.hpp>
+#include <weir/kernels/product_kernels.hpp>
+#include <weir/kernels/row_kernels.hpp>
 #include <weir/model/load_model.hpp>
 
 namespace weir_test {
@@ -21,9 +20,11 @@ struct repeating_heads {
   void logits(std::size_t, std::span<const float> hidden, std::span<float> out,
               weir::executor& threads) const {
     std::vector<float> normed(hidden.size());
-    weir::rms_norm(hidden.data(), model->weights.output_norm.data(), 1, hidden.size(),
-                   model->config.rms_epsilon, normed.data(), threads);
-    weir::matmul(model->weights.output, normed.data(), 1, out.data(), {}, threads);
+    weir::kernels<weir::row_kernels>().rms_norm(hidden.data(), model->weights.output_norm.data(), 1,
+                                                hidden.size(), model->config.rms_epsilon,
+                                                normed.data(), threads);
+    weir::kernels<weir::product_kernels>().matmul(model->weights.output, normed.data(), 1,
+                                                  out.data(), {}, threads);
   }
 };
 
@@ -36,7 +37,8 @@ class middle_masks {
     std::vector<float> row(width);
     values_.assign(masks() * width, 0);
     for (std::size_t t = 0; t < tokens; ++t) {
-      weir::load_row(model.weights.token_embedding, (first + t) % words, row.data());
+      weir::kernels<weir::product_kernels>().load_row(model.weights.token_embedding,
+                                                      (first + t) % words, row.data());
       for (std::size_t i = 0; i < width; ++i)
         values_[t % masks() * width + i] += row[i] * static_cast<float>(masks()) / tokens;
     }

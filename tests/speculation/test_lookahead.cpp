@@ -1,5 +1,6 @@
 #include <weir/speculation/drafters/lookahead.hpp>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>

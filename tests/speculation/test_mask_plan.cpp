@@ -4,6 +4,7 @@
 #include <weir/speculation/mask_plan.hpp>
 
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include <weir/core/philox.hpp>

@@ -35,7 +35,8 @@ struct made_masks {
     values.assign(n * width, 0);
     for (const char* text : {",", " the", " and", " a", ".", " of", " to", " was", " he", " I"}) {
       const token_id id = bundled().tokenizer.encode(text, false).back();
-      load_row(bundled().weights.token_embedding, static_cast<std::size_t>(id), row.data());
+      weir::kernels<weir::product_kernels>().load_row(bundled().weights.token_embedding,
+                                                      static_cast<std::size_t>(id), row.data());
       for (std::size_t i = 0; i < values.size(); ++i) values[i] += row[i % width] / 10;
     }
     const auto aside = weir_test::random_floats(values.size(), 3, .002f);
@@ -433,7 +434,8 @@ TEST_CASE("rows by embedding are those of tokens, and must fit") {
   const std::vector<token_id> tokens{1, 77, 300};
   std::vector<float> rows(tokens.size() * width);
   for (std::size_t i = 0; i < tokens.size(); ++i)
-    load_row(model.weights.token_embedding, static_cast<std::size_t>(tokens[i]), &rows[i * width]);
+    weir::kernels<weir::product_kernels>().load_row(
+        model.weights.token_embedding, static_cast<std::size_t>(tokens[i]), &rows[i * width]);
   const auto read = [&](bool by_embedding) {
     window_cache cache(shape_of(model.config), small);
     shared_pass<window_cache::step> pass(model, 4, 1, 1, nullptr);

@@ -1,5 +1,6 @@
 #include <weir/speculation/drafters/prompt_lookup.hpp>
 
+#include <algorithm>
 #include <vector>
 
 #include "speculation/drafter_checks.hpp"

@@ -4,6 +4,7 @@
 #include <weir/testing/drive_cache.hpp>
 #include <weir/weir.hpp>
 
+#include <algorithm>
 #include <map>
 
 #include "support/catch.hpp"

@@ -4,6 +4,8 @@
 #include <weir/speculation/drafters/static_tree.hpp>
 #include <weir/speculation/tree_shape.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 

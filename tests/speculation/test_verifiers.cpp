@@ -108,18 +108,18 @@ void for_each_sequence(const world& w, std::size_t length, F&& f, tokens behind 
 double error_of(const outcome& o, const world& w, std::size_t length) {
   std::map<tokens, double> emitted;
   for (const auto& [sequence, probability] : o.emitted)
-    emitted[tokens(sequence.begin(), sequence.begin() + std::min(length, sequence.size()))] +=
+    emitted[tokens(sequence.data(), sequence.data() + std::min(length, sequence.size()))] +=
         probability;
   double largest = 0;
   for_each_sequence(w, length, [&](const tokens& sequence, double expected) {
     double found = 0;
     for (std::size_t n = 1; n <= length; ++n) {
-      const auto it = emitted.find(tokens(sequence.begin(), sequence.begin() + n));
+      const auto it = emitted.find(tokens(sequence.data(), sequence.data() + n));
       if (it == emitted.end()) continue;
       double p = it->second;
       for (std::size_t i = n; i < length; ++i)
         p *= weir_test::normalized(w.target(
-            tokens(sequence.begin(), sequence.begin() + i)))[static_cast<std::size_t>(sequence[i])];
+            tokens(sequence.data(), sequence.data() + i)))[static_cast<std::size_t>(sequence[i])];
       found += p;
     }
     largest = std::max(largest, std::fabs(found - expected));
@@ -169,7 +169,7 @@ template <class Verifier>
 void check_exact_everywhere() {
   const widths_type shapes[] = {{1},    {2},    {3},       {1, 1},   {2, 1},
                                 {1, 2}, {2, 2}, {1, 1, 1}, {2, 1, 1}};
-  for (const std::size_t vocabulary : {2, 3, 4})
+  for (const std::size_t vocabulary : {2u, 3u, 4u})
     for (std::uint64_t seed = 0; seed < 3; ++seed)
       for (const widths_type& widths : shapes)
         if (vocabulary < 4 || widths != widths_type{2, 2} || seed == 0)
@@ -231,7 +231,7 @@ TEST_CASE("whether a sibling is drawn may depend on those before it") {
     CHECK(error_of(o, w, 3) < 1e-12);
   };
   for (std::uint64_t seed = 20; seed < 23; ++seed)
-    for (const std::size_t vocabulary : {3, 4}) {
+    for (const std::size_t vocabulary : {3u, 4u}) {
       const world w = weir_test::random_world(vocabulary, seed);
       check(std::integral_constant<sibling_kind, sibling_kind::independent>(), w);
       check(std::integral_constant<sibling_kind, sibling_kind::without_replacement>(), w);
@@ -312,7 +312,7 @@ TEST_CASE("a round with numbers that are written down") {
   const world w = weir_test::same_everywhere(p4, q4);
   draft_tree tree({.nodes = 2, .depth = 2}, 4);
   tree.add(3, tree.add(1, 0));
-  for (const node n : {0, 1}) std::copy(q4.begin(), q4.end(), tree.set_law(n).begin());
+  for (const node n : {0u, 1u}) std::copy(q4.begin(), q4.end(), tree.set_law(n).begin());
   const auto round = [&](std::vector<double> numbers) {
     told_target<weir_test::scripted> target(w, tree, {numbers});
     verdict v;
@@ -365,7 +365,7 @@ TEST_CASE("down a tree to the target's own tokens") {
   tree.add(8, 0);
   tree.add(5, first);
   tree.add(6, first);
-  for (const node n : {0, 1}) std::fill_n(tree.set_law(n).begin(), 10, .1f);
+  for (const node n : {0u, 1u}) std::fill_n(tree.set_law(n).begin(), 10, .1f);
   const std::size_t depths[] = {0, 1, 1, 2, 2};
   for (node n = 0; n < 5; ++n) CHECK(tree.depth(n) == depths[n]);
 
@@ -515,7 +515,7 @@ std::vector<token_probability> sparse(const law& p) {
 }  // namespace
 
 TEST_CASE("what is left of large laws is what arithmetic in long double leaves") {
-  for (const std::size_t vocabulary : {5, 8, 17, 1003}) {
+  for (const std::size_t vocabulary : {5u, 8u, 17u, 1003u}) {
     // Tokens 1 to 4 are guessed more often than they should be, all others less often.
     law p = weir_test::random_floats(vocabulary, 5), q = weir_test::random_floats(vocabulary, 6);
     for (std::size_t t = 0; t < vocabulary; ++t) {
@@ -549,8 +549,8 @@ TEST_CASE("what is left of large laws is what arithmetic in long double leaves")
         }
       }
       std::vector<double> left;
-      const auto law = sparse(p);
-      plain_target target{law, {}, &left};
+      const auto sparse_law = sparse(p);
+      plain_target target{sparse_law, {}, &left};
       verdict v;
       state_for<rejection_sampling, kind()>(w, {}).verify(tree, target, v);
       REQUIRE(left.size() == vocabulary);
@@ -576,7 +576,7 @@ TEST_CASE("verifiers allocate nothing, and say what they hold") {
   for (std::size_t i = 0; i < 12; ++i)
     tree.add(static_cast<token_id>(i * 70 + 1), i < 4 ? 0 : i / 2 - 1);
   for (node n = 0; n < tree.size(); ++n) std::copy(q.begin(), q.end(), tree.set_law(n).begin());
-  const auto law = sparse(p);
+  const auto sparse_law = sparse(p);
   const auto check = [&](auto verifier, auto kind, std::size_t bytes) {
     using verifier_type = decltype(verifier);
     using state_type = typename verifier_type::template state<kind()>;
@@ -587,7 +587,7 @@ TEST_CASE("verifiers allocate nothing, and say what they hold") {
     v.path.reserve(limits.depth);
     const std::size_t before = weir_test::allocation_count();
     for (std::uint64_t key = 0; key < 200; ++key) {
-      plain_target target{law, {7, key}};
+      plain_target target{sparse_law, {7, key}};
       v.path.clear();
       state.verify(tree, target, v);
     }

@@ -2,6 +2,7 @@
 // they were run.
 #include <weir/stream/cautious_decoder.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -304,7 +305,7 @@ TEST_CASE("cancelling amid trials loses nothing, and a prompt instead leaves no 
 
 TEST_CASE("a cache that keeps everything is filled to the last place") {
   const auto fed = bundled().tokenizer.encode(prompt, true).size();
-  for (const std::size_t tokens : {1, 2, 5, 40}) {
+  for (const std::size_t tokens : {1u, 2u, 5u, 40u}) {
     cautious_decoder<paged<keep_all>> decoder(bundled(), keep_all{fed + tokens - 1}, with(1),
                                               {.least = 2});
     REQUIRE(ids(decoder, prompt, tokens).size() == tokens);

@@ -1,6 +1,8 @@
 // The decoder generates the same text however it is driven, and refuses what it cannot do.
 #include <weir/weir.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -32,7 +34,7 @@ TEST_CASE("ids do not depend on threads or chunks") {
   const auto expected = ids(one, prompt, 150);
   REQUIRE(expected.size() == 150);
   for (const unsigned n : {2u, 3u})
-    for (const std::size_t chunk : {1, 5}) {
+    for (const std::size_t chunk : {1u, 5u}) {
       stream_decoder<streaming> other(bundled(), small, threads(n, chunk));
       REQUIRE(ids(other, prompt, 150) == expected);
     }

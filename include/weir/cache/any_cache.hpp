@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/target.hpp>
 

@@ -62,7 +62,7 @@ class cache_step {
 
  private:
   friend Cache;
-  explicit cache_step(Cache& cache) : cache_(&cache) {}
+  explicit cache_step(Cache& owner) : cache_(&owner) {}
   Cache* cache_;
 };
 

@@ -20,12 +20,14 @@
 #include <weir/cache/cache_reports.hpp>
 #include <weir/cache/cache_step.hpp>
 #include <weir/cache/codec/concept.hpp>
+#include <weir/cache/compiled_stores.hpp>
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/head_access.hpp>
 #include <weir/cache/layer_pass.hpp>
 #include <weir/cache/legal_cache.hpp>
 #include <weir/cache/position/positions.hpp>
 #include <weir/cache/refused_cache.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {

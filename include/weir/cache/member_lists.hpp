@@ -16,6 +16,7 @@
 #include <weir/cache/layer_budgets.hpp>
 #include <weir/cache/member_memory.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/simd/prefetch.hpp>

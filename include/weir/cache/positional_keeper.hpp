@@ -19,6 +19,7 @@
 #include <weir/cache/tile_ring.hpp>
 #include <weir/cache/visit_plan.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 

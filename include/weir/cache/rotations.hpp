@@ -24,29 +24,10 @@ class rotations {
   /// `ranks`: 0 if keys are stored rotated.
   /// `sink_variants`: positions from which sinks are seen.
   rotations(arena_plan& plan, const rope_shape& shape, std::size_t max_rows, std::size_t ranks,
-            std::size_t sink_variants)
-      : angles_(shape),
-        ranks_(ranks),
-        rows_block_(plan.reserve<float>(2 * max_rows * shape.dims)),
-        sinks_block_(plan.reserve<float>(2 * shape.dims * sink_variants)),
-        ranks_block_(plan.reserve<float>(2 * angles_.pairs() * ranks)) {}
+            std::size_t sink_variants);
 
   /// Fills in what never changes. O(dims · ranks).
-  void bind(const arena& memory, std::span<const position> sinks_seen_from) {
-    rows_ = memory[rows_block_];
-    sinks_ = memory[sinks_block_];
-    by_rank_ = memory[ranks_block_];
-    for (std::size_t i = 0; i < sinks_seen_from.size(); ++i) {
-      float* const at = sinks_.data() + 2 * i * dims();
-      angles_.factors(sinks_seen_from[i], at, at + dims());
-    }
-    for (std::size_t i = 0; i < angles_.pairs(); ++i)
-      for (std::size_t r = 0; r < ranks_; ++r) {
-        const auto [c, s] = angles_.cos_sin(i, position{r});
-        by_rank_[i * ranks_ + r] = c;
-        by_rank_[(angles_.pairs() + i) * ranks_ + r] = s;
-      }
-  }
+  void bind(const arena& memory, std::span<const position> sinks_seen_from);
 
   /// Row r of the step stands at `p`.
   void set_row(std::size_t r, position p) {
@@ -57,13 +38,7 @@ class rotations {
   /// The query's rotation towards the sinks, from afar; from one of the positions given.
   factors sinks(std::size_t i) const { return both(sinks_.data() + 2 * i * dims()); }
   /// A rank's rotation, put together in `scratch` `[2 · dims]`.
-  factors rank(std::size_t rank, float* scratch) const {
-    for (std::size_t i = 0; i < angles_.pairs(); ++i)
-      angles_.set_factors(i, by_rank_[i * ranks_ + rank],
-                          by_rank_[(angles_.pairs() + i) * ranks_ + rank], scratch,
-                          scratch + dims());
-    return both(scratch);
-  }
+  factors rank(std::size_t rank, float* scratch) const;
   /// What the attention kernel turns unrotated keys by.
   rotate_on_read on_read() const {
     return {by_rank_.data(), by_rank_.data() + angles_.pairs() * ranks_, ranks_, angles_.pairs(),
@@ -83,3 +58,7 @@ class rotations {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/cache/rotations.inl.hpp>
+#endif

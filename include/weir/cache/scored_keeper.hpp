@@ -17,6 +17,7 @@
 #include <weir/cache/slot_stream.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 

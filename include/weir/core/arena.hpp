@@ -8,11 +8,7 @@
 #include <span>
 #include <type_traits>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-
 #include <weir/core/target.hpp>
-#endif
 
 namespace weir::inline WEIR_TARGET {
 
@@ -73,11 +69,7 @@ class arena {
   }
 
   /// Another arena with the same contents.
-  arena copy() const {
-    arena other(bytes_);
-    other.copy_from(*this, bytes_);
-    return other;
-  }
+  arena copy() const;
 
   /// Takes over the first `bytes` bytes of another arena of the same plan.
   void copy_from(const arena& other, std::size_t bytes) {
@@ -95,21 +87,14 @@ class arena {
  private:
   static constexpr std::size_t huge_page = std::size_t{2} << 20;
 
-  explicit arena(std::size_t bytes) : bytes_(bytes) {
-    if (bytes == 0) return;
-    const std::align_val_t alignment{bytes >= huge_page     ? huge_page
-                                     : bytes >= large_array ? large_start
-                                                            : cache_line};
-    memory_ = {static_cast<std::byte*>(::operator new(bytes, alignment)),
-               detail::release_aligned{alignment}};
-#if defined(__linux__)
-    // Advice: refused, it leaves things as they are.
-    if (bytes >= huge_page) ::madvise(memory_.get(), bytes, MADV_HUGEPAGE);
-#endif
-  }
+  explicit arena(std::size_t bytes);
 
   std::unique_ptr<std::byte, detail::release_aligned> memory_;
   std::size_t bytes_ = 0;
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/core/arena.inl.hpp>
+#endif

@@ -10,6 +10,15 @@
 // instruction sets at run time.
 #pragma once
 
+// Who cannot compile weir is told so, here and (weir/weir.hpp looks at WEIR_REFUSED) nothing else.
+#if defined(__clang__) ? __clang_major__ < 13 : defined(__GNUC__) && __GNUC__ < 11
+#define WEIR_REFUSED
+#error "weir needs g++ 11 or clang 13, or newer: compile with another one, say g++-12"
+#elif __cplusplus < 202002L
+#define WEIR_REFUSED
+#error "weir is C++20: compile with -std=c++20 or later"
+#endif
+
 // The levels of the x86-64 psABI have a name each.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && \
     defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__FMA__)
@@ -121,3 +130,19 @@
                    WEIR_TARGET_AVXVNNI, WEIR_TARGET_GFNI, WEIR_TARGET_FP16, WEIR_TARGET_LSE,    \
                    WEIR_TARGET_DOTPROD, WEIR_TARGET_I8MM, WEIR_TARGET_SVE, WEIR_TARGET_KERNELS, \
                    WEIR_TARGET_ERRORS)
+
+// weir::compiled also holds the bodies of what is no template, and instances of what is one of few
+// arguments, once, for any processor of its kind. For such a target headers only declare:
+// WEIR_DECLARED_ONLY is 1, and x.hpp does not include the bodies, which lie in x.inl.hpp.
+// Everywhere else it does, and they are inline.
+#define WEIR_BODIES_FOR_for_sse2_compiled 1
+#define WEIR_BODIES_FOR_for_neon_compiled 1
+#define WEIR_TARGET_WITH(prefix, target) prefix##target
+#define WEIR_TARGET_MARK(prefix, target) WEIR_TARGET_WITH(prefix, target)
+#if WEIR_TARGET_MARK(WEIR_BODIES_FOR_, WEIR_TARGET) && !defined(_GLIBCXX_DEBUG)
+#define WEIR_DECLARED_ONLY 1
+#define WEIR_INLINE
+#else
+#define WEIR_DECLARED_ONLY 0
+#define WEIR_INLINE inline
+#endif

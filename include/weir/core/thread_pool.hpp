@@ -6,13 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 #include <weir/core/arena.hpp>
-#include <weir/core/available_threads.hpp>
-#include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/shared_range.hpp>
 #include <weir/core/target.hpp>
@@ -65,21 +62,7 @@ class thread_pool final : public executor {
  public:
   /// `width` includes the calling thread. 0 stands for as many as this process may use:
   /// available_threads().
-  explicit thread_pool(unsigned width = 0) {
-    if (width == 0) width = std::min(available_threads(), max_width);
-    error::require<error::bad_config>(width <= max_width, "threads: ", width, " (expected 1 to ",
-                                      max_width, ")");
-    claims_ = std::make_unique<claim[]>(width);
-    workers_.reserve(width - 1);
-    try {
-      for (unsigned part = 1; part < width; ++part)
-        workers_.emplace_back([this, part] { work(part); });
-    } catch (const std::system_error&) {
-      stop();
-      error::raise<error::bad_config>("threads: ", width, " (expected at most ",
-                                      workers_.size() + 1, ", all that could be started)");
-    }
-  }
+  explicit thread_pool(unsigned width = 0);
 
   ~thread_pool() override { stop(); }
 
@@ -88,21 +71,7 @@ class thread_pool final : public executor {
   /// `part` must not throw. A part whose thread has not woken by the time the calling thread is
   /// through with its own is done by the calling thread: on a busy machine nobody waits for a
   /// thread that is not running.
-  void run(function_ref<void(unsigned)> part) override {
-    if (workers_.empty()) return part(0);
-    const unsigned parts = width();
-    job_ = &part;
-    pending_.store(parts - 1, std::memory_order_relaxed);
-    const std::uint32_t round = round_.fetch_add(1, std::memory_order_release) + 1;
-    round_.notify_all();
-    part(0);
-    for (unsigned i = 1; i < parts; ++i)
-      if (take(i, round)) {
-        part(i);
-        pending_.fetch_sub(1, std::memory_order_relaxed);
-      }
-    wait_while(pending_, [](std::uint32_t left) { return left != 0; });
-  }
+  void run(function_ref<void(unsigned)> part) override;
 
  private:
   static constexpr unsigned max_width = 1024;
@@ -119,12 +88,7 @@ class thread_pool final : public executor {
     return claims_[part].round.compare_exchange_strong(before, round, std::memory_order_acq_rel);
   }
 
-  void stop() {
-    stopping_ = true;
-    round_.fetch_add(1, std::memory_order_release);
-    round_.notify_all();
-    for (auto& worker : workers_) worker.join();
-  }
+  void stop();
 
   template <class Keep>
   static std::uint32_t wait_while(std::atomic<std::uint32_t>& value, Keep keep_waiting) {
@@ -141,16 +105,7 @@ class thread_pool final : public executor {
     }
   }
 
-  void work(unsigned part) {
-    std::uint32_t done = 0;
-    for (;;) {
-      done = wait_while(round_, [done](std::uint32_t round) { return round == done; });
-      if (stopping_) return;
-      if (!take(part, done)) continue;
-      (*job_)(part);
-      if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
-    }
-  }
+  void work(unsigned part);
 
   alignas(cache_line) std::atomic<std::uint32_t> round_{0};
   alignas(cache_line) std::atomic<std::uint32_t> pending_{0};
@@ -161,3 +116,7 @@ class thread_pool final : public executor {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/core/thread_pool.inl.hpp>
+#endif

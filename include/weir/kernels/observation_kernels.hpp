@@ -8,14 +8,14 @@
 #include <weir/kernels/noisy_softmax.hpp>
 #if !defined(WEIR_COMPILED)
 #include <weir/kernels/cpu/handout.hpp>
+#include <weir/kernels/cpu/length_dots.hpp>
 #include <weir/kernels/cpu/noisy_softmax.hpp>
-#include <weir/kernels/cpu/trigonometry.hpp>
 #endif
 
 namespace weir::inline WEIR_TARGET {
 
 /// See the functions of the same names in kernels/cpu/: handout.hpp, noisy_softmax.hpp,
-/// trigonometry.hpp.
+/// length_dots.hpp.
 struct observation_kernels {
   static constexpr std::size_t number = 2;
 
@@ -24,7 +24,6 @@ struct observation_kernels {
                             const float* total, std::size_t group, std::size_t tiles, float* mean,
                             float* most);
   void (*add_noisy_softmax)(const noisy_softmax& job);
-  void (*sin_cos)(const float* angle, std::size_t n, float* sin, float* cos);
   void (*length_dots)(const float* squares, const float* weights, std::size_t rows, std::size_t n,
                       float* out);
 };
@@ -34,7 +33,6 @@ template <class A>
 struct kernel_group<observation_kernels, A> {
   static constexpr observation_kernels value{.row_probabilities = &cpu::row_probabilities<A>,
                                              .add_noisy_softmax = &cpu::add_noisy_softmax<A>,
-                                             .sin_cos = &cpu::sin_cos<A>,
                                              .length_dots = &cpu::length_dots<A>};
 };
 #endif

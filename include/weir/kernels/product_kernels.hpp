@@ -15,8 +15,8 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// See the functions of the same names in kernels/cpu/matmul.hpp and kernels/cpu/embed.hpp. Nothing
-/// is checked here: require_products does that.
+/// See the functions of the same names in kernels/cpu/matmul.hpp and kernels/cpu/embed.hpp.
+/// `scratch` has room for x: nobody catches what a kernel of another target throws.
 struct product_kernels {
   static constexpr std::size_t number = 0;
 

@@ -7,10 +7,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <numbers>
 #include <utility>
 #include <vector>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/index.hpp>
 #include <weir/core/target.hpp>
 
@@ -35,21 +35,18 @@ struct rope_shape {
   }
 };
 
+/// Of one angle.
+struct cosine_and_sine {
+  float cos, sin;
+};
+
 /// The angles of one `rope_shape`.
 class rope_angles {
  public:
   rope_angles() = default;
 
   /// O(dims). Pair i turns by base^(−2i/dims) radians a position.
-  explicit rope_angles(rope_shape shape) : shape_(shape), step_(shape.dims / 2) {
-    for (std::size_t i = 0; i < step_.size(); ++i) {
-      const long double exponent = -2.0L * static_cast<long double>(i) / shape.dims;
-      const long double turns = std::pow(static_cast<long double>(shape.base), exponent) /
-                                (2 * std::numbers::pi_v<long double>);
-      const long double part = std::roundl((turns - std::floor(turns)) * 0x1p64L);
-      step_[i] = part < 0x1p64L ? static_cast<std::uint64_t>(part) : 0;
-    }
-  }
+  explicit rope_angles(rope_shape shape);
 
   std::size_t pairs() const { return step_.size(); }
   const rope_shape& shape() const { return shape_; }
@@ -59,28 +56,16 @@ class rope_angles {
 
   /// Cosine and sine of pair i's angle at `p`, correctly rounded to f32 but for the last bit of
   /// f64.
-  std::pair<float, float> cos_sin(std::size_t i, position p) const {
-    // As a signed number the phase lies in [−1/2, 1/2) turns.
-    const double angle = static_cast<double>(static_cast<std::int64_t>(phase(i, p))) *
-                         (2 * std::numbers::pi * 0x1p-64);
-    return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
+  cosine_and_sine cos_sin(std::size_t i, position p) const {
+    const auto [c, s] = elementary::cos_sin_of_turn(phase(i, p));
+    return {static_cast<float>(c), static_cast<float>(s)};
   }
 
   /// The factors of one position as `rotate` kernels want them, `[dims]` each: element e becomes
   /// in[e] · cos[e] + in[partner of e] · sin[e]. The sine's sign is that of the element.
-  void factors(position p, float* cos, float* sin) const {
-    for (std::size_t i = 0; i < pairs(); ++i) {
-      const auto [c, s] = cos_sin(i, p);
-      set_factors(i, c, s, cos, sin);
-    }
-  }
+  void factors(position p, float* cos, float* sin) const;
   /// The factors of pair i from its cosine and sine.
-  void set_factors(std::size_t i, float c, float s, float* cos, float* sin) const {
-    const auto [a, b] = shape_.elements(i);
-    cos[a] = cos[b] = c;
-    sin[a] = -s;
-    sin[b] = s;
-  }
+  void set_factors(std::size_t i, float c, float s, float* cos, float* sin) const;
 
  private:
   rope_shape shape_;
@@ -88,3 +73,7 @@ class rope_angles {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/kernels/rope.inl.hpp>
+#endif

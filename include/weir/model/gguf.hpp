@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <optional>
@@ -15,9 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
-#include <weir/model/ggml_type.hpp>
 #include <weir/model/gguf_cursor.hpp>
 #include <weir/model/gguf_tensor.hpp>
 #include <weir/model/gguf_value.hpp>
@@ -40,11 +39,7 @@ class gguf_file {
   }
 
   /// Copies an image from memory; `name` stands for the file in messages.
-  explicit gguf_file(std::span<const std::byte> image, std::string_view name = "GGUF image")
-      : name_(name), copy_((image.size() + sizeof(chunk) - 1) / sizeof(chunk)) {
-    if (!image.empty()) std::memcpy(copy_.data(), image.data(), image.size());
-    parse({reinterpret_cast<const std::byte*>(copy_.data()), image.size()});
-  }
+  explicit gguf_file(std::span<const std::byte> image, std::string_view name = "GGUF image");
 
   gguf_file(gguf_file&&) noexcept = default;
   gguf_file& operator=(gguf_file&&) noexcept = default;
@@ -111,19 +106,10 @@ class gguf_file {
   }
 
   /// The tensor of that name; throws `error::bad_file` when there is none.
-  const gguf_tensor& tensor(std::string_view name) const {
-    const gguf_tensor* const found = find_tensor(name);
-    error::require<error::bad_file>(found != nullptr, name_, ": tensor '", name, "' is missing");
-    return *found;
-  }
+  const gguf_tensor& tensor(std::string_view name) const;
 
   /// Throws `error::bad_file` unless weir can compute with `tensor`.
-  void require_supported(const gguf_tensor& tensor) const {
-    error::require<error::bad_file>(
-        is_supported(tensor.type), name_, ": tensor '", tensor.name, "' has type ",
-        layout_of(tensor.type)->name,
-        "; expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K");
-  }
+  void require_supported(const gguf_tensor& tensor) const;
 
  private:
   struct entry {
@@ -143,19 +129,10 @@ class gguf_file {
     std::string_view operator()(std::uint32_t i) const { return tensors[i].name; }
   };
 
-  const gguf_value& required(std::string_view key) const {
-    const gguf_value* const v = find(key);
-    error::require<error::bad_file>(v != nullptr, name_, ": key '", key, "' is missing");
-    return *v;
-  }
+  const gguf_value& required(std::string_view key) const;
 
   void require_type(const gguf_value& v, std::string_view key, gguf_type expected,
-                    std::string_view prefix = "") const {
-    error::require<error::bad_file>(v.element == expected && v.is_array() == !prefix.empty(), name_,
-                                    ": key '", key, "' has type ", v.is_array() ? "array of " : "",
-                                    detail::layout_of(v.element).name, "; expected ", prefix,
-                                    detail::layout_of(expected).name);
-  }
+                    std::string_view prefix = "") const;
 
   template <class T>
   T scalar(std::string_view key) const {
@@ -174,77 +151,17 @@ class gguf_file {
     return {reinterpret_cast<const char*>(v.bytes.data()), v.bytes.size()};
   }
 
-  const gguf_value& array(std::string_view key, gguf_type element) const {
-    const gguf_value& v = required(key);
-    require_type(v, key, element, "array of ");
-    return v;
-  }
+  const gguf_value& array(std::string_view key, gguf_type element) const;
 
-  void parse(std::span<const std::byte> bytes) {
-    detail::gguf_cursor at(bytes, name_);
-    const detail::gguf_header header = detail::read_gguf_header(at);
-    version_ = header.version;
-    parse_metadata(at, header.key_count);
-    alignment_ = read_alignment();
-    parse_tensors(bytes, at, header.tensor_count);
-  }
+  void parse(std::span<const std::byte> bytes);
 
   /// Twice over the same records: once to check them all, once to keep them.
-  void parse_metadata(detail::gguf_cursor& at, std::uint64_t count) {
-    detail::gguf_cursor scan = at;
-    for (std::uint64_t i = 0; i < count; ++i) {
-      const std::string_view key = detail::read_gguf_key(scan);
-      detail::read_gguf_value(scan, key);
-    }
-    entries_.reserve(static_cast<std::size_t>(count));
-    keys_ = name_index(static_cast<std::size_t>(count));
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const std::size_t start = at.offset();
-      const std::string_view key = detail::read_gguf_key(at);
-      entries_.push_back({key, detail::read_gguf_value(at, key)});
-      error::require<error::bad_file>(!keys_.insert(key, i, key_of{entries_}), name_, ": byte ",
-                                      start, ": key '", key, "' appears twice");
-    }
-  }
+  void parse_metadata(detail::gguf_cursor& at, std::uint64_t count);
 
-  std::size_t read_alignment() const {
-    const std::uint32_t a = get_u32("general.alignment", 32);
-    error::require<error::bad_file>(std::has_single_bit(a) && a >= 8 && a <= 65536, name_,
-                                    ": key 'general.alignment' is ", a,
-                                    "; expected a power of two, 8 ... 65536");
-    return a;
-  }
+  std::size_t read_alignment() const;
 
   void parse_tensors(std::span<const std::byte> bytes, detail::gguf_cursor& at,
-                     std::uint64_t count) {
-    detail::gguf_cursor scan = at;
-    for (std::uint64_t i = 0; i < count; ++i) detail::read_gguf_tensor(scan, alignment_);
-    if (count == 0) return;  // such a file may end before the data section would start
-
-    // Neither sum can wrap: the offset lies within the file, the alignment is at most 64 KiB.
-    const std::size_t start = (scan.offset() + alignment_ - 1) / alignment_ * alignment_;
-    error::require<error::bad_file>(start <= bytes.size(), name_, ": byte ", bytes.size(),
-                                    ": the file ends before its data section, which starts at ",
-                                    start);
-    const std::span<const std::byte> section = bytes.subspan(start);
-
-    detail::gguf_cursor check = at;
-    for (std::uint64_t i = 0; i < count; ++i)
-      detail::require_within(section, detail::read_gguf_tensor(check, alignment_), start, name_);
-
-    tensors_.reserve(static_cast<std::size_t>(count));
-    tensor_names_ = name_index(static_cast<std::size_t>(count));
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const std::size_t record = at.offset();
-      const detail::gguf_tensor_record t = detail::read_gguf_tensor(at, alignment_);
-      tensors_.push_back(
-          {t.name, t.type, t.rank, t.dims, t.offset,
-           section.subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(t.size))});
-      error::require<error::bad_file>(!tensor_names_.insert(t.name, i, name_of{tensors_}), name_,
-                                      ": byte ", record, ": tensor '", t.name, "' appears twice");
-    }
-    detail::require_disjoint(tensors_, name_);
-  }
+                     std::uint64_t count);
 
   std::string name_;
   mapped_file map_;
@@ -258,3 +175,7 @@ class gguf_file {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/model/gguf.inl.hpp>
+#endif

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
@@ -36,20 +37,10 @@ class gguf_cursor {
 
   /// The next `count` elements of `size` bytes each (`size` > 0); their product is never formed
   /// before it is known to lie within the file.
-  std::span<const std::byte> take(std::uint64_t count, std::size_t size, std::string_view what) {
-    if (count > remaining() / size) [[unlikely]]
-      fail(what, ": needs ", count, " x ", size, " bytes, but the file ends after ", remaining());
-    const auto taken = bytes_.subspan(offset_, static_cast<std::size_t>(count) * size);
-    offset_ += taken.size();
-    return taken;
-  }
+  std::span<const std::byte> take(std::uint64_t count, std::size_t size, std::string_view what);
 
   /// A 64-bit length and as many bytes.
-  std::string_view read_string(std::string_view what) {
-    const auto length = read<std::uint64_t>(what);
-    const auto bytes = take(length, 1, what);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
+  std::string_view read_string(std::string_view what);
 
   /// Throws `error::bad_file` saying file, byte and field.
   template <class... Parts>
@@ -70,3 +61,7 @@ class gguf_cursor {
 };
 
 }  // namespace weir::inline WEIR_TARGET::detail
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/model/gguf_cursor.inl.hpp>
+#endif

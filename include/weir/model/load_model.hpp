@@ -3,12 +3,9 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <utility>
 
 #include <weir/core/arena.hpp>
 #include <weir/core/target.hpp>
-#include <weir/core/thread_pool.hpp>
-#include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/weight_panels.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/llama_config.hpp>
@@ -21,11 +18,7 @@ namespace weir::inline WEIR_TARGET {
 /// threads may use one. It can be moved until something refers to it.
 struct llama_model {
   /// Reads and checks everything but the weights' values. Throws `error::bad_file`.
-  explicit llama_model(gguf_file source)
-      : file(std::move(source)),
-        config(read_llama_config(file)),
-        weights(read_llama_weights(file, config)),
-        tokenizer(file) {}
+  explicit llama_model(gguf_file source);
 
   llama_model(llama_model&&) noexcept = default;
   llama_model& operator=(llama_model&&) noexcept = default;
@@ -35,27 +28,9 @@ struct llama_model {
   /// the file's own pages of these matrices are not read again. Before anything refers to the
   /// model; a second call does nothing. `threads`: 0 stands for available_threads().
   /// O(repack_bytes()).
-  void repack(unsigned threads = 0) {
-    if (panels.bytes() > 0) return;
-    thread_pool pool(threads);
-    arena_plan plan;
-    const auto room = plan.reserve<std::byte>(repack_bytes());
-    panels = arena(plan);
-    std::byte* at = panels[room].data();
-    for_each_product(weights, [&](matrix_view& m) {
-      if (!can_repack(m.type)) return;
-      m = weir::repack(m, at, pool);
-      at += in_cache_lines(m.bytes());
-    });
-  }
+  void repack(unsigned threads = 0);
   /// Bytes that `repack` takes.
-  std::size_t repack_bytes() const {
-    std::size_t bytes = 0;
-    for_each_product(weights, [&](const matrix_view& m) {
-      if (can_repack(m.type)) bytes += in_cache_lines(m.bytes());
-    });
-    return bytes;
-  }
+  std::size_t repack_bytes() const;
 
   gguf_file file;
   llama_config config;
@@ -75,10 +50,10 @@ struct load_options {
 };
 
 /// Maps the model file at `path`. Weights are read when they are first used, or to be repacked.
-inline llama_model load_model(const std::filesystem::path& path, const load_options& options = {}) {
-  llama_model model{gguf_file(path)};
-  if (options.repack) model.repack(options.threads);
-  return model;
-}
+llama_model load_model(const std::filesystem::path& path, const load_options& options = {});
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/model/load_model.inl.hpp>
+#endif

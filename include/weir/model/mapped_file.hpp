@@ -1,9 +1,7 @@
 // A whole file as read-only memory.
 #pragma once
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,20 +24,7 @@ class mapped_file {
   mapped_file() = default;
 
   /// Throws `error::bad_file` when `path` cannot be opened, is not a regular file, or is empty.
-  explicit mapped_file(const std::filesystem::path& path) {
-    const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (file.number < 0) fail(path, "cannot be opened");
-    struct stat status {};
-    if (::fstat(file.number, &status) != 0) fail(path, "cannot be examined");
-    error::require<error::bad_file>(S_ISREG(status.st_mode), path.string(),
-                                    ": not a regular file; expected a GGUF file");
-    error::require<error::bad_file>(status.st_size > 0, path.string(),
-                                    ": empty file at byte 0; expected a GGUF file");
-    const auto size = static_cast<std::size_t>(status.st_size);
-    void* const data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);
-    if (data == MAP_FAILED) fail(path, "cannot be mapped");
-    bytes_ = {static_cast<const std::byte*>(data), size};
-  }
+  explicit mapped_file(const std::filesystem::path& path);
 
   mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
   mapped_file& operator=(mapped_file&& other) noexcept {
@@ -69,3 +54,7 @@ class mapped_file {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/model/mapped_file.inl.hpp>
+#endif

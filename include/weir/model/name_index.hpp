@@ -3,9 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
-#include <random>
 #include <string_view>
 #include <vector>
 
@@ -67,10 +65,7 @@ class name_index {
     return {i, tag};
   }
 
-  static std::uint64_t random_seed() {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32) | device();
-  }
+  static std::uint64_t random_seed();
 
   static constexpr std::uint64_t mix(std::uint64_t x) {
     x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
@@ -78,21 +73,14 @@ class name_index {
     return x ^ (x >> 32);
   }
 
-  std::uint64_t hash(std::string_view name) const {
-    std::uint64_t h = seed_ ^ name.size();
-    while (!name.empty()) {
-      std::uint64_t word = 0;
-      const std::size_t n = name.size() < 8 ? name.size() : 8;
-      std::memcpy(&word, name.data(), n);
-      // The seed enters every round: without it, states that meet once would stay together.
-      h = mix(h ^ word) + seed_;
-      name.remove_prefix(n);
-    }
-    return mix(h);
-  }
+  std::uint64_t hash(std::string_view name) const;
 
   std::vector<slot> slots_;
   std::uint64_t seed_ = 0;
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/model/name_index.inl.hpp>
+#endif

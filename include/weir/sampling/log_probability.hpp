@@ -2,10 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
@@ -16,8 +16,8 @@ namespace weir::inline WEIR_TARGET {
 inline double log_probability(std::span<const float> logits, token_id id) {
   const double top = *std::max_element(logits.begin(), logits.end());
   double total = 0;
-  for (const float x : logits) total += std::exp(x - top);
-  return logits[static_cast<std::size_t>(id)] - top - std::log(total);
+  for (const float x : logits) total += elementary::exp(x - top);
+  return logits[static_cast<std::size_t>(id)] - top - elementary::log(total);
 }
 
 }  // namespace weir::inline WEIR_TARGET

@@ -1,11 +1,9 @@
 // How the next token is chosen, as options.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
-#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
@@ -49,38 +47,10 @@ struct sampling {
   }
 
   /// The same, whatever was said before.
-  sampling without_penalties() const {
-    sampling s = *this;
-    s.repetition_penalty = 1;
-    s.presence_penalty = s.frequency_penalty = 0;
-    return s;
-  }
+  sampling without_penalties() const;
 
   /// Throws `error::bad_config` for values out of range.
-  void validate() const {
-    error::require<error::bad_config>(std::isfinite(temperature) && temperature >= 0,
-                                      "temperature: ", temperature,
-                                      " (expected a finite number, at least 0)");
-    error::require<error::bad_config>(top_p > 0 && top_p <= 1, "top_p: ", top_p,
-                                      " (expected above 0, at most 1)");
-    error::require<error::bad_config>(min_p >= 0 && min_p < 1, "min_p: ", min_p,
-                                      " (expected at least 0, below 1)");
-    error::require<error::bad_config>(std::isfinite(repetition_penalty) && repetition_penalty > 0,
-                                      "repetition_penalty: ", repetition_penalty,
-                                      " (expected a finite number above 0)");
-    error::require<error::bad_config>(std::isfinite(presence_penalty),
-                                      "presence_penalty: ", presence_penalty,
-                                      " (expected a finite number)");
-    error::require<error::bad_config>(std::isfinite(frequency_penalty),
-                                      "frequency_penalty: ", frequency_penalty,
-                                      " (expected a finite number)");
-    error::require<error::bad_config>(repeat_last > 0 && repeat_last <= most_repeat_last,
-                                      "repeat_last: ", repeat_last, " (expected 1 to ",
-                                      most_repeat_last, ")");
-    error::require<error::bad_config>(draw == draw_rule::inverse_cdf || draw == draw_rule::gumbel,
-                                      "draw: ", static_cast<int>(draw),
-                                      " (expected draw_rule::inverse_cdf or draw_rule::gumbel)");
-  }
+  void validate() const;
 };
 
 /// One token that may be drawn.
@@ -91,3 +61,7 @@ struct token_probability {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/sampling/sampling.inl.hpp>
+#endif

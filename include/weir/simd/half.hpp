@@ -36,7 +36,7 @@ inline ints<A> select(ints<A> mask, ints<A> x, ints<A> y) {
 template <class T, class A>
 inline ints<A> rounded_bits(floats<A> x) {
   const auto number = [](std::int32_t n) { return ints<A>(n); };
-  const ints<A> bits = xsimd::bitwise_cast<ints<A>>(x);
+  const ints<A> bits = bits_as<ints<A>>(x);
   const ints<A> magnitude = bits & number(0x7FFFFFFF), sign = (bits >> 16) & number(0x8000);
   if constexpr (std::is_same_v<T, bf16>) {
     const ints<A> rounded = (magnitude + number(0x7FFF) + ((magnitude >> 16) & number(1))) >> 16;
@@ -46,8 +46,7 @@ inline ints<A> rounded_bits(floats<A> x) {
     // Below 2^−14 an f32 addition rounds at 2^−24.
     const auto half = broadcast<A>(0.5f);
     const ints<A> small =
-        xsimd::bitwise_cast<ints<A>>(xsimd::bitwise_cast<floats<A>>(magnitude) + half) -
-        xsimd::bitwise_cast<ints<A>>(half);
+        bits_as<ints<A>>(bits_as<floats<A>>(magnitude) + half) - bits_as<ints<A>>(half);
     const ints<A> usual =
         (magnitude + number(0xFFF - 0x38000000) + ((magnitude >> 13) & number(1))) >> 13;
     const ints<A> nan = number(0x7E00) | ((magnitude >> 13) & number(0x1FF));
@@ -61,14 +60,14 @@ inline ints<A> rounded_bits(floats<A> x) {
 template <class T, class A>
 inline floats<A> number_of_bits(ints<A> bits) {
   if constexpr (std::is_same_v<T, bf16>) {
-    return xsimd::bitwise_cast<floats<A>>(bits << 16);
+    return bits_as<floats<A>>(bits << 16);
   } else {
     const ints<A> magnitude = bits & ints<A>(0x7FFF), sign = (bits & ints<A>(0x8000)) << 16;
     // Read as an f32 it is 2^112 times too small, which a product mends, subnormal numbers too.
-    const ints<A> finite = xsimd::bitwise_cast<ints<A>>(
-        xsimd::bitwise_cast<floats<A>>(magnitude << 13) * broadcast<A>(0x1p112f));
+    const ints<A> finite =
+        bits_as<ints<A>>(bits_as<floats<A>>(magnitude << 13) * broadcast<A>(0x1p112f));
     const ints<A> other = (magnitude << 13) | ints<A>(0x7F800000);
-    return xsimd::bitwise_cast<floats<A>>(
+    return bits_as<floats<A>>(
         sign | select<A>(is_less<A>(magnitude, ints<A>(infinity_bits<f16>)), finite, other));
   }
 }

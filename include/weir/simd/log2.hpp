@@ -31,10 +31,10 @@ inline void log2(floats<A> (&x)[Registers]) {
   using namespace log2_constants;
   floats<A> e[Registers], f[Registers], y[Registers];
   for (std::size_t i = 0; i < Registers; ++i) {
-    const ints<A> above = xsimd::bitwise_cast<ints<A>>(x[i]) - ints<A>(sqrt_half);
+    const ints<A> above = bits_as<ints<A>>(x[i]) - ints<A>(sqrt_half);
     e[i] = xsimd::to_float(above >> 23);
     const ints<A> mantissa = (above & ints<A>(0x007FFFFF)) + ints<A>(sqrt_half);
-    f[i] = xsimd::bitwise_cast<floats<A>>(mantissa) - broadcast<A>(1.0f);
+    f[i] = bits_as<floats<A>>(mantissa) - broadcast<A>(1.0f);
     y[i] = broadcast<A>(p[0]);
   }
   for (std::size_t k = 1; k < std::size(p); ++k)

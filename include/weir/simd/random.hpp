@@ -106,9 +106,9 @@ template <class A, int Rounds>
 /// Uniform on (0, 1): the middles of 2^23 equal parts, by the upper bits.
 template <class A>
 inline floats<A> open_uniform(ints<A> bits) {
-  const auto upper = xsimd::bitwise_cast<xsimd::batch<std::uint32_t, A>>(bits) >> 9;
+  const auto upper = bits_as<xsimd::batch<std::uint32_t, A>>(bits) >> 9;
   const auto one_to_two = upper | xsimd::batch<std::uint32_t, A>(0x3F800000u);
-  return xsimd::bitwise_cast<floats<A>>(one_to_two) - broadcast<A>(1 - 0x1p-24f);
+  return bits_as<floats<A>>(one_to_two) - broadcast<A>(1 - 0x1p-24f);
 }
 
 /// Gumbel noise in bits: −log2(−log2 u). Times ln 2 it is a draw from the standard Gumbel

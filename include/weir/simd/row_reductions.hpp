@@ -82,8 +82,8 @@ inline void max_rows(const floats<A> (&x)[R], float* out) {
 template <class A>
 inline floats<A> larger_magnitude(floats<A> a, floats<A> b) {
   using bits = xsimd::batch<std::int32_t, A>;
-  const auto magnitude = xsimd::bitwise_cast<bits>(b) & bits(0x7FFFFFFF);
-  return xsimd::bitwise_cast<floats<A>>(xsimd::max(xsimd::bitwise_cast<bits>(a), magnitude));
+  const auto magnitude = bits_as<bits>(b) & bits(0x7FFFFFFF);
+  return bits_as<floats<A>>(xsimd::max(bits_as<bits>(a), magnitude));
 }
 
 /// out[r] = the largest of the magnitudes in x[r], NaN above infinity. `out` has row_numbers<A, R>.
@@ -93,7 +93,7 @@ inline void largest_magnitudes(const floats<A> (&x)[R], float* out) {
       x, out, [](floats<A> a, floats<A> b) { return larger_magnitude<A>(a, b); },
       [](floats<A> row) {
         std::int32_t lane[lanes<A>];
-        xsimd::bitwise_cast<xsimd::batch<std::int32_t, A>>(row).store_unaligned(lane);
+        bits_as<xsimd::batch<std::int32_t, A>>(row).store_unaligned(lane);
         return std::bit_cast<float>(*std::max_element(lane, lane + lanes<A>));
       });
 }

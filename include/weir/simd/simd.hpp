@@ -20,6 +20,7 @@
 #include <weir/core/half.hpp>
 #include <weir/core/target.hpp>
 #include <weir/simd/arch.hpp>
+#include <weir/simd/bits_as.hpp>
 #include <weir/simd/prefetch.hpp>
 #include <weir/simd/scalar.hpp>
 
@@ -60,6 +61,11 @@ inline floats<A> load(const bf16* p) {
     return floats<A>(_mm256_castsi256_ps(_mm256_slli_epi32(
         _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16)));
 #endif
+#if defined(__aarch64__)
+  if constexpr (lanes<A> == 4)
+    return floats<A>(vreinterpretq_f32_u32(
+        vshll_n_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p)), 16)));
+#endif
   alignas(64) float wide[lanes<A>];
   for (std::size_t i = 0; i < lanes<A>; ++i) wide[i] = to_float(p[i]);
   return floats<A>::load_aligned(wide);
@@ -75,6 +81,11 @@ inline floats<A> load(const f16* p) {
 #if defined(__F16C__)
   if constexpr (lanes<A> == 8)
     return floats<A>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#endif
+#if defined(__aarch64__)
+  if constexpr (lanes<A> == 4)
+    return floats<A>(
+        vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p)))));
 #endif
   alignas(64) float wide[lanes<A>];
   for (std::size_t i = 0; i < lanes<A>; ++i) wide[i] = to_float(p[i]);
@@ -109,6 +120,50 @@ inline floats<A> in_register(floats<A> x) {
 
 // ---- arithmetic --------------------------------------------------------------------------------
 
+#if defined(__SSE2__) && !defined(__FMA__)
+namespace detail {
+
+/// What f64 makes of a * b + c of f32, an exact product and a rounded sum. Rounding that once more,
+/// to f32, is not what rounding once would be; rounding the sum to odd first is (Boldo & Melquiond,
+/// "Emulation of FMA and Correctly Rounded Sums", 2008).
+inline __m128d rounded_to_odd(__m128d product, __m128d c, __m128d sum) {
+  const __m128d of_c = _mm_sub_pd(sum, product);
+  const __m128d error = _mm_add_pd(_mm_sub_pd(product, _mm_sub_pd(sum, of_c)), _mm_sub_pd(c, of_c));
+  // Towards zero, and odd where anything is left. The error of an infinity is NaN: it stays.
+  const __m128d zero = _mm_setzero_pd();
+  const __m128i inexact =
+      _mm_castpd_si128(_mm_or_pd(_mm_cmplt_pd(error, zero), _mm_cmpgt_pd(error, zero)));
+  const __m128i signs = _mm_srai_epi32(_mm_castpd_si128(_mm_xor_pd(error, sum)), 31);
+  const __m128i beyond = _mm_and_si128(_mm_shuffle_epi32(signs, 0xF5), inexact);
+  return _mm_castsi128_pd(
+      _mm_or_si128(_mm_add_epi64(_mm_castpd_si128(sum), beyond), _mm_srli_epi64(inexact, 63)));
+}
+
+/// a * b + c, rounded once.
+inline __m128 fma_of_four(__m128 a, __m128 b, __m128 c) {
+  const auto upper = [](__m128 x) { return _mm_cvtps_pd(_mm_movehl_ps(x, x)); };
+  const __m128d low = _mm_mul_pd(_mm_cvtps_pd(a), _mm_cvtps_pd(b)),
+                high = _mm_mul_pd(upper(a), upper(b));
+  const __m128d low_c = _mm_cvtps_pd(c), high_c = upper(c);
+  __m128d low_sum = _mm_add_pd(low, low_c), high_sum = _mm_add_pd(high, high_c);
+  // It matters only where a sum lies halfway between two f32, or where those have fewer bits.
+  const __m128 low_bits = _mm_castpd_ps(low_sum), high_bits = _mm_castpd_ps(high_sum);
+  const __m128i tails = _mm_castps_si128(_mm_shuffle_ps(low_bits, high_bits, 0x88)),
+                heads = _mm_castps_si128(_mm_shuffle_ps(low_bits, high_bits, 0xDD));
+  const __m128i halfway =
+      _mm_cmpeq_epi32(_mm_and_si128(tails, _mm_set1_epi32(0x1FFFFFFF)), _mm_set1_epi32(0x10000000));
+  const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32((1023 - 125) << 20),
+                                        _mm_and_si128(heads, _mm_set1_epi32(0x7FFFFFFF)));
+  if (_mm_movemask_epi8(_mm_or_si128(halfway, small)) != 0) [[unlikely]] {
+    low_sum = rounded_to_odd(low, low_c, low_sum);
+    high_sum = rounded_to_odd(high, high_c, high_sum);
+  }
+  return _mm_movelh_ps(_mm_cvtpd_ps(low_sum), _mm_cvtpd_ps(high_sum));
+}
+
+}  // namespace detail
+#endif
+
 /// a * b + c, rounded once. xsimd 8.1 multiplies, then adds, on AVX-512 and on AVX2 without FMA3.
 template <class A>
 inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
@@ -120,6 +175,8 @@ inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
   if constexpr (lanes<A> == 4) return floats<A>(_mm_fmadd_ps(a, b, c));
 #elif defined(__aarch64__)
   if constexpr (lanes<A> == 4) return floats<A>(vfmaq_f32(c, a, b));
+#elif defined(__SSE2__)
+  if constexpr (lanes<A> == 4) return floats<A>(detail::fma_of_four(a, b, c));
 #endif
   alignas(64) float x[lanes<A>], y[lanes<A>], z[lanes<A>];
   a.store_aligned(x);
@@ -129,9 +186,34 @@ inline floats<A> fma(floats<A> a, floats<A> b, floats<A> c) {
   return floats<A>::load_aligned(z);
 }
 
+/// a / b, rounded once. xsimd 8.1 has estimates of f32 quotients and roots on ARM.
+template <class A>
+inline floats<A> divide(floats<A> a, floats<A> b) {
+#if defined(__aarch64__)
+  return floats<A>(vdivq_f32(a, b));
+#else
+  return a / b;
+#endif
+}
+
+/// The square root, rounded once.
+template <class A>
+inline floats<A> sqrt(floats<A> x) {
+#if defined(__aarch64__)
+  return floats<A>(vsqrtq_f32(x));
+#else
+  return xsimd::sqrt(x);
+#endif
+}
+
+/// b unless a is greater: so x86 has it. ARM's own maximum has another opinion of NaN and of zeros.
 template <class A>
 inline floats<A> max(floats<A> a, floats<A> b) {
+#if defined(__aarch64__)
+  return xsimd::select(a > b, a, b);
+#else
   return xsimd::max(a, b);
+#endif
 }
 
 /// Lanes 2i and 2i + 1 change places.
@@ -196,8 +278,8 @@ inline floats<A> exp(floats<A> x) {
         _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(lowest), _CMP_NLT_UQ), p, n));
 #endif
   // The low bits of `shifted` hold n; multiply by 2^n through the exponent field of 1.0.
-  const ints scale = (xsimd::bitwise_cast<ints>(shifted) << 23) + ints(0x3F800000);
-  p = p * xsimd::bitwise_cast<floats<A>>(scale);
+  const ints scale = (bits_as<ints>(shifted) << 23) + ints(0x3F800000);
+  p = p * bits_as<floats<A>>(scale);
   return xsimd::select(x < broadcast<A>(lowest), broadcast<A>(0.0f), p);
 }
 

@@ -39,6 +39,7 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>

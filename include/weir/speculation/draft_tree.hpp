@@ -51,37 +51,14 @@ class draft_tree {
 
   /// A tree within `most`. `law_size`: 0, or the vocabulary if drafters leave the laws that they
   /// drew siblings from.
-  explicit draft_tree(const draft_limits& most, std::size_t law_size = 0)
-      : law_size_(law_size), laws_(law_size * (most.nodes + 1)), width_(most.depth) {
-    token_.reserve(most.nodes + 1);
-    parent_.reserve(most.nodes + 1);
-    depth_.reserve(most.nodes + 1);
-    has_law_.reserve(most.nodes + 1);
-    if (most.masks.each > 0) masks_.resize(most.nodes + 1);
-    limits_ = most_ = most;
-    start(0, most);
-  }
+  explicit draft_tree(const draft_limits& most, std::size_t law_size = 0);
   /// Bytes that a tree holds.
-  static std::size_t required_bytes(const draft_limits& most, std::size_t law_size = 0) {
-    return (most.nodes + 1) *
-               (sizeof(token_id) + (most.masks.each > 0 ? 3 : 2) * sizeof(std::uint32_t) + 1 +
-                law_size * sizeof(float)) +
-           most.depth * sizeof(std::uint32_t);
-  }
+  static std::size_t required_bytes(const draft_limits& most, std::size_t law_size = 0);
   std::size_t bytes() const { return required_bytes(most_, law_size_); }
 
   /// Back to the root alone. `limits`, what there is room for now, are at most those of
   /// construction.
-  void start(token_id root, const draft_limits& limits) {
-    limits_ = least(limits, most_);
-    token_.assign(1, root);
-    parent_.assign(1, 0);
-    depth_.assign(1, 0);
-    has_law_.assign(1, 0);
-    std::fill(width_.begin(), width_.end(), 0);
-    std::fill(masks_.begin(), masks_.end(), 0);
-    all_masks_ = 0;
-  }
+  void start(token_id root, const draft_limits& limits);
 
   /// Leaves room for no more than `limits`, until the next start. Before any guess.
   void tighten(const draft_limits& limits) { limits_ = least(limits, limits_); }
@@ -94,27 +71,11 @@ class draft_tree {
            width_[depth_[parent]] < limits_.width;
   }
   /// Adds a guess at what follows `parent`; `none` if there is no room for it. O(1).
-  node add(token_id token, node parent) {
-    if (!has_room(parent)) return none;
-    ++width_[depth_[parent]];
-    token_.push_back(token);
-    parent_.push_back(static_cast<std::uint32_t>(parent));
-    depth_.push_back(depth_[parent] + 1);
-    has_law_.push_back(0);
-    return token_.size() - 1;
-  }
+  node add(token_id token, node parent);
 
   /// Puts `n` masks behind `at`, or as many as there is room for; once for each node, when all
   /// guesses are there. O(1).
-  void set_masks(node at, std::size_t n) {
-    const mask_limits& most = limits_.masks;
-    const auto left = [](std::size_t all, std::size_t taken) { return all - std::min(all, taken); };
-    n = std::min(
-        {n, most.each, left(most.rows, guesses() + all_masks_), left(most.depth, depth_[at])});
-    if (n == 0) return;
-    masks_[at] = static_cast<std::uint32_t>(n);
-    all_masks_ += n;
-  }
+  void set_masks(node at, std::size_t n);
   /// Masks behind `n`; behind all nodes.
   std::size_t masks(node n) const { return masks_.empty() ? 0 : masks_[n]; }
   std::size_t masks() const { return all_masks_; }
@@ -132,17 +93,9 @@ class draft_tree {
 
   /// The first child of `n` from node `from` on, in the order in which they were added; `none` if
   /// there is no other. O(nodes).
-  node child(node n, node from = 0) const {
-    for (node c = std::max(from, n + 1); c < size(); ++c)
-      if (parent_[c] == n) return c;
-    return none;
-  }
+  node child(node n, node from = 0) const;
   /// The child of `n` with this token, or `none`.
-  node child_with(node n, token_id token) const {
-    node c = child(n);
-    while (c != none && token_[c] != token) c = child(n, c + 1);
-    return c;
-  }
+  node child_with(node n, token_id token) const;
 
   /// True if the verifier will ask for the laws that siblings were drawn from.
   bool wants_laws() const { return law_size_ > 0; }
@@ -171,3 +124,7 @@ class draft_tree {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/speculation/draft_tree.inl.hpp>
+#endif

@@ -1,13 +1,11 @@
 // What was said, as a trie of short runs of tokens, in bounded memory.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
@@ -49,51 +47,12 @@ class token_trie {
 
   /// Counts that the tokens on the way to `parent` were followed by `token`. Returns that child, or
   /// `none` if the trie had to be squeezed instead. O(1), O(nodes) when squeezed.
-  node visit(node parent, token_id token) {
-    const std::size_t at = place(parent, token);
-    node n = slot_[at];
-    if (n == root) {
-      if (used_ == node_.size()) {
-        while (size() > (node_.size() - 1) / 2) squeeze();
-        return none;
-      }
-      n = static_cast<node>(used_++);
-      node_[n] = {token, parent, none, node_[parent].child, 0};
-      node_[parent].child = n;
-      slot_[at] = n;
-    }
-    node_[n].frequency += 1;
-    return n;
-  }
+  node visit(node parent, token_id token);
 
   /// Halves frequencies, and drops what was seen once. O(nodes).
-  void squeeze() {
-    // Parents come before children. Until links are made anew, `child` is where a node went.
-    std::size_t kept = 1;
-    node_[root].child = root;
-    for (std::size_t n = 1; n < used_; ++n) {
-      entry& e = node_[n];
-      const bool stays = e.frequency > 1;
-      if (stays) {
-        const node to = static_cast<node>(kept);
-        entry& moved = node_[kept++];
-        const node parent = node_[e.parent].child;
-        moved.token = e.token;
-        moved.frequency = e.frequency / 2;
-        moved.parent = parent;
-        e.child = to;
-      }
-    }
-    used_ = kept;
-    link();
-    ++generation_;
-  }
+  void squeeze();
 
-  void clear() {
-    used_ = 1;
-    link();
-    ++generation_;
-  }
+  void clear();
 
  private:
   struct entry {
@@ -102,38 +61,12 @@ class token_trie {
     float frequency;
   };
 
-  static std::size_t checked(std::size_t nodes) {
-    error::require<error::bad_config>(nodes > 0 && nodes < std::size_t{1} << 31,
-                                      "token_trie: ", nodes, " nodes (expected 1 to 2147483647)");
-    return nodes;
-  }
-  static std::size_t slots(std::size_t nodes) {
-    std::size_t n = 2;
-    while (n < 2 * nodes && n < std::size_t{1} << 40) n *= 2;
-    return n;
-  }
+  static std::size_t checked(std::size_t nodes);
+  static std::size_t slots(std::size_t nodes);
   /// Where the child is in the table, or would be.
-  std::size_t place(node parent, token_id token) const {
-    std::uint64_t h =
-        (std::uint64_t{parent} << 32 | static_cast<std::uint32_t>(token)) * 0x9E3779B97F4A7C15;
-    h = (h ^ h >> 32) * 0xD6E8FEB86659FD93;
-    std::size_t at = (h ^ h >> 32) & (slot_.size() - 1);
-    for (; slot_[at] != root; at = (at + 1) & (slot_.size() - 1))
-      if (node_[slot_[at]].parent == parent && node_[slot_[at]].token == token) break;
-    return at;
-  }
+  std::size_t place(node parent, token_id token) const;
   /// Makes children, siblings and the table from parents and tokens.
-  void link() {
-    std::fill(slot_.begin(), slot_.end(), root);
-    node_[root] = {0, none, none, none, 0};
-    for (node n = 1; n < used_; ++n) {
-      entry& e = node_[n];
-      e.child = none;
-      e.sibling = node_[e.parent].child;
-      node_[e.parent].child = n;
-      slot_[place(e.parent, e.token)] = n;
-    }
-  }
+  void link();
 
   std::vector<entry> node_;  // [node] the first `used_`
   std::vector<node> slot_;   // hash table of nodes, open addressing; root: free
@@ -151,15 +84,7 @@ class trie_writer {
   }
 
   /// O(length).
-  void write(token_trie& trie, token_id token) {
-    if (generation_ != trie.generation()) cut();
-    generation_ = trie.generation();
-    for (std::size_t i = std::min(count_ + 1, open_.size()); i-- > 0;) {
-      open_[i] = trie.visit(i == 0 ? token_trie::root : open_[i - 1], token);
-      if (open_[i] == token_trie::none) return;
-    }
-    count_ = std::min(count_ + 1, open_.size());
-  }
+  void write(token_trie& trie, token_id token);
   /// No run goes on from here.
   void cut() { count_ = 0; }
 
@@ -170,3 +95,7 @@ class trie_writer {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/speculation/token_trie.inl.hpp>
+#endif

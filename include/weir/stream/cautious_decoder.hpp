@@ -23,6 +23,7 @@
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
+#include <weir/core/undo.hpp>
 #include <weir/sampling/cautious.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/sampling/sampler.hpp>
@@ -303,20 +304,17 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
   /// One pass over the trials that have not ended.
   void try_on() {
     pass_.begin();
-    try {
-      for (std::size_t i = 0; i < tried_; ++i) {
-        if (!states_[i].runs) continue;
-        const token_id& last = trials_[i].said.back();
-        if constexpr (Cache::wants_log_probabilities)
-          forks_[i]->tell_log_probability(forks_[i]->length(), states_[i].log_probability);
-        states_[i].step.emplace(forks_[i]->begin(std::span(rows_).first(1)));
-        pass_.add(*states_[i].step, {&last, 1});
-      }
-      run_pass();
-    } catch (...) {
-      drop_trials();
-      throw;
+    undo_unless_done trials([this] { drop_trials(); });
+    for (std::size_t i = 0; i < tried_; ++i) {
+      if (!states_[i].runs) continue;
+      const token_id& last = trials_[i].said.back();
+      if constexpr (Cache::wants_log_probabilities)
+        forks_[i]->tell_log_probability(forks_[i]->length(), states_[i].log_probability);
+      states_[i].step.emplace(forks_[i]->begin(std::span(rows_).first(1)));
+      pass_.add(*states_[i].step, {&last, 1});
     }
+    run_pass();
+    trials.done();
     pass_.logits(0, pass_.rows(), logits(1).data());
     for (std::size_t i = 0, at = 1; i < tried_; ++i) {
       trial_state& s = states_[i];

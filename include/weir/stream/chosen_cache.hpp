@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <weir/cache/any_cache.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/stream/stream_options.hpp>
 

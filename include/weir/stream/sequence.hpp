@@ -16,9 +16,11 @@
 #include <vector>
 
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
+#include <weir/core/undo.hpp>
 #include <weir/model/load_model.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/sampling/sampler.hpp>
@@ -122,12 +124,9 @@ class basic_sequence {
     has_drawn_ = false;
     rows_.assign(finals_, row{});
     step_.emplace(cache_.begin(rows_));
-    try {
-      add_rows(pass, tokens, most_emitted);
-    } catch (...) {
-      abandon();
-      throw;
-    }
+    undo_unless_done round([this] { abandon(); });
+    add_rows(pass, tokens, most_emitted);
+    round.done();
     draft_seconds_ = seconds_since(start);
   }
   /// Gives the open round up before any of its rows have been through a layer.

@@ -13,6 +13,7 @@
 
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
+#include <weir/core/undo.hpp>
 #include <weir/stream/sequence.hpp>
 #include <weir/stream/stream_options.hpp>
 
@@ -93,17 +94,16 @@ class stream_batch {
     pass_.begin();
     std::size_t done = 0;
     bool any = false;
-    try {
-      for (place& p : places_) {
-        if (!p.runs) continue;
-        p.stream->open(pass_, options_.stream.chunk, p.left());
-        done = p.stream->layers_done();
-        any = true;
-      }
-    } catch (...) {
+    undo_unless_done rounds([this] {
       for (place& p : places_) p.stream->abandon();
-      throw;
+    });
+    for (place& p : places_) {
+      if (!p.runs) continue;
+      p.stream->open(pass_, options_.stream.chunk, p.left());
+      done = p.stream->layers_done();
+      any = true;
     }
+    rounds.done();
     if (!any) return false;
     const double seconds = pass_.run_all(done);
     for (std::size_t i = 0; i < places_.size(); ++i)

@@ -7,9 +7,11 @@
 #include <optional>
 #include <span>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>

@@ -14,6 +14,7 @@
 #include <weir/cache/head_access.hpp>
 #include <weir/cache/kv_store.hpp>
 #include <weir/cache/scored_keeper.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET::testing {

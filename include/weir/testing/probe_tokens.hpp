@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 
@@ -69,7 +70,7 @@ inline void make_rows(const kv_shape& shape, std::span<const token_name> names, 
     };
     for (std::size_t i = 0; i < q_row; ++i) rows.q[r * q_row + i] = number();
     for (std::size_t h = 0; h < shape.kv_heads; ++h) {
-      const float length = std::exp(number() * 0.8f);
+      const float length = static_cast<float>(elementary::exp(number() * 0.8));
       for (std::size_t i = 0; i < shape.head_dim; ++i) {
         rows.k[r * kv_row + h * shape.head_dim + i] = number() * length;
         rows.v[r * kv_row + h * shape.head_dim + i] = number();

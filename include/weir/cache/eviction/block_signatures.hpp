@@ -20,6 +20,7 @@
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/packed_index.hpp>
 #include <weir/cache/eviction/signatures.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {

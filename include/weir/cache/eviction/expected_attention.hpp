@@ -20,12 +20,14 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
+#include <span>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/elementary.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
+#include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -132,12 +134,13 @@ struct expected_attention {
                      float (&turn)[2][max_head_dim]) const {
     const auto count = static_cast<double>(ahead);
     for (std::size_t i = 0; i < shape.rope.dims / 2; ++i) {
-      const double angle = std::pow(
+      const double angle = elementary::pow(
           shape.rope.base, -2.0 * static_cast<double>(i) / static_cast<double>(shape.rope.dims));
-      const double length = std::sin(count * angle / 2) / (count * std::sin(angle / 2));
-      const double middle = (static_cast<double>(at) + (count - 1) / 2) * angle;
-      turn[0][i] = static_cast<float>(length * std::cos(middle));
-      turn[1][i] = static_cast<float>(length * std::sin(middle));
+      const auto sine = [](double x) { return elementary::cos_sin(x).sin; };
+      const double length = sine(count * angle / 2) / (count * sine(angle / 2));
+      const auto [c, s] = elementary::cos_sin((static_cast<double>(at) + (count - 1) / 2) * angle);
+      turn[0][i] = static_cast<float>(length * c);
+      turn[1][i] = static_cast<float>(length * s);
     }
   }
   static void transpose(const kv_shape& shape, float (&turn)[2][max_head_dim]) {
@@ -156,9 +159,13 @@ struct expected_attention {
       const std::span<float> z = view.scratch(h);
       float most = -std::numeric_limits<float>::infinity();
       for (std::size_t i = begin; i < view.size(); ++i) most = std::max(most, z[view.at(i).value]);
+      // Slot by slot, whatever lies there, so that many are done at a time.
+      using arch = simd::native;
+      const auto top = simd::broadcast<arch>(most);
+      for (std::size_t s = 0; s < z.size(); s += simd::lanes<arch>)
+        simd::store<arch>(&z[s], simd::exp<arch>(simd::load<arch>(&z[s]) - top));
       double sum = 0;
-      for (std::size_t i = begin; i < view.size(); ++i)
-        sum += z[view.at(i).value] = std::exp(z[view.at(i).value] - most);
+      for (std::size_t i = begin; i < view.size(); ++i) sum += z[view.at(i).value];
       const auto weight = static_cast<float>(1 / (sum * static_cast<double>(g)));
       for (std::size_t i = begin; i < view.size(); ++i) score[i] += weight * z[view.at(i).value];
     }

@@ -13,9 +13,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/elementary.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
@@ -69,7 +71,7 @@ struct frame_diversity {
 
   /// The mean similarity to a mean of directions lies in [0, 1].
   std::size_t most_of_layer(const kv_shape& shape) const {
-    return most_share(std::exp(1 / double{temperature}), budget, shape.layers);
+    return most_share(elementary::exp(1 / double{temperature}), budget, shape.layers);
   }
 
   void apportion_layers(const kv_shape& shape, std::span<const float> similarity,
@@ -80,7 +82,7 @@ struct frame_diversity {
           double sum = 0;
           for (std::size_t h = 0; h < shape.kv_heads; ++h)
             sum += similarity[layer * shape.kv_heads + h];
-          return std::exp((1 - sum / static_cast<double>(shape.kv_heads)) / temperature);
+          return elementary::exp((1 - sum / static_cast<double>(shape.kv_heads)) / temperature);
         },
         [](std::size_t) { return std::size_t{0}; },
         [&](std::size_t) { return most_of_layer(shape); }, budgets);

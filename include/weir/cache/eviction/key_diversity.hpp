@@ -9,6 +9,8 @@
 // block of the prompt. A key of length 0, which has no direction, counts as orthogonal.
 #pragma once
 
+#include <span>
+
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/target.hpp>
 

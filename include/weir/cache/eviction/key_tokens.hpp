@@ -80,6 +80,7 @@ struct key_tokens {
 
   /// Adds what query heads `first` … first + heads − 1 of the group add to the notes of all slots.
   /// One Philox block is the noise of an entry in all of them.
+  template <class A = simd::preferred>
   void add_heads(const observed_row& row, std::size_t first, std::size_t heads) const {
     const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
     const auto own = philox({low(row.index().value), low(row.index().value >> 32),
@@ -96,7 +97,7 @@ struct key_tokens {
                       .scratch = row.scratch().data(),
                       .notes = row.notes().data()};
     for (std::size_t h = 0; h < heads; ++h) job.logits[h] = row.logits(first + h).data();
-    kernels<observation_kernels>().add_noisy_softmax(job);
+    kernels<observation_kernels, A>().add_noisy_softmax(job);
   }
 };
 

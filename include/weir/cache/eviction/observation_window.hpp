@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/target.hpp>

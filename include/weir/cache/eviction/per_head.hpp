@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <weir/cache/eviction/keep.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {

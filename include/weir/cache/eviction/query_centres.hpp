@@ -106,19 +106,19 @@ class query_centres {
     require(count * 4 + header == bytes.size(), header_word(1), word(1), " layers of ", word(2),
             " heads of ", word(3), " elements in ", bytes.size(), " bytes (expected ",
             count * 4 + header, ")");
-    try {
-      query_centres result(shape);
-      for (std::size_t i = 0; i < result.numbers_.size(); ++i) {
-        const auto x =
-            std::bit_cast<float>(static_cast<std::uint32_t>(get(bytes, header + 4 * i, 4)));
-        require(std::isfinite(x), header + 4 * i, "number ", x, " (expected finite)");
-        require(i % 3 != 2 || x >= 0, header + 4 * i, "magnitude ", x, " (expected at least 0)");
-        result.numbers_[i] = x;
-      }
-      return result;
-    } catch (const error::bad_config& e) {
-      error::raise<error::bad_file>(name, ": byte 12: ", e.what());
+    query_centres result = error::attempt<error::bad_config>(
+        [&] { return query_centres(shape); },
+        [&](const error::bad_config& e) -> query_centres {
+          error::raise<error::bad_file>(name, ": byte 12: ", e.what());
+        });
+    for (std::size_t i = 0; i < result.numbers_.size(); ++i) {
+      const auto x =
+          std::bit_cast<float>(static_cast<std::uint32_t>(get(bytes, header + 4 * i, 4)));
+      require(std::isfinite(x), header + 4 * i, "number ", x, " (expected finite)");
+      require(i % 3 != 2 || x >= 0, header + 4 * i, "magnitude ", x, " (expected at least 0)");
+      result.numbers_[i] = x;
     }
+    return result;
   }
 
   void save(const std::string& path) const {
@@ -182,7 +182,7 @@ class query_centre_sums {
       double* sum = &sums_[(layer * shape_.q_heads + q_head) * pairs * 3];
       zeros_.for_each_pair([&](std::size_t i, std::size_t a, std::size_t b) {
         const double x = queries[from + a], y = queries[from + b];
-        sum[3 * i] += x, sum[3 * i + 1] += y, sum[3 * i + 2] += std::hypot(x, y);
+        sum[3 * i] += x, sum[3 * i + 1] += y, sum[3 * i + 2] += std::sqrt(x * x + y * y);
       });
     }
     rows_[layer] += queries.size() / width;

@@ -14,12 +14,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/packed_index.hpp>
+#include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -85,8 +86,10 @@ struct similarity_merge {
   void merge(const slots_view& view, slot j, std::span<const slot> dropped,
              std::span<const float> cosine, std::span<const float> next, std::uint32_t i) const {
     const bool exponential = weight == merge_weight::exponential;
-    const auto share = [&](float u) { return exponential ? std::exp(u) : u; };
-    const float own = exponential ? std::exp(1.0f) : 1.0f;
+    const auto share = [&](float u) {
+      return exponential ? static_cast<float>(elementary::exp(double{u})) : u;
+    };
+    const float own = exponential ? share(1) : 1.0f;
     float total = own;
     for (std::uint32_t k = i; k != none; k = unpacked(next[k]))
       total += exponential ? share(cosine[k]) : 1.0f;

@@ -12,9 +12,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/elementary.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
@@ -50,7 +50,8 @@ struct token_surprisal {
     };
     const auto turns =
         static_cast<float>(interval(view.boundary().value - 1) - interval(view.index(s).value));
-    return std::log(view.note(s)) + (turns > 0 ? turns * std::log(decay) : 0);
+    const auto log = [](float x) { return static_cast<float>(elementary::log(double{x})); };
+    return log(view.note(s)) + (turns > 0 ? turns * log(decay) : 0);
   }
 };
 

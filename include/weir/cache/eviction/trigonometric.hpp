@@ -24,14 +24,17 @@
 #include <cmath>
 #include <complex>
 #include <memory>
-#include <numbers>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/query_centres.hpp>
+#include <weir/core/elementary.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/kernels/observation_kernels.hpp>
+#include <weir/kernels/rope.hpp>
 #include <weir/kernels/row_kernels.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -62,16 +65,18 @@ class trigonometric {
         const std::complex<float> q = centres_->centre(layer, head, f);
         float* const centre = &centre_[i * 2 * centres_->pairs()];
         centre[a] = q.real(), centre[b] = q.imag();
-        spread_[i * room() + f] = centres_->magnitude(layer, head, f) - std::abs(q);
+        spread_[i * room() + f] = centres_->magnitude(layer, head, f) - magnitude_of(q);
       });
-    const rope_shape& rope = centres_->rope();
-    for (std::size_t f = 0; f < rope.dims / 2; ++f) {
-      speed_.push_back(
-          std::pow(rope.base, -2.0 * static_cast<double>(f) / static_cast<double>(rope.dims)));
-      // Each offset is twice the last.
-      std::complex<double> turn = std::polar(1.0, speed_[f]), sum = 0;
-      for (std::size_t i = 0; i < offsets; ++i, turn *= turn) sum += turn;
-      ahead_.emplace_back(sum / static_cast<double>(offsets));
+    angles_ = rope_angles(centres_->rope());
+    for (std::size_t f = 0; f < angles_.pairs(); ++f) {
+      double cos = 0, sin = 0;
+      position offset{1};
+      for (std::size_t i = 0; i < offsets; ++i, offset.value *= 2) {
+        const auto [c, s] = elementary::cos_sin_of_turn(angles_.phase(f, offset));
+        cos += c, sin += s;
+      }
+      const auto n = static_cast<double>(offsets);
+      ahead_.emplace_back(static_cast<float>(cos / n), static_cast<float>(sin / n));
     }
   }
 
@@ -134,19 +139,10 @@ class trigonometric {
 
   /// The factors of mean_δ e^{iω(t + δ)}, as `rotate` kernels have them.
   void turn_to(stream_index t, float* cos, float* sin) const {
-    constexpr double circle = 2 * std::numbers::pi;
-    alignas(64) float re[max_head_dim / 2] = {}, im[max_head_dim / 2];
-    const std::size_t pairs = speed_.size();
-    for (std::size_t f = 0; f < pairs; ++f) {
-      const double angle = speed_[f] * static_cast<double>(t.value);
-      re[f] = static_cast<float>(angle - circle * std::nearbyint(angle / circle));
-    }
-    kernels<observation_kernels>().sin_cos(re, room(), im, re);
-    for (std::size_t f = 0; f < pairs; ++f) {
-      const auto [a, b] = centres_->rope().elements(f);
-      cos[a] = cos[b] = re[f] * ahead_[f].real() - im[f] * ahead_[f].imag();
-      sin[b] = re[f] * ahead_[f].imag() + im[f] * ahead_[f].real();
-      sin[a] = -sin[b];
+    for (std::size_t f = 0; f < angles_.pairs(); ++f) {
+      const auto [re, im] = angles_.cos_sin(f, position{t.value});
+      angles_.set_factors(f, re * ahead_[f].real() - im * ahead_[f].imag(),
+                          re * ahead_[f].imag() + im * ahead_[f].real(), cos, sin);
     }
   }
   /// Pairs of a query head, rounded up.
@@ -158,11 +154,16 @@ class trigonometric {
     return view.layer() * view.shape().q_heads + view.kv_head() * view.shape().group();
   }
 
+  static float magnitude_of(std::complex<float> q) {
+    const double x = q.real(), y = q.imag();
+    return static_cast<float>(std::sqrt(x * x + y * y));
+  }
+
   std::shared_ptr<const query_centres> centres_;
   over_queries by_;
+  rope_angles angles_;
   std::vector<float> centre_;               // [layer, q_head, head_dim] Q
   std::vector<float> spread_;               // [layer, q_head, pair and zeros] A − |Q|
-  std::vector<double> speed_;               // [pair that turns] radians a position
   std::vector<std::complex<float>> ahead_;  // [pair that turns] mean of e^{iωδ} over the offsets
 };
 

@@ -18,10 +18,12 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <span>
 #include <utility>
 
 #include <weir/cache/eviction/apportion.hpp>
 #include <weir/cache/eviction/concept.hpp>
+#include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/wide_sum.hpp>
 
@@ -74,7 +76,7 @@ struct variance_budgets : Base {
     apportion(
         total,
         [&](std::size_t l) {
-          return std::exp(
+          return elementary::exp(
               -spread_of_variances(variance.subspan(l * shape.kv_heads, shape.kv_heads)));
         },
         [&](std::size_t l) {

@@ -33,7 +33,7 @@ void row_probabilities(const float* weight, float* largest, std::size_t tile_str
     }
     const auto m = simd::broadcast<A>(total[2 * g]), d = simd::broadcast<A>(total[2 * g + 1]);
     for (float* at = largest + g * tile_stride; at < largest + g * tile_stride + tiles; at += w)
-      simd::store<A>(at, simd::exp<A>(simd::load<A>(at) - m) * share / d);
+      simd::store<A>(at, simd::divide<A>(simd::exp<A>(simd::load<A>(at) - m) * share, d));
   }
   for (std::size_t t = 0; t < tiles; ++t) {
     simd::floats<A> sum[n], top[n];

@@ -42,7 +42,7 @@ double softmax_weights(std::span<const float> logits, float largest, float tempe
   // Equal infinities have no difference; NaN compares with nothing.
   for (; i + lanes <= n; i += lanes) {
     const auto x = simd::load<A>(&logits[i]);
-    const auto below = xsimd::select(x == top, zero, (x - top) / by);
+    const auto below = xsimd::select(x == top, zero, simd::divide<A>(x - top, by));
     simd::store<A>(weights + i,
                    simd::exp<A>(xsimd::select(below <= zero, below, simd::broadcast<A>(none))));
   }

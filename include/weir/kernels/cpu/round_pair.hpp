@@ -72,8 +72,8 @@ void round_pairs(const float* x, const float* y, std::size_t n, T* a, T* b) {
     for (std::size_t k = 0; k < 2; ++k) {
       nearest[k] = simd::rounded_bits<T, A>(numbers[k]);
       const floats rounded = simd::number_of_bits<T, A>(nearest[k]);
-      const ints is_beyond = simd::is_less<A>(xsimd::bitwise_cast<ints>(xsimd::abs(numbers[k])),
-                                              xsimd::bitwise_cast<ints>(xsimd::abs(rounded)));
+      const ints is_beyond = simd::is_less<A>(simd::bits_as<ints>(xsimd::abs(numbers[k])),
+                                              simd::bits_as<ints>(xsimd::abs(rounded)));
       other[k] = nearest[k] + simd::select<A>(is_beyond, ints(-1), ints(1));
       near_error[k] = rounded - numbers[k];
       other_error[k] = simd::number_of_bits<T, A>(other[k]) - numbers[k];
@@ -84,8 +84,8 @@ void round_pairs(const float* x, const float* y, std::size_t n, T* a, T* b) {
       return simd::fma<A>(along, along, (simd::broadcast<A>(2.0f) * across) * across);
     };
     const auto pick = [](auto which, ints p, ints q) {
-      return xsimd::bitwise_cast<ints>(
-          xsimd::select(which, xsimd::bitwise_cast<floats>(p), xsimd::bitwise_cast<floats>(q)));
+      return simd::bits_as<ints>(
+          xsimd::select(which, simd::bits_as<floats>(p), simd::bits_as<floats>(q)));
     };
     floats least = error(near_error[0], near_error[1]);
     ints best[2] = {nearest[0], nearest[1]};

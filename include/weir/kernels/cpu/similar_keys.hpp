@@ -39,7 +39,7 @@ void round_tile(const attention_block<Codec>& block, std::size_t page, const flo
       const auto scale = simd::load<A>(inverse_norm + at) * simd::broadcast<A>(unit_keys::one);
       const auto rounded = [&](std::size_t i) {
         const auto x = i < head_dim ? reader.key(page, i, at) : simd::broadcast<A>(0.0f);
-        return xsimd::bitwise_cast<integers>(simd::fma<A>(x, scale, shift));
+        return simd::bits_as<integers>(simd::fma<A>(x, scale, shift));
       };
       const integers both = (rounded(k) & integers(0xFFFF)) | (rounded(k + 1) << 16);
       both.store_unaligned(&out[k / 2 * tile_lanes + at]);

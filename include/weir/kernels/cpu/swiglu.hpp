@@ -21,7 +21,8 @@ void swiglu(const float* gate, const float* up, std::size_t n, float* out, execu
     const auto one = simd::broadcast<Arch>(1.0f);
     for (; i + lanes <= end; i += lanes) {
       const simd::floats<Arch> g = simd::load<Arch>(gate + i);
-      simd::store<Arch>(out + i, g / (one + simd::exp<Arch>(-g)) * simd::load<Arch>(up + i));
+      simd::store<Arch>(
+          out + i, simd::divide<Arch>(g, one + simd::exp<Arch>(-g)) * simd::load<Arch>(up + i));
     }
     for (; i < end; ++i) out[i] = gate[i] / (1.0f + simd::exp(-gate[i])) * up[i];
   });

@@ -114,7 +114,7 @@ struct adaptive_length {
     std::size_t length() const { return length_; }
     /// How often guesses are right.
     double acceptance() const { return rate_.rate(); }
-    const Drafter::state& inner() const { return inner_; }
+    const typename Drafter::state& inner() const { return inner_; }
 
    private:
     /// A mean of the last 16 or so.

@@ -22,10 +22,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <utility>
 #include <vector>
 
-#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/token_trie.hpp>
@@ -57,57 +55,18 @@ struct lookahead {
 
 class lookahead::state {
  public:
-  state(const lookahead& settings, const draft_setup&)
-      : how_(checked(settings)),
-        own_(settings.nodes),
-        own_writer_(settings.depth + 1),
-        shared_writer_(settings.depth + 1) {
-    picked_.reserve(settings.guesses);
-    best_.reserve(settings.guesses);
-    offers_.reserve(most_offers(settings));
-    room_.resize(settings.depth);
-    recent_.reserve(settings.query);
-  }
-  static std::size_t required_bytes(const lookahead& s, const draft_setup&) {
-    return token_trie::required_bytes(s.nodes) + 2 * trie_writer::required_bytes(s.depth + 1) +
-           (2 * s.guesses + most_offers(s)) * sizeof(guess) + s.depth * sizeof(std::size_t) +
-           s.query * sizeof(token_id);
-  }
+  state(const lookahead& settings, const draft_setup&);
+  static std::size_t required_bytes(const lookahead& s, const draft_setup&);
 
   /// O(depth) a token, but for squeezes.
-  void append(std::span<const token_id> tokens) {
-    for (const token_id token : tokens) {
-      own_writer_.write(own_, token);
-      if (how_.shared && how_.teaches) shared_writer_.write(*how_.shared, token);
-      if (token == how_.end_of_text) {
-        own_writer_.cut();
-        shared_writer_.cut();
-      }
-      if (recent_.size() == how_.query) recent_.erase(recent_.begin());
-      recent_.push_back(token);
-    }
-  }
+  void append(std::span<const token_id> tokens);
 
   void propose(const draft_request&, draft_tree& tree) { propose_behind(recent_, tree); }
   /// As if the stream ended with `last`. O(children met · guesses).
-  void propose_behind(std::span<const token_id> last, draft_tree& tree) {
-    best_.clear();
-    for (std::size_t n = std::min(how_.query, last.size()); n > 0; --n) {
-      pick(last.last(n), tree.limits());
-      if (picked_.size() > best_.size()) std::swap(picked_, best_);
-      if (best_.size() >= std::min(how_.depth + 1 - std::min(n, how_.depth), tree.limits().depth))
-        break;
-    }
-    emit(no_guess, 0, tree);
-  }
+  void propose_behind(std::span<const token_id> last, draft_tree& tree);
 
   /// Ends the stream; the shared trie stays.
-  void reset() {
-    own_.clear();
-    own_writer_.cut();
-    shared_writer_.cut();
-    recent_.clear();
-  }
+  void reset();
 
   const token_trie& own() const { return own_; }
 
@@ -127,18 +86,7 @@ class lookahead::state {
     bool emitted;
   };
 
-  static const lookahead& checked(const lookahead& s) {
-    using error::bad_config, error::require;
-    require<bad_config>(s.guesses > 0 && s.depth > 0 && s.width > 0 && s.query > 0,
-                        "lookahead: ", s.guesses, " guesses, depth ", s.depth, ", width ", s.width,
-                        ", query ", s.query, " (expected 1 at least of each)");
-    require<bad_config>(s.depth <= 1024, "lookahead.depth: ", s.depth, " (expected at most 1024)");
-    require<bad_config>(s.shared_part >= 0 && s.shared_part <= 1,
-                        "lookahead.shared_part: ", s.shared_part, " (expected 0 to 1)");
-    require<bad_config>(s.shared_weight >= 0 && s.shared_weight <= 1,
-                        "lookahead.shared_weight: ", s.shared_weight, " (expected 0 to 1)");
-    return s;
-  }
+  static const lookahead& checked(const lookahead& s);
   static std::size_t most_offers(const lookahead& s) {
     return s.depth * std::min(s.width, s.guesses) + 1;
   }
@@ -156,22 +104,7 @@ class lookahead::state {
   }
 
   /// Leaves the guesses behind `behind` in `picked_`, parents first.
-  void pick(std::span<const token_id> behind, const draft_limits& limits) {
-    picked_.clear();
-    place at{token_trie::root, shared() != nullptr ? token_trie::root : token_trie::none};
-    for (const token_id token : behind) at = child(at, token);
-    std::fill(room_.begin(), room_.end(), limits.width);
-    const auto score = [this](place p) {
-      return how_.score(own_frequency(p), shared_frequency(p));
-    };
-    const auto reserved =
-        static_cast<std::size_t>(how_.shared_part * static_cast<double>(limits.nodes));
-    if (at.shared != token_trie::none) {
-      grow(at, limits, limits.nodes - reserved, score);
-      grow(at, limits, limits.nodes, [this](place p) { return shared_frequency(p); });
-    }
-    grow(at, limits, limits.nodes, score);
-  }
+  void pick(std::span<const token_id> behind, const draft_limits& limits);
 
   /// Picks the best by `worth`, until there are `wanted` picks. A child is never worth more than
   /// its parent.
@@ -213,38 +146,9 @@ class lookahead::state {
 
   /// Puts a guess in its place among the offers, of which no depth has more than there is room
   /// for; the worst one there makes way. The first `old` picks were made before.
-  void offer(const guess& g, std::size_t old) {
-    if (g.worth <= 0 || room_[g.depth - 1] == 0) return;
-    std::size_t same_depth = 0;
-    for (const guess& o : offers_) same_depth += o.depth == g.depth;
-    auto worst = offers_.end();
-    if (same_depth >= std::min(room_[g.depth - 1], how_.guesses)) {
-      while ((--worst)->depth != g.depth) {
-      }
-      if (worst->worth >= g.worth) return;
-    }
-    for (std::size_t i = 0; i < old; ++i)
-      if (picked_[i].parent == g.parent && picked_[i].token == g.token) return;
-    if (worst != offers_.end()) offers_.erase(worst);
-    const auto behind =
-        std::upper_bound(offers_.begin(), offers_.end(), g,
-                         [](const guess& a, const guess& b) { return a.worth > b.worth; });
-    offers_.insert(behind, g);
-  }
+  void offer(const guess& g, std::size_t old);
 
-  void emit(std::size_t parent, draft_tree::node below, draft_tree& tree) {
-    for (;;) {
-      guess* next = nullptr;
-      std::size_t index = 0;
-      for (std::size_t i = 0; i < best_.size(); ++i)
-        if (guess& g = best_[i]; g.parent == parent && !g.emitted)
-          if (next == nullptr || g.score > next->score) next = &g, index = i;
-      if (next == nullptr) return;
-      next->emitted = true;
-      const draft_tree::node n = tree.add(next->token, below);
-      if (n != draft_tree::none) emit(index, n, tree);
-    }
-  }
+  void emit(std::size_t parent, draft_tree::node below, draft_tree& tree);
 
   lookahead how_;
   token_trie own_;
@@ -256,3 +160,7 @@ class lookahead::state {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/speculation/drafters/lookahead.inl.hpp>
+#endif

@@ -16,7 +16,6 @@
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/sampling/top_tokens.hpp>
-#include <weir/speculation/best_mask_plan.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/mask_plan.hpp>
 
@@ -32,11 +31,7 @@ concept mask_embeddings = requires(const M& m) {
 
 /// A plan of three masks, as PPD's, and 16 rows. How often guesses are right is assumed: measure it
 /// on text of yours, and call best_mask_plan or best_mask_plan_for.
-inline const mask_plan& assumed_mask_plan() {
-  static const mask_plan plan = best_mask_plan(
-      std::vector<std::vector<double>>{{.5, .15, .07}, {.35, .1, .06}, {.25, .08, .05}}, 16);
-  return plan;
-}
+const mask_plan& assumed_mask_plan();
 
 /// Guesses the tokens that are most probable behind the masks of the last accepted node, of the
 /// ranks that the plan's tree for so many masks has, and has masks read behind them as it says:
@@ -127,3 +122,7 @@ struct mask_tokens {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/speculation/drafters/mask_tokens.inl.hpp>
+#endif

@@ -8,7 +8,6 @@
 // enters the shared table at once rather than at its end. Ties: the follower that was there first.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +16,6 @@
 #include <span>
 #include <vector>
 
-#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/guess.hpp>
@@ -50,57 +48,19 @@ struct ngram_cache {
 
 class ngram_cache::state {
  public:
-  state(const ngram_cache& settings, const draft_setup&)
-      : how_(checked(settings)), own_(settings.ngrams) {
-    recent_.reserve(kept);
-    path_.reserve(settings.tokens);
-  }
+  state(const ngram_cache& settings, const draft_setup&);
   static std::size_t required_bytes(const ngram_cache& s, const draft_setup&) {
     return ngram_table::required_bytes(s.ngrams) + (kept + s.tokens) * sizeof(token_id);
   }
 
   /// O(longest²) a token.
-  void append(std::span<const token_id> said) {
-    for (const token_id token : said) {
-      for (std::size_t n = how_.shortest; n <= std::min(how_.longest, recent_.size()); ++n) {
-        const auto last = std::span<const token_id>(recent_).last(n);
-        own_.count(last, token);
-        if (how_.shared && how_.teaches) how_.shared->count(last, token);
-      }
-      if (recent_.size() == kept) recent_.erase(recent_.begin());
-      recent_.push_back(token);
-    }
-  }
+  void append(std::span<const token_id> said);
 
   /// O(longest² + followers in the corpus) a guess.
-  void propose(const draft_request& request, draft_tree& tree) {
-    path_.clear();
-    draft_tree::node at = 0;
-    while (tree.has_room(at)) {
-      const auto next = guess(request, path_);
-      if (!next) return;
-      at = tree.add(next->token, at);
-      path_.push_back(next->token);
-    }
-  }
+  void propose(const draft_request& request, draft_tree& tree);
 
   /// See ../guess.hpp. Confidence is the share of times that the token followed.
-  std::optional<token_guess> guess(const draft_request&, std::span<const token_id> path) const {
-    std::array<token_id, kept> line;  // the last tokens of stream and path
-    const std::size_t n = std::min(kept, recent_.size() + path.size());
-    const std::size_t of_path = std::min(n, path.size());
-    std::copy(recent_.end() - static_cast<std::ptrdiff_t>(n - of_path), recent_.end(),
-              line.begin());
-    std::copy(path.end() - static_cast<std::ptrdiff_t>(of_path), path.end(),
-              line.begin() + static_cast<std::ptrdiff_t>(n - of_path));
-    const auto last = std::span<const token_id>(line).first(n);
-    std::span<const follower> in_corpus;
-    if (how_.corpus && n >= 2) in_corpus = how_.corpus->find(last[n - 2], last[n - 1]);
-    auto found = among(own_, how_.lax, last, in_corpus);
-    if (!found && how_.shared) found = among(*how_.shared, how_.strict, last, in_corpus);
-    if (!found) found = corpus_alone(in_corpus);
-    return found;
-  }
+  std::optional<token_guess> guess(const draft_request&, std::span<const token_id> path) const;
 
   /// Ends the stream; the shared table stays.
   void reset() {
@@ -111,45 +71,14 @@ class ngram_cache::state {
  private:
   static constexpr std::size_t kept = 4;
 
-  static const ngram_cache& checked(const ngram_cache& s) {
-    error::require<error::bad_config>(
-        s.shortest > 0 && s.shortest <= s.longest && s.longest <= kept, "ngram_cache: n-grams of ",
-        s.shortest, " to ", s.longest, " tokens (expected 1 <= shortest <= longest <= 4)");
-    return s;
-  }
+  static const ngram_cache& checked(const ngram_cache& s);
 
   std::optional<token_guess> among(const ngram_table& table, const ngram_limits& limits,
                                    std::span<const token_id> last,
-                                   std::span<const follower> in_corpus) const {
-    for (std::size_t n = std::min(how_.longest, last.size()); n >= how_.shortest; --n) {
-      const auto* known = table.find(last.last(n));
-      if (known == nullptr || known->seen < limits.seen[n - 1]) continue;
-      follower best;
-      std::uint64_t most = 0;
-      for (const follower& f : known->next) {
-        if (f.count == 0) break;
-        const std::uint64_t weight = f.count * corpus_weight(f.token, in_corpus);
-        if (weight > most) most = weight, best = f;
-      }
-      if (trusted(best.count, known->seen, limits.percent[n - 1]))
-        return token_guess{best.token, share(best.count, known->seen)};
-    }
-    return std::nullopt;
-  }
-  static std::uint64_t corpus_weight(token_id token, std::span<const follower> in_corpus) {
-    for (const follower& f : in_corpus)
-      if (f.token == token) return std::uint64_t{100} * f.count;
-    return 1;
-  }
+                                   std::span<const follower> in_corpus) const;
+  static std::uint64_t corpus_weight(token_id token, std::span<const follower> in_corpus);
   /// The most frequent comes first.
-  std::optional<token_guess> corpus_alone(std::span<const follower> in_corpus) const {
-    std::uint64_t seen = 0;
-    for (const follower& f : in_corpus) seen += f.count;
-    if (seen == 0 || seen < how_.lax.seen[1]) return std::nullopt;
-    const follower& best = in_corpus.front();
-    if (!trusted(best.count, seen, how_.lax.percent[1])) return std::nullopt;
-    return token_guess{best.token, share(best.count, seen)};
-  }
+  std::optional<token_guess> corpus_alone(std::span<const follower> in_corpus) const;
   static bool trusted(std::uint64_t count, std::uint64_t seen, std::uint32_t percent) {
     return count > 0 && 100 * count >= percent * seen;
   }
@@ -164,3 +93,7 @@ class ngram_cache::state {
 };
 
 }  // namespace weir::inline WEIR_TARGET
+
+#if !WEIR_DECLARED_ONLY
+#include <weir/speculation/drafters/ngram_cache.inl.hpp>
+#endif

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/sampling/top_tokens.hpp>
 #include <weir/speculation/concept.hpp>

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/elementary.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
@@ -90,16 +91,16 @@ struct typical_acceptance_lossy {
       for (const token_probability& t : law) sum += t.probability;
       for (const token_probability& t : law) {
         const double p = t.probability / sum;
-        if (p > 0) entropy -= p * std::log(p);
+        if (p > 0) entropy -= p * elementary::log(p);
       }
-      const double least = std::min(epsilon_, delta_ * std::exp(-entropy));
+      const double least = std::min(epsilon_, delta_ * elementary::exp(-entropy));
       for (draft_tree::node c = tree.child(at); c != draft_tree::none; c = tree.child(at, c + 1)) {
         const auto found = std::lower_bound(
             law.begin(), law.end(), tree.token(c),
             [](const token_probability& t, token_id token) { return t.token < token; });
         const bool there = found != law.end() && found->token == tree.token(c);
         const double p = there ? found->probability / sum : 0;
-        value_[c] = p > least ? value_[at] + std::log(p) : rejected;
+        value_[c] = p > least ? value_[at] + elementary::log(p) : rejected;
       }
     }
 

@@ -1,4 +1,4 @@
-// Sines and lengths of RoPE pairs, for policies that score by them.
+// Weighted sums of the lengths of RoPE pairs, for policies that score by them.
 #pragma once
 
 #include <cstddef>
@@ -7,16 +7,6 @@
 #include <weir/simd/simd.hpp>
 
 namespace weir::inline WEIR_TARGET::cpu {
-
-/// sin[i] and cos[i] of angle[i], |angle[i]| ≤ π, n a multiple of 16. `cos` may be `angle`. O(n).
-template <class A = simd::native>
-void sin_cos(const float* angle, std::size_t n, float* sin, float* cos) {
-  for (std::size_t i = 0; i < n; i += simd::lanes<A>) {
-    const auto [y, x] = xsimd::sincos(simd::load<A>(angle + i));
-    simd::store<A>(cos + i, x);
-    simd::store<A>(sin + i, y);
-  }
-}
 
 /// out[row] = Σ_i weights[row, i] · √squares[i], over 16 virtual lanes; n is a multiple of 16.
 /// O(rows · n).
@@ -30,7 +20,7 @@ void length_dots(const float* squares, const float* weights, std::size_t rows, s
     for (std::size_t i = 0; i < n; i += together)
       for (std::size_t r = 0; r < registers; ++r)
         sum[r] = simd::fma<A>(simd::load<A>(weights + i + r * lanes),
-                              xsimd::sqrt(simd::load<A>(squares + i + r * lanes)), sum[r]);
+                              simd::sqrt<A>(simd::load<A>(squares + i + r * lanes)), sum[r]);
     out[row] = simd::sum_halving<A>(sum);
   }
 }

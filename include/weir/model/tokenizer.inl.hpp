@@ -1,0 +1,123 @@
+// Bodies of model/tokenizer.hpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weir/core/error.hpp>
+#include <weir/core/target.hpp>
+#include <weir/core/token.hpp>
+#include <weir/model/gguf.hpp>
+#include <weir/model/piece_merger.hpp>
+#include <weir/model/quoted.hpp>
+#include <weir/model/tokenizer.hpp>
+#include <weir/model/vocabulary.hpp>
+
+namespace weir::inline WEIR_TARGET {
+
+WEIR_INLINE tokenizer::tokenizer(const gguf_file& file)
+    : pieces_((require_llama(file), file)),
+      adds_space_prefix_(file.get_bool("tokenizer.ggml.add_space_prefix", true)),
+      adds_bos_(file.get_bool("tokenizer.ggml.add_bos_token", true)),
+      adds_eos_(file.get_bool("tokenizer.ggml.add_eos_token", false)) {
+  require_special_ids(file);
+  bos_ = special(file, "tokenizer.ggml.bos_token_id", 1, token_kind::control);
+  eos_ = special(file, "tokenizer.ggml.eos_token_id", 2, token_kind::control);
+  unknown_ = special(file, "tokenizer.ggml.unknown_token_id", 0, token_kind::unknown);
+}
+
+WEIR_INLINE std::vector<token_id> tokenizer::encode(std::string_view text, bool add_bos) const {
+  error::require<error::bad_input>(text.size() < most_text_bytes, "text of ", text.size(),
+                                   " bytes; expected fewer than ", most_text_bytes);
+  error::require<error::bad_input>(!add_bos || bos_.has_value(),
+                                   "BOS was asked for, but the vocabulary has none");
+  std::vector<token_id> tokens;
+  if (add_bos) tokens.push_back(*bos_);
+  if (text.empty()) return tokens;
+  std::string prefixed;
+  if (adds_space_prefix_) {
+    prefixed.reserve(text.size() + 1);
+    prefixed.append(1, ' ').append(text);
+    text = prefixed;
+  }
+  const char* const begin = text.data();
+  detail::piece_merger(pieces_, text).for_each([&](std::string_view part, token_id token) {
+    if (token >= 0)
+      tokens.push_back(token);
+    else
+      fall_back(part, static_cast<std::size_t>(part.data() - begin), tokens);
+  });
+  return tokens;
+}
+
+WEIR_INLINE std::string tokenizer::decode(std::span<const token_id> tokens) const {
+  require_in_vocabulary(tokens);
+  std::string text;
+  bool at_start = true;
+  for (const token_id id : tokens) text += text_in_stream(id, at_start);
+  return text;
+}
+
+WEIR_INLINE std::string_view tokenizer::text_in_stream(token_id id, bool& at_start) const {
+  if (pieces_.kind(id) == token_kind::control) return {};
+  std::string_view text = pieces_.text(id);
+  if (pieces_.kind(id) == token_kind::unknown) text = utf8::replacement;
+  if (at_start && adds_space_prefix_ && text.starts_with(' ')) text.remove_prefix(1);
+  at_start = false;
+  return text;
+}
+
+WEIR_INLINE void tokenizer::require_llama(const gguf_file& file) {
+  constexpr std::string_view key = "tokenizer.ggml.model";
+  const std::string_view model = file.get_string(key);
+  error::require<error::bad_file>(model == "llama", file.name(), ": key '", key, "' is ",
+                                  quoted{model}, "; expected 'llama'");
+}
+
+WEIR_INLINE void tokenizer::require_special_ids(const gguf_file& file) const {
+  for (std::size_t i = 0; i < file.key_count(); ++i) {
+    const std::string_view key = file.key(i);
+    if (!key.starts_with("tokenizer.ggml.") || !key.ends_with("_token_id")) continue;
+    const std::uint32_t id = file.get_u32(key);
+    error::require<error::bad_file>(id < vocab_size(), file.name(), ": key '", key, "' is ", id,
+                                    "; the vocabulary has ", vocab_size(), " tokens");
+  }
+}
+
+WEIR_INLINE std::optional<token_id> tokenizer::special(const gguf_file& file, std::string_view key,
+                                                       std::uint32_t otherwise,
+                                                       token_kind expected) const {
+  if (file.contains(key)) return static_cast<token_id>(file.get_u32(key));
+  error::require<error::bad_file>(otherwise < vocab_size(), file.name(), ": key '", key,
+                                  "' is missing and its default ", otherwise,
+                                  " lies outside the vocabulary of ", vocab_size(), " tokens");
+  const auto id = static_cast<token_id>(otherwise);
+  if (pieces_.kind(id) != expected) return std::nullopt;
+  return id;
+}
+
+WEIR_INLINE void tokenizer::fall_back(std::string_view part, std::size_t offset,
+                                      std::vector<token_id>& tokens) const {
+  const std::size_t before = tokens.size();
+  for (const char c : part) {
+    const auto token = pieces_.byte_token(static_cast<unsigned char>(c));
+    if (token) {
+      tokens.push_back(*token);
+      continue;
+    }
+    error::require<error::bad_input>(unknown_.has_value(), "byte ",
+                                     static_cast<int>(static_cast<unsigned char>(c)), " at offset ",
+                                     offset - (adds_space_prefix_ ? 1 : 0),
+                                     " has no token, and the vocabulary has no unknown token");
+    tokens.resize(before);
+    tokens.push_back(*unknown_);
+    return;
+  }
+}
+
+}  // namespace weir::inline WEIR_TARGET
