@@ -34,19 +34,8 @@ class attention_pass {
         shape_(store.shape()),
         blocks_((job.rows * shape_.group() + max_block_rows - 1) / max_block_rows) {}
 
-  void run(executor& threads) const {
-    const std::size_t items = shape_.kv_heads * blocks_,
-                      most = std::max<std::size_t>(job_.most_entries, 1);
-    const std::size_t cost = job_.rows * shape_.q_heads * shape_.head_dim * most;
-    // By split where there is room for the states of all rows.
-    if (threads.width() > 1 && cost >= executor::worth_sharing && blocks_ <= states_.most_blocks())
-      by_split(items, threads);
-    else
-      by_item(items, cost, threads);
-    if (blocks_ > 1 && job_.finished != nullptr)
-      for_each_head(cost / shape_.head_dim, threads,
-                    [&](std::size_t head, std::size_t) { (*job_.finished)(head, head); });
-  }
+  /// Defined outside: not inline, so that who declares an instance extern does not compile it.
+  void run(executor& threads) const;
 
  private:
   static const auto& kernels() {
@@ -279,5 +268,20 @@ class attention_pass {
   const kv_shape& shape_;
   std::size_t blocks_;
 };
+
+template <class Store, class A>
+void attention_pass<Store, A>::run(executor& threads) const {
+  const std::size_t items = shape_.kv_heads * blocks_,
+                    most = std::max<std::size_t>(job_.most_entries, 1);
+  const std::size_t cost = job_.rows * shape_.q_heads * shape_.head_dim * most;
+  // By split where there is room for the states of all rows.
+  if (threads.width() > 1 && cost >= executor::worth_sharing && blocks_ <= states_.most_blocks())
+    by_split(items, threads);
+  else
+    by_item(items, cost, threads);
+  if (blocks_ > 1 && job_.finished != nullptr)
+    for_each_head(cost / shape_.head_dim, threads,
+                  [&](std::size_t head, std::size_t) { (*job_.finished)(head, head); });
+}
 
 }  // namespace weir::inline WEIR_TARGET

@@ -54,19 +54,7 @@ class kv_store {
   /// have at once, where pages are taken and given back; `recent`: keys of each unit, the newest,
   /// that are read again soon.
   kv_store(arena_plan& plan, const kv_shape& shape, std::vector<std::size_t> tile_counts,
-           std::size_t pages, std::size_t recent = 0)
-      : shape_(shape),
-        tile_counts_(std::move(tile_counts)),
-        recent_(plan, shape.units(), storage_number<Codec> ? recent : 0, shape.head_dim),
-        map_(plan, tile_counts_),
-        table_end_(plan.bytes()) {
-    if constexpr (Layout::pages_taken) {
-      pool_ = std::make_shared<pool>(shape, pages);
-    } else {
-      keys_block_ = plan.reserve<storage>(map_.pages() * tiles::key_size(shape.head_dim));
-      values_block_ = plan.reserve<storage>(map_.pages() * tiles::value_size(shape.head_dim));
-    }
-  }
+           std::size_t pages, std::size_t recent = 0);
   /// Bytes beside the plan's: those of the pool.
   std::size_t pool_bytes() const {
     if constexpr (Layout::pages_taken) return pool_->plan.bytes();
@@ -75,18 +63,7 @@ class kv_store {
   /// Bytes of the plan up to the end of the table of pages: what follows is room to work in.
   std::size_t table_end() const { return table_end_; }
   /// Finds its memory; `start` or `share` follows.
-  void bind(const arena& memory) {
-    recent_.bind(memory);
-    map_.bind(memory);
-    if constexpr (Layout::pages_taken) {
-      if (pool_->memory.bytes() == 0) pool_->allocate();
-      keys_ = pool_->memory[pool_->keys];
-      values_ = pool_->memory[pool_->values];
-    } else {
-      keys_ = memory[keys_block_];
-      values_ = memory[values_block_];
-    }
-  }
+  void bind(const arena& memory);
   void start() { map_.start(tile_counts_); }
   /// The memory, and so the table of pages, is a copy of another store's: both hold them now.
   void share() {
@@ -296,5 +273,38 @@ class kv_store {
   std::span<storage> keys_;    // [page, key_size]
   std::span<storage> values_;  // [page, value_size]
 };
+
+// Not inline, so that who declares an instance extern does not compile them.
+
+template <kv_codec Codec, layout_policy Layout, class A>
+kv_store<Codec, Layout, A>::kv_store(arena_plan& plan, const kv_shape& shape,
+                                     std::vector<std::size_t> tile_counts, std::size_t pages,
+                                     std::size_t recent)
+    : shape_(shape),
+      tile_counts_(std::move(tile_counts)),
+      recent_(plan, shape.units(), storage_number<Codec> ? recent : 0, shape.head_dim),
+      map_(plan, tile_counts_),
+      table_end_(plan.bytes()) {
+  if constexpr (Layout::pages_taken) {
+    pool_ = std::make_shared<pool>(shape, pages);
+  } else {
+    keys_block_ = plan.reserve<storage>(map_.pages() * tiles::key_size(shape.head_dim));
+    values_block_ = plan.reserve<storage>(map_.pages() * tiles::value_size(shape.head_dim));
+  }
+}
+
+template <kv_codec Codec, layout_policy Layout, class A>
+void kv_store<Codec, Layout, A>::bind(const arena& memory) {
+  recent_.bind(memory);
+  map_.bind(memory);
+  if constexpr (Layout::pages_taken) {
+    if (pool_->memory.bytes() == 0) pool_->allocate();
+    keys_ = pool_->memory[pool_->keys];
+    values_ = pool_->memory[pool_->values];
+  } else {
+    keys_ = memory[keys_block_];
+    values_ = memory[values_block_];
+  }
+}
 
 }  // namespace weir::inline WEIR_TARGET

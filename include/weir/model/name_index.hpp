@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <random>
 #include <string_view>
 #include <vector>
 
@@ -66,10 +65,7 @@ class name_index {
     return {i, tag};
   }
 
-  static std::uint64_t random_seed() {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32) | device();
-  }
+  static std::uint64_t random_seed();
 
   static constexpr std::uint64_t mix(std::uint64_t x) {
     x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <random>
 #include <string_view>
 
 #include <weir/core/target.hpp>
@@ -22,6 +23,11 @@ WEIR_INLINE std::uint64_t name_index::hash(std::string_view name) const {
     name.remove_prefix(n);
   }
   return mix(h);
+}
+
+WEIR_INLINE std::uint64_t name_index::random_seed() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
 }
 
 }  // namespace weir::inline WEIR_TARGET

@@ -251,7 +251,7 @@ class eight_scales_of<q6_k_block> {
   }
   /// Those of a part, of the first four blocks or the last, as pairs of 16 bits: of the first 16
   /// weights in the lower half, of the last in the upper.
-  __m256i steps_of_four(std::size_t four, std::size_t part) const {
+  __m256i step_pairs_of_four(std::size_t four, std::size_t part) const {
     const __m256i both = steps_[part / 2];
     const __m256i each = four == 0 ? _mm256_permute2x128_si256(both, both, 0x00)
                                    : _mm256_permute2x128_si256(both, both, 0x11);

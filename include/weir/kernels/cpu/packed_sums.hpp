@@ -275,7 +275,7 @@ template <class A, class Block, class At, std::size_t Parts>
       const __m256i codes =
           _mm256_add_epi16(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
       sum[four] =
-          _mm256_madd_epi16(_mm256_sub_epi16(codes, bias), scales.steps_of_four(four, part));
+          _mm256_madd_epi16(_mm256_sub_epi16(codes, bias), scales.step_pairs_of_four(four, part));
     }
     exact[p] = add_halves(sum[0], sum[1]);
   }
