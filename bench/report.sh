@@ -32,9 +32,13 @@ CXX=$cxx bench/compile_time.sh > "$results/compile.json"
 table() { "$bin/report_results" table "$1" "$results/$2.json"; }
 cpu() { lscpu | sed -n "s/^ *$1: *//p"; }
 compile=$("$bin/report_results" json "$results/compile.json" | awk '/"seconds"/ { printf "%.1f", $2 }')
+isa=AVX2
+! grep -qw avx512bw /proc/cpuinfo || isa=AVX-512
 others=$(sed -n '/^# AVX2$/,$p' docs/performance.md)
 cat > docs/performance.md <<EOF
 # Speed, measured
+
+There is a part for each instruction set. The first is for $isa, [the second for AVX2](#avx2), forced.
 
 Made by \`bench/report.sh\`: $(cpu 'Model name'), $(nproc) cores; caches: L1d $(cpu 'L1d cache'),
 L2 $(cpu 'L2 cache'), L3 $(cpu 'L3 cache'); $("$cxx" --version | head -n 1), \`-O3 -march=native\`.

@@ -4,6 +4,10 @@
 #include <weir/core/target.hpp>
 
 #if !defined(WEIR_COMPILED)
+// Later versions of xsimd want this first.
+#if __has_include(<xsimd/config/xsimd_inline.hpp>)
+#include <xsimd/config/xsimd_inline.hpp>
+#endif
 #include <xsimd/config/xsimd_arch.hpp>
 #endif
 

@@ -229,9 +229,9 @@ class key_sums<A, 4> {
   }
 
  private:
-  __m512i plus(__m512i codes, const four& x) const {
+  __m512i plus(__m512i half, const four& x) const {
     const __m512i all = _mm512_set1_epi32(std::bit_cast<std::int32_t>(x));
-    return kv_dots<A>::stay(_mm512_add_epi16(sum_, _mm512_maddubs_epi16(codes, all)));
+    return kv_dots<A>::stay(_mm512_add_epi16(sum_, _mm512_maddubs_epi16(half, all)));
   }
   __m512i sum_;
 };
