@@ -21,6 +21,6 @@ for ((round = 0; round < rounds; ++round)); do
   portable=$(build/bench-portable/bench/decode_speed "$model")
   native=$(build/bench-native/bench/decode_speed_native "$model")
   echo "${portable% *} ${native% *} ${portable#* } ${native#* }"
-done | tee /dev/stderr | awk '{ print $1 / $2 }' | sort -n |
+done | tee >(cat >&2) | awk '{ print $1 / $2 }' | sort -n |
   awk '{ ratio[NR] = $1 } END { printf "portable / native: %.4f (%.4f to %.4f)\n",
          ratio[int((NR + 1) / 2)], ratio[1], ratio[NR] }'

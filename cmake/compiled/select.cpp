@@ -12,6 +12,8 @@
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
 #endif
 
 // WEIR_ISAS: what was built, the best first, as WEIR_ISAS(use) with use(name) for each.
@@ -31,6 +33,17 @@ constexpr std::string_view known[] = {"neon"};
 constexpr std::string_view known[] = {"sse2", "avx2", "avx512"};
 #endif
 
+#if defined(__x86_64__) || defined(__i386__)
+/// The registers of CPUID, for features that older compilers' __builtin_cpu_supports does not know.
+struct cpuid_leaf {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  cpuid_leaf(unsigned leaf, unsigned subleaf) {
+    if (__get_cpuid_count(leaf, subleaf, &eax, &ebx, &ecx, &edx) == 0) *this = {};
+  }
+  cpuid_leaf() = default;
+};
+#endif
+
 struct feature {
   std::uint64_t bit;
   const char* name;
@@ -41,13 +54,14 @@ struct feature {
 std::vector<feature> features() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_cpu_init();
+  const cpuid_leaf first(1, 0), seventh(7, 0), seventh_more(7, 1);
 #define WEIR_HAS(x) (__builtin_cpu_supports(x) != 0)
   return {
       {sse4, "SSE4.2", WEIR_HAS("sse4.2") && WEIR_HAS("popcnt")},
       {avx, "AVX", WEIR_HAS("avx")},
       {avx2, "AVX2", WEIR_HAS("avx2")},
       {fma, "FMA", WEIR_HAS("fma")},
-      {f16c, "F16C", WEIR_HAS("avx2")},  // all that have AVX2 do
+      {f16c, "F16C", WEIR_HAS("avx") && (first.ecx >> 29 & 1) != 0},
       {bmi2, "BMI2", WEIR_HAS("bmi2")},
       {avx512, "AVX-512",
        WEIR_HAS("avx512f") && WEIR_HAS("avx512bw") && WEIR_HAS("avx512cd") &&
@@ -55,6 +69,8 @@ std::vector<feature> features() {
       {avx512_vnni, "AVX-512 VNNI", WEIR_HAS("avx512vnni")},
       {avx512_vbmi, "AVX-512 VBMI2 and BITALG",
        WEIR_HAS("avx512vbmi2") && WEIR_HAS("avx512bitalg")},
+      {avx512_fp16, "AVX-512 FP16", WEIR_HAS("avx512f") && (seventh.edx >> 23 & 1) != 0},
+      {avx_vnni, "AVX-VNNI", WEIR_HAS("avx2") && (seventh_more.eax >> 4 & 1) != 0},
       {gfni, "GFNI", WEIR_HAS("gfni")},
   };
 #undef WEIR_HAS

@@ -1,23 +1,23 @@
-// Every preset has the properties that every policy must have: with this codec and these positions,
-// at three cadences, in both layouts, under speculation and chunks of any size. Generated
-// translation units include this, one for each codec and position policy.
+// Every preset has the properties that every policy must have: with every codec and both kinds of
+// positions, at three cadences, in both layouts, under speculation and chunks of any size.
+// Generated translation units include this, each with every WEIR_PARTS-th preset from number
+// WEIR_PART on: a unit compiles a policy once for all caches that have the policy.
 #pragma once
+#include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <tuple>
-#include <vector>
+#include <type_traits>
 
-#include <weir/cache/eviction/per_head.hpp>
 #include <weir/presets.hpp>
-#include <weir/testing/conformance.hpp>
 
-#include "support/catch.hpp"
+#include "conformance/check_allocation.hpp"
+#include "conformance/check_lists.hpp"
 
 namespace {
 
 using namespace weir;
-using codec = WEIR_CODEC;
-using numbering = positions::WEIR_POSITIONS;
 
 /// Policies that draw a number for each head, or look at heads by number.
 constexpr std::string_view tell_heads_apart[] = {"keyformer", "kvcrush", "random"};
@@ -27,18 +27,6 @@ testing::conformance_options options_for(std::string_view name) {
   for (const std::string_view other : tell_heads_apart)
     if (name == other) o.heads_are_alike = false;
   return o;
-}
-
-template <class Recipe>
-void check_recipe() {
-  using Keep = presets::recipes::keep_of<Recipe>;
-  if constexpr (!(numbering::renumbers && keep_needs_original_positions<Keep>)) {
-    const auto make = [](std::size_t n) { return Recipe::of({.entries = n, .cadence = 32}); };
-    INFO(Recipe::name);
-    for (const std::string& broken :
-         testing::broken_properties<codec, numbering>(make, options_for(Recipe::name)))
-      FAIL_CHECK(broken);
-  }
 }
 
 /// Centres of the probe tokens' queries.
@@ -52,48 +40,40 @@ std::shared_ptr<const query_centres> centres_of(const kv_shape& shape) {
   return std::make_shared<query_centres>(sums.centres());
 }
 
-template <class... Recipes>
-void check_all(const std::tuple<Recipes...>*) {
-  (check_recipe<Recipes>(), ...);
+/// The presets of this part.
+template <std::size_t I = WEIR_PART, class Check>
+void for_each_preset(const Check& check) {
+  if constexpr (I < std::tuple_size_v<presets::recipes::all>) {
+    using recipe = std::tuple_element_t<I, presets::recipes::all>;
+    INFO(recipe::name);
+    check.template operator()<recipe>();
+    for_each_preset<I + WEIR_PARTS>(check);
+  }
 }
 
 }  // namespace
 
-TEST_CASE("every preset does what every policy must") {
-  check_all(static_cast<presets::recipes::all*>(nullptr));
+TEST_CASE("a preset does what every policy must") {
+  for_each_preset([]<class Recipe>() {
+    check_lists([](std::size_t n) { return Recipe::of({.entries = n, .cadence = 32}); },
+                options_for(Recipe::name));
+  });
   SUCCEED();
 }
 
-TEST_CASE("so does a calibrated one, told apart by its heads' centres") {
-  if constexpr (!numbering::renumbers) {
-    testing::conformance_options o;
-    o.heads_are_alike = false;
-    const auto centres = centres_of(o.shape);
-    const auto make = [&](std::size_t n) {
-      return presets::recipes::triattention::of({.entries = n, .centres = centres});
-    };
-    for (const std::string& broken : testing::broken_properties<codec, numbering>(make, o))
-      FAIL_CHECK(broken);
-  }
+TEST_CASE("a calibrated one does, told apart by its heads' centres") {
+  for_each_preset([]<class Recipe>() {
+    if constexpr (std::is_same_v<Recipe, presets::recipes::triattention>) {
+      testing::conformance_options o;
+      o.heads_are_alike = false;
+      check_lists([centres = centres_of(o.shape)](
+                      std::size_t n) { return Recipe::of({.entries = n, .centres = centres}); },
+                  o);
+    }
+  });
   SUCCEED();
 }
 
-TEST_CASE("heads and layers may follow lists of their own") {
-  using small = keep<sinks, window>;
-  using scored = keep<sinks, window, heavy_hitters>;
-  testing::conformance_options o;
-  o.heads_are_alike = false;
-  const std::vector<std::uint8_t> labels = {1, 0, 0, 1};
-  const auto masks = [&](std::size_t n) {
-    return per_head<small, keep_all>{{sinks{4}, window{n - 4}}, keep_all{8000}, labels};
-  };
-  for (const std::string& broken : testing::broken_properties<codec, numbering>(masks, o))
-    FAIL_CHECK(broken);
-  const auto mixed = [&](std::size_t n) {
-    return per_head<small, scored>{
-        {sinks{4}, window{n - 4}}, {sinks{1}, window{n / 2}, heavy_hitters{n / 4}}, labels};
-  };
-  for (const std::string& broken : testing::broken_properties<codec, numbering>(mixed, o))
-    FAIL_CHECK(broken);
-  SUCCEED();
+TEST_CASE("a preset takes the memory that it announces when its cache is made, and none after") {
+  for_each_preset([]<class Recipe>() { check_allocation<Recipe>(); });
 }

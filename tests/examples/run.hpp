@@ -64,7 +64,8 @@ inline outcome run(const std::string& command) {
   INFO(command);
   std::string line = "d='" WEIR_EXAMPLES_DIR
                      "'; stream=$d/stream perplexity=$d/perplexity; "
-                     "compare_policies=$d/compare_policies calibrate=$d/calibrate; ";
+                     "compare_policies=$d/compare_policies calibrate=$d/calibrate; "
+                     "speculative=$d/speculative tokenize=$d/tokenize; ";
   line += "{ " + command + "\n} >'" + out + "' 2>'" + err + "' </dev/null";
   const int status = std::system(line.c_str());
   outcome o{WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(out), read_text(err)};

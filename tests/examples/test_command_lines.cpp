@@ -211,3 +211,27 @@ TEST_CASE("An endless stream ends when its reader goes or it is interrupted") {
   REQUIRE(o.err.find("(interrupted)") != std::string::npos);
   REQUIRE(run(stream + "--tokens 5 >/dev/full").status == 1);
 }
+
+TEST_CASE("--version names the instruction set, and WEIR_ISA forces one that was built") {
+  if (!examples_built()) return;
+  const std::string version = output_of("$stream --version");
+  INFO(version);
+  const std::size_t open = version.rfind('('), close = version.rfind(')');
+  REQUIRE(version.find("weir ") == 0);
+  REQUIRE((open != std::string::npos && close != std::string::npos && open < close));
+  const std::string isa = version.substr(open + 1, close - open - 1);
+  REQUIRE(output_of("WEIR_ISA=" + isa + " $stream --version") == version);
+  for (const char* program : {"$stream", "$perplexity", "$speculative", "$calibrate", "$tokenize"})
+    REQUIRE(output_of(std::string(program) + " --version") == version);
+
+  require_refused("WEIR_ISA=nonsense " + stream, "WEIR_ISA=nonsense: no such instruction set");
+  require_refused("WEIR_ISA=AVX2 $perplexity --version", "no such instruction set");
+  // Of all that there are, those that this program was not built for.
+  for (const std::string other : {"sse2", "avx2", "avx512", "neon"}) {
+    const outcome o = run("WEIR_ISA=" + other + " $stream --version");
+    if (o.status == 0)
+      REQUIRE(o.out.find('(' + other + ')') != std::string::npos);
+    else
+      require_refused("WEIR_ISA=" + other + " $stream --version", "WEIR_ISA=" + other + ": ");
+  }
+}

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <span>
@@ -34,9 +33,7 @@ namespace weir::inline WEIR_TARGET {
 class gguf_file {
  public:
   /// Maps `path` read-only.
-  explicit gguf_file(const std::filesystem::path& path) : name_(path.string()), map_(path) {
-    parse(map_.bytes());
-  }
+  explicit gguf_file(const std::string& path) : name_(path), map_(path) { parse(map_.bytes()); }
 
   /// Copies an image from memory; `name` stands for the file in messages.
   explicit gguf_file(std::span<const std::byte> image, std::string_view name = "GGUF image");

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
+#include <string>
 
 #include <weir/core/arena.hpp>
 #include <weir/core/target.hpp>
@@ -50,7 +50,7 @@ struct load_options {
 };
 
 /// Maps the model file at `path`. Weights are read when they are first used, or to be repacked.
-llama_model load_model(const std::filesystem::path& path, const load_options& options = {});
+llama_model load_model(const std::string& path, const load_options& options = {});
 
 }  // namespace weir::inline WEIR_TARGET
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
+#include <string>
 #include <utility>
 
 #include <weir/core/arena.hpp>
@@ -46,7 +46,7 @@ WEIR_INLINE std::size_t llama_model::repack_bytes() const {
   return bytes;
 }
 
-WEIR_INLINE llama_model load_model(const std::filesystem::path& path, const load_options& options) {
+WEIR_INLINE llama_model load_model(const std::string& path, const load_options& options) {
   llama_model model{gguf_file(path)};
   if (options.repack) model.repack(options.threads);
   return model;

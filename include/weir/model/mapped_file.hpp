@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <filesystem>
 #include <span>
+#include <string>
 #include <utility>
 
 #include <weir/core/error.hpp>
@@ -24,7 +24,7 @@ class mapped_file {
   mapped_file() = default;
 
   /// Throws `error::bad_file` when `path` cannot be opened, is not a regular file, or is empty.
-  explicit mapped_file(const std::filesystem::path& path);
+  explicit mapped_file(const std::string& path);
 
   mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
   mapped_file& operator=(mapped_file&& other) noexcept {
@@ -45,9 +45,9 @@ class mapped_file {
     }
   };
 
-  [[noreturn]] static void fail(const std::filesystem::path& path, const char* what) {
+  [[noreturn]] static void fail(const std::string& path, const char* what) {
     const int reason = errno;
-    error::raise<error::bad_file>(path.string(), ": ", what, ": ", std::strerror(reason));
+    error::raise<error::bad_file>(path, ": ", what, ": ", std::strerror(reason));
   }
 
   std::span<const std::byte> bytes_;

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <cstddef>
-#include <filesystem>
+#include <string>
 
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
@@ -13,14 +13,14 @@
 
 namespace weir::inline WEIR_TARGET {
 
-WEIR_INLINE mapped_file::mapped_file(const std::filesystem::path& path) {
+WEIR_INLINE mapped_file::mapped_file(const std::string& path) {
   const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.number < 0) fail(path, "cannot be opened");
   struct stat status {};
   if (::fstat(file.number, &status) != 0) fail(path, "cannot be examined");
-  error::require<error::bad_file>(S_ISREG(status.st_mode), path.string(),
+  error::require<error::bad_file>(S_ISREG(status.st_mode), path,
                                   ": not a regular file; expected a GGUF file");
-  error::require<error::bad_file>(status.st_size > 0, path.string(),
+  error::require<error::bad_file>(status.st_size > 0, path,
                                   ": empty file at byte 0; expected a GGUF file");
   const auto size = static_cast<std::size_t>(status.st_size);
   void* const data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number, 0);
