@@ -84,7 +84,7 @@ TEST_CASE("every piece and code point of the 32,000-token vocabulary comes back"
     if (c >= 0xD800 && c < 0xE000) continue;
     std::string text;
     if (c < 0x80)
-      text = {byte(c)};
+      text.assign(1, byte(c));
     else if (c < 0x800)
       text = {byte(0xC0 | c >> 6), byte(0x80 | (c & 63))};
     else if (c < 0x10000)
