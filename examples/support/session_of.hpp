@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include <weir/core/error.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/stream/chosen_cache.hpp>
 
@@ -67,9 +69,17 @@ class scorer_of final : public session_over<scorer, weir::token_stream<Cache>> {
       for (std::size_t done = 0; done < rows; done += group) {
         const std::size_t n = std::min(group, rows - done);
         stream.row_logits(done, n, logits_.data());
-        for (std::size_t i = 0; i < n; ++i)
-          show(weir::log_probability(std::span(logits_).subspan(i * vocabulary_, vocabulary_),
-                                     tokens[first + done + i + 1]));
+        for (std::size_t i = 0; i < n; ++i) {
+          const double log_probability =
+              weir::log_probability(std::span(logits_).subspan(i * vocabulary_, vocabulary_),
+                                    tokens[first + done + i + 1]);
+          if (std::isnan(log_probability))
+            weir::error::raise<weir::error::not_finite>(
+                "the model's numbers are not finite: first in ", stream.first_not_finite(done + i),
+                ", for token ", first + done + i,
+                " of the stream (expected finite weights, and sums that f32 can hold)");
+          show(log_probability);
+        }
       }
     });
   }

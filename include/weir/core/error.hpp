@@ -50,6 +50,13 @@ struct bad_call : base {
   using base::base;
 };
 
+/// Numbers that are not finite where a result would have to be made up: a model's weights, or what
+/// it makes of them.
+struct not_finite : base {
+  static constexpr const char* kind = "not_finite";
+  using base::base;
+};
+
 #if !defined(__cpp_exceptions)
 
 /// Told what would have been thrown, say ("bad_file", "a.gguf: cannot be opened"), on the thread

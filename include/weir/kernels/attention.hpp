@@ -16,7 +16,10 @@ namespace weir::inline WEIR_TARGET {
 /// The online-softmax state of one row: everything attention has seen, in a form that merges.
 /// Milakov & Gimelshein, arXiv 1805.02867; FlashAttention, arXiv 2205.14135.
 struct attention_state {
-  float m = -std::numeric_limits<float>::infinity();  ///< largest score, nats
+  /// m of a row that has read only scores of −∞, which weigh 0, or NaN.
+  static constexpr float lowest_read = std::numeric_limits<float>::lowest();
+
+  float m = -std::numeric_limits<float>::infinity();  ///< largest score, nats; never NaN
   float d = 0;                                        ///< Σ exp(score − m)
   float* o = nullptr;                                 ///< Σ exp(score − m) · value [padded]
 
@@ -24,9 +27,10 @@ struct attention_state {
   bool empty() const { return m == -std::numeric_limits<float>::infinity(); }
 };
 
-/// out = o / d over `head_dim` elements; zeros for a row that read nothing.
+/// out = o / d over `head_dim` elements; zeros for a row that read nothing. NaN where a score was,
+/// or all were −∞, as softmax has it.
 inline void finish(const attention_state& state, float* out, std::size_t head_dim) {
-  const float inverse = state.d > 0 ? 1.0f / state.d : state.d == 0 ? 0.0f : state.d;
+  const float inverse = state.empty() ? 0.0f : 1.0f / state.d;
   for (std::size_t i = 0; i < head_dim; ++i) out[i] = state.o[i] * inverse;
 }
 

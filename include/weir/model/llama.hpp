@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <string>
 
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
@@ -59,6 +61,10 @@ class llama_pass {
   /// [row, embedding_length].
   std::span<const float> hidden() const { return hidden_.first(rows_ * config_.embedding_length); }
 
+  /// Where row `row` of the last pass first held a number that is not finite: "its embedding",
+  /// "layer 3", or "the output" for a row that was finite behind every layer. O(1).
+  std::string first_not_finite(std::size_t row) const;
+
   /// out[n_rows, vocab_size]: logits of rows first_row … first_row + n_rows − 1 of the last pass.
   /// Rows that nobody asks for cost nothing. No allocation.
   void logits(std::size_t first_row, std::size_t n_rows, float* out, executor& threads);
@@ -75,7 +81,14 @@ class llama_pass {
   /// Throws unless rows for `tokens` can.
   void require_rows(std::span<const token_id> tokens, std::size_t rows) const;
 
+  /// Of a row whose numbers are finite so far.
+  static constexpr std::uint32_t finite = 0xFFFFFFFF;
+  /// Notes the rows of [first, last) that are not finite any more behind `place`: 0 stands for the
+  /// embedding, l + 1 for layer l.
+  void look_for_not_finite(std::size_t first, std::size_t last, std::size_t place);
+
   struct blocks {
+    arena_plan::block<std::uint32_t> not_finite;
     arena_plan::block<float> hidden, normed, q, k, v, attended, gate, up;
     quantized_rows::layout quantized;
   };
@@ -97,10 +110,11 @@ class llama_pass {
   std::size_t max_rows_;
   std::size_t rows_ = 0;
   arena memory_;
-  std::span<float> hidden_, normed_;  // [row, embedding_length]
-  std::span<float> q_, attended_;     // [row, query head, head_dim]
-  std::span<float> k_, v_;            // [row, KV head, head_dim]
-  std::span<float> gate_, up_;        // [row, feed_forward_length]
+  std::span<std::uint32_t> not_finite_;  // [row] the first place, or `finite`
+  std::span<float> hidden_, normed_;     // [row, embedding_length]
+  std::span<float> q_, attended_;        // [row, query head, head_dim]
+  std::span<float> k_, v_;               // [row, KV head, head_dim]
+  std::span<float> gate_, up_;           // [row, feed_forward_length]
   quantized_rows quantized_;
 };
 

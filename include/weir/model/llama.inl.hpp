@@ -2,8 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <string>
 #include <utility>
 
 #include <weir/core/arena.hpp>
@@ -27,6 +30,7 @@ WEIR_INLINE llama_pass::llama_pass(const llama_config& config, const llama_weigh
   arena_plan plan;
   const blocks b = reserve(plan, config, weights, max_rows);
   memory_ = arena(plan);
+  not_finite_ = memory_[b.not_finite];
   hidden_ = memory_[b.hidden];
   normed_ = memory_[b.normed];
   q_ = memory_[b.q];
@@ -59,9 +63,11 @@ WEIR_INLINE void llama_pass::forward(std::span<const token_id> tokens, attend_re
 WEIR_INLINE void llama_pass::append(std::span<const token_id> tokens) {
   require_rows(tokens, rows_);
   const std::size_t width = config_.embedding_length;
-  for (const token_id id : tokens)
+  for (const token_id id : tokens) {
     products().load_row(weights_->token_embedding, static_cast<std::size_t>(id),
-                        &hidden_[rows_++ * width]);
+                        &hidden_[rows_ * width]);
+    not_finite_[rows_++] = finite;
+  }
 }
 
 WEIR_INLINE void llama_pass::append_embeddings(std::span<const float> embeddings) {
@@ -70,6 +76,7 @@ WEIR_INLINE void llama_pass::append_embeddings(std::span<const float> embeddings
                                    embeddings.size(), " floats (expected rows of ", width, ")");
   require_room(rows, rows_);
   std::ranges::copy(embeddings, &hidden_[rows_ * width]);
+  std::fill_n(not_finite_.begin() + static_cast<std::ptrdiff_t>(rows_), rows, finite);
   rows_ += rows;
 }
 
@@ -77,10 +84,41 @@ WEIR_INLINE void llama_pass::run(std::size_t first_layer, std::size_t last_layer
                                  std::size_t last, attend_ref attend, executor& threads) {
   if (first == last) return;
   float* const hidden = &hidden_[first * config_.embedding_length];
+  if (first_layer == 0) look_for_not_finite(first, last, 0);
   for (std::size_t layer = first_layer; layer < last_layer; ++layer) {
     attention(layer, hidden, last - first, attend, threads);
     feed_forward(weights_->layers[layer], hidden, last - first, threads);
+    look_for_not_finite(first, last, layer + 1);
   }
+}
+
+WEIR_INLINE void llama_pass::look_for_not_finite(std::size_t first, std::size_t last,
+                                                 std::size_t place) {
+  const std::size_t width = config_.embedding_length;
+  // The top bit of magnitude + one unit of the exponent: set where all of the exponent is. A fixed
+  // number of sums, which compilers turn into registers: what is read here lies in the first cache.
+  constexpr std::size_t sums = 16;
+  const auto overflow = [](float x) {
+    return (std::bit_cast<std::uint32_t>(x) & 0x7FFFFFFFu) + 0x00800000u;
+  };
+  for (std::size_t row = first; row < last; ++row) {
+    if (not_finite_[row] != finite) continue;
+    const float* const x = &hidden_[row * width];
+    std::uint32_t sum[sums] = {};
+    std::size_t i = 0;
+    for (; i + sums <= width; i += sums)
+      for (std::size_t l = 0; l < sums; ++l) sum[l] |= overflow(x[i + l]);
+    for (; i < width; ++i) sum[0] |= overflow(x[i]);
+    std::uint32_t any = 0;
+    for (const std::uint32_t s : sum) any |= s;
+    if (any >> 31 != 0) not_finite_[row] = static_cast<std::uint32_t>(place);
+  }
+}
+
+WEIR_INLINE std::string llama_pass::first_not_finite(std::size_t row) const {
+  if (not_finite_[row] == finite) return "the output";
+  if (not_finite_[row] == 0) return "its embedding";
+  return "layer " + std::to_string(not_finite_[row] - 1);
 }
 
 WEIR_INLINE void llama_pass::logits(std::size_t first_row, std::size_t n_rows, float* out,
@@ -109,6 +147,7 @@ WEIR_INLINE llama_pass::blocks llama_pass::reserve(arena_plan& plan, const llama
   const std::size_t query_width = c.head_count * c.head_dim;
   const std::size_t kv_width = c.head_count_kv * c.head_dim;
   blocks b;
+  b.not_finite = plan.reserve<std::uint32_t>(rows);
   b.hidden = plan.reserve<float>(rows * c.embedding_length);
   b.normed = plan.reserve<float>(rows * c.embedding_length);
   b.q = plan.reserve<float>(rows * query_width);

@@ -16,8 +16,8 @@
 namespace weir::inline WEIR_TARGET {
 
 /// Chooses tokens as `sampling` says. All memory is taken at construction. Logits that are NaN
-/// count as −∞; tokens at +∞ share all probability equally; where no logit is above −∞, the
-/// distribution is token 0 alone. The same logits give the same bits on every machine.
+/// count as −∞; tokens at +∞ share all probability equally. The same logits give the same bits on
+/// every machine.
 ///
 /// Penalties go by the tokens that were pushed, in stream order; without penalties nobody has to
 /// push, and pushing does nothing.
@@ -46,14 +46,14 @@ class sampler {
 
   /// Draws a token. The draw depends on the logits, the tokens pushed, the stream's randomness and
   /// `stream_index` alone, not on draws before it. O(vocabulary) and, with top_p,
-  /// O(log vocabulary) a token kept.
+  /// O(log vocabulary) a token kept. Throws as `distribution` does.
   token_id operator()(std::span<const float> logits, const random_source& random,
                       std::uint64_t stream_index) {
     return draw(distribution(logits), random, stream_index);
   }
 
   /// The tokens that may be drawn, ids rising, with probabilities above 0 that add up to 1 (within
-  /// rounding). Valid until the next call.
+  /// rounding). Valid until the next call. Throws error::not_finite where no logit is above −∞.
   std::span<const token_probability> distribution(std::span<const float> logits);
 
   /// Draws from `tokens`, such as `distribution` gives, by the rule of the options.

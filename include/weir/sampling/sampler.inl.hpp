@@ -64,7 +64,9 @@ WEIR_INLINE std::span<const token_probability> sampler::distribution(
     logits = weights_;
   }
   const float largest = logits_kernels().largest_logit(logits);
-  if (largest == -std::numeric_limits<float>::infinity()) return only(0);
+  error::require<error::not_finite>(largest > -std::numeric_limits<float>::infinity(),
+                                    "sampler: none of ", logits.size(),
+                                    " logits is finite (expected at least one)");
   if (options_.temperature == 0)
     return only(std::find(logits.begin(), logits.end(), largest) - logits.begin());
   const double total =

@@ -113,8 +113,9 @@ class basic_sequence {
 
   /// Opens a step of at most `most_tokens` waiting tokens (at least one) and, if none is left
   /// behind them, of guesses: as many as may be of use where `most_emitted` tokens are wanted. Adds
-  /// its rows to the pass. Throws what kv_cache::begin throws, and error::bad_input for a guess
-  /// outside the vocabulary; then the round is given up.
+  /// its rows to the pass. Throws what kv_cache::begin throws, error::bad_input for a guess outside
+  /// the vocabulary and error::not_finite for a draft model that says nothing; then the round is
+  /// given up.
   void open(pass_type& pass, std::size_t most_tokens, std::size_t most_emitted) {
     const auto start = clock::now();
     finals_ = static_cast<std::size_t>(
@@ -133,21 +134,15 @@ class basic_sequence {
   void abandon() { step_.reset(); }
 
   /// The pass is over: draws what follows. `pass_seconds` and `pass_rows`: what the pass took, and
-  /// over how many rows.
+  /// over how many rows. Throws error::not_finite, naming the layer, where the model says nothing
+  /// of the next token; the tokens fed have entered the cache then.
   void close(pass_type& pass, double pass_seconds, std::size_t pass_rows) {
     emitted_.clear();
     tell_finals(pass);
-    if (!draws_) {
-      step_->commit();
-      step_.reset();
-      fed_ += finals_;
-      return;
-    }
+    if (!draws_) return commit_finals();
     const auto start = clock::now();
     pass.logits(first_row_ + finals_ - 1, tree_.size(), logits_.data());
-    verdict_.path.clear();
-    verified_rows target{*this};
-    verifier_.verify(tree_, target, verdict_);
+    verify(pass);
     for (const draft_tree::node n : verdict_.path) emit(tree_.token(n));
     emit(verdict_.extra);
     pass_ = &pass;
@@ -230,6 +225,7 @@ class basic_sequence {
   /// What verifiers see of the pass: see speculation/concept.hpp.
   struct verified_rows {
     basic_sequence& s;
+    std::size_t pushed = 0;  // tokens shown to the sampler
 
     std::uint64_t index_behind(draft_tree::node n) const {
       return s.cache_.length() + s.finals_ + s.tree_.depth(n);
@@ -247,8 +243,14 @@ class basic_sequence {
     token_id draw(draft_tree::node n, std::span<const double> weights) const {
       return draw_weighted(weights, s.random_.uniform(purpose::residual, index_behind(n)));
     }
-    void go(draft_tree::node n) { s.sampler_.push(s.tree_.token(n)); }
-    void back() { s.sampler_.take_back(1); }
+    void go(draft_tree::node n) {
+      s.sampler_.push(s.tree_.token(n));
+      ++pushed;
+    }
+    void back() {
+      s.sampler_.take_back(1);
+      --pushed;
+    }
   };
 
   /// The guesses as rows of the pass; and the target's first layers, for drafters that use them.
@@ -278,6 +280,34 @@ class basic_sequence {
       pass.logits(s.first_row_ + s.finals_ - 1 + n, 1, out);
     }
   };
+
+  /// Draws what follows. Where a guess leads to a row of which the model says nothing, all guesses
+  /// are dropped: what is drawn is what would be without any.
+  void verify(pass_type& pass) {
+    verified_rows target{*this};
+    verdict_.path.clear();
+    error::attempt<error::not_finite>(
+        [&] { verifier_.verify(tree_, target, verdict_); },
+        [&](const error::not_finite&) {
+          sampler_.take_back(target.pushed);
+          if (tree_.guesses() > 0) {
+            tree_.start(tree_.token(0), draft_limits{});
+            return verify(pass);
+          }
+          commit_finals();
+          error::raise<error::not_finite>("the model's numbers are not finite: first in ",
+                                          pass.first_not_finite(first_row_ + finals_ - 1),
+                                          ", for token ", cache_.length() - 1,
+                                          " of the stream (expected finite weights, and sums that "
+                                          "f32 can hold)");
+        });
+  }
+  /// The step's tokens enter the cache; guesses, if any, are dropped.
+  void commit_finals() {
+    step_->commit();
+    step_.reset();
+    fed_ += finals_;
+  }
 
   static std::size_t logit_rows(const draft_limits& limits) {
     return std::max(limits.nodes + 1 + limits.masks.each, told_rows);
@@ -316,15 +346,26 @@ class basic_sequence {
     rows_of_tree target{*this, pass};
     if constexpr (drafts_in_target<drafter_type>) {
       target.read();
-      if (tree_.limits().nodes > 0) drafter_.propose(request, tree_, target);
+      if (tree_.limits().nodes > 0) propose(request, target);
       target.add();
       add_masks(pass);
       target.read();
     } else {
-      if (tree_.limits().nodes > 0) drafter_.propose(request, tree_);
+      if (tree_.limits().nodes > 0) propose(request);
       target.add();
       add_masks(pass);
     }
+  }
+
+  template <class... Target>
+  void propose(const draft_request& request, Target&... target) {
+    error::attempt<error::not_finite>(
+        [&] { drafter_.propose(request, tree_, target...); },
+        [](const error::not_finite&) {
+          error::raise<error::not_finite>(
+              "drafter: the draft model's numbers are not finite (expected finite weights, and "
+              "sums that f32 can hold)");
+        });
   }
 
   // ---- masks: rows behind those of the tree, a chain for each node that has some ----------------

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <weir/core/target.hpp>
@@ -106,6 +107,8 @@ class shared_pass {
   void logits(std::size_t first, std::size_t n, float* out) {
     pass_.logits(first, n, out, *threads_);
   }
+  /// Where a row first held a number that is not finite: see llama_pass.
+  std::string first_not_finite(std::size_t row) const { return pass_.first_not_finite(row); }
   /// A row's `[embedding_length]` behind those layers.
   std::span<const float> hidden(std::size_t row) const {
     const std::size_t width = pass_.config().embedding_length;

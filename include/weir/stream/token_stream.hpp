@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -128,6 +129,10 @@ class basic_token_stream {
   }
   /// Logits `[n, vocabulary]` of rows of the last chunk or open step.
   void row_logits(std::size_t first, std::size_t n, float* out) { pass_.logits(first, n, out); }
+
+  /// Where row `row` of the last chunk or open step first held a number that is not finite: "its
+  /// embedding", "layer 3", or "the output" for a row that was finite behind every layer.
+  std::string first_not_finite(std::size_t row) const { return pass_.first_not_finite(row); }
 
   /// Forgets the stream; the memory stays.
   void reset() {

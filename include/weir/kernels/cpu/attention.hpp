@@ -69,9 +69,10 @@ class softmax_rows {
     }
   }
 
-  /// Turns the scores of a tile into weights exp(score − m), m being the largest score so far. The
-  /// rows that find no score above −∞ are taken out of `live`, and change nothing.
-  void weigh(float (*score)[tile_lanes], std::uint32_t* live, std::size_t place,
+  /// Turns the scores of a tile into weights exp(score − m), m being the largest score so far. A
+  /// row that reads nothing of the tile changes nothing. A score that is NaN makes d and o NaN; it
+  /// is no largest score.
+  void weigh(float (*score)[tile_lanes], const std::uint32_t* live, std::size_t place,
              const attention_handout* handout) {
     simd::floats<A> top[R];
     for (std::size_t r = 0; r < R; ++r) {
@@ -82,7 +83,7 @@ class softmax_rows {
     simd::max_rows<A>(top, largest_);
     for (std::size_t i = 0; i < R; i += simd::lanes<A>) {
       const auto before = simd::load<A>(m_ + i), largest = simd::load<A>(largest_ + i);
-      const auto m = xsimd::select(before > largest, before, largest);
+      const auto m = xsimd::select(largest > before, largest, before);
       simd::store<A>(m_ + i, m);
       simd::store<A>(rescale_ + i, xsimd::select(m == before, simd::broadcast<A>(1.0f),
                                                  simd::exp<A>(before - m)));
@@ -91,10 +92,8 @@ class softmax_rows {
     simd::floats<A> sum[R];
     for (std::size_t r = 0; r < R; ++r) {
       sum[r] = simd::broadcast<A>(0.0f);
-      if (largest_[r] == lowest) {
-        live[r] = 0;
-        continue;
-      }
+      if (live[r] == 0) continue;
+      m_[r] = std::max(m_[r], attention_state::lowest_read);
       const attention_handout& out = handout[r];
       simd::floats<A> weight[tile_registers<A>];
       for (std::size_t i = 0; i < tile_registers<A>; ++i) {

@@ -122,12 +122,12 @@ void fold(const attention_block<Codec>& block, const visit_list& plan, attention
           at[lane] = score(block, block.query[visit.variant][r], piece, lane);
         }
       }
-      const float largest = *std::max_element(at, at + tile_lanes);
-      if (live == 0 || largest == lowest) continue;
+      if (live == 0) continue;
 
       attention_state& s = state[r];
-      const float m = std::max(s.m, largest);
-      const float rescale = simd::exp(s.m - m);
+      float m = std::max(s.m, attention_state::lowest_read);
+      for (const float x : at) m = x > m ? x : m;  // NaN is no largest score
+      const float rescale = s.empty() ? 0 : s.m == m ? 1 : simd::exp(s.m - m);
       float weight[tile_lanes], halves[tile_lanes];
       for (std::size_t lane = 0; lane < tile_lanes; ++lane)
         halves[lane] = weight[lane] = simd::exp(at[lane] - m);

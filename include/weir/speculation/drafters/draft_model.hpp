@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <weir/core/target.hpp>
+#include <weir/core/undo.hpp>
 #include <weir/sampling/sampler.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/drafters/draft_stream.hpp>
@@ -48,6 +49,7 @@ struct basic_draft_model {
     /// A pass of the draft model for each guess.
     void propose(const draft_request& request, draft_tree& tree) {
       if (!drafts_.begin()) return;
+      const undo_unless_done guesses([&] { sampler_.take_back(tree.guesses()); });
       for (draft_tree::node at = 0; tree.has_room(at);) {
         const auto law = sampler_.distribution(drafts_.logits());
         if (tree.wants_laws()) spread_law(law, tree.set_law(at));
@@ -58,7 +60,6 @@ struct basic_draft_model {
         if (!sure || !tree.has_room(at) || !drafts_.reaches(tree.depth(at))) break;
         drafts_.read(tree, {&at, 1});
       }
-      sampler_.take_back(tree.guesses());
     }
 
     void reset() {
