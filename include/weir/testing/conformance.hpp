@@ -49,6 +49,8 @@ struct conformance_options {
   /// Heads that change places change places in the result; not where a policy goes by the number of
   /// a head.
   bool heads_are_alike = true;
+  /// Queries, keys and values that are not finite are decided on in stream order too.
+  bool not_finite_is_ordered = true;
 };
 
 /// A policy under check, whatever its type.
@@ -114,6 +116,7 @@ class conformance_run {
     everything_fits();
     memory();
     if (o_.heads_are_alike) heads(*plain);
+    if (o_.not_finite_is_ordered) not_finite();
     return log_.broken;
   }
 
@@ -122,6 +125,35 @@ class conformance_run {
     cache_options options = cache_options_;
     options.threads = threads;
     return policy_.make(o_.entries, o_.shape, options);
+  }
+
+  /// Numbers that are not finite, or whose products are not: the same in chunks of any size.
+  void not_finite() {
+    std::vector<token_name> names = names_;
+    dice random{o_.seed + 23};
+    for (std::size_t t = 0; t < names.size(); ++t)
+      if (random.one_in(9)) names[t] = wild(static_cast<std::uint32_t>(random.next()));
+    const auto plain = cache();
+    const auto expected = append(*plain, o_.shape, names, 1);
+    for (const std::size_t chunk : {7u, 64u}) {
+      const auto c = cache();
+      const auto out = append(*c, o_.shape, names, chunk);
+      std::size_t at = 0;
+      while (at < names.size() && alike(out[at], expected[at])) ++at;
+      log_.check(at == names.size(), "numbers that are not finite, chunks of ", chunk,
+                 ": outputs differ from token ", at);
+      for (std::size_t unit = 0; unit < o_.shape.units(); ++unit) {
+        const std::size_t layer = unit / o_.shape.kv_heads, head = unit % o_.shape.kv_heads;
+        const auto a = entries_of(*plain, layer, head), b = entries_of(*c, layer, head);
+        log_.check(std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                              [](const entry_copy& l, const entry_copy& r) {
+                                return l.index == r.index && alike(l.key, r.key) &&
+                                       alike(l.value, r.value);
+                              }),
+                   "numbers that are not finite, chunks of ", chunk,
+                   ": other entries stay in layer ", layer, ", KV head ", head);
+      }
+    }
   }
 
   /// Never more than announced, never less than what is pinned; rising, each once.

@@ -20,6 +20,10 @@ namespace weir::inline WEIR_TARGET::testing {
 using token_name = std::uint64_t;
 inline constexpr token_name poison = token_name{1} << 63;
 
+/// A name whose q, k or v holds a number that is not finite, or that overflows in a product.
+inline token_name wild(std::uint32_t which) { return token_name{0x571D571D} << 32 | which; }
+inline bool is_wild(token_name name) { return name >> 32 == 0x571D571D; }
+
 inline std::uint64_t mix(std::uint64_t x) {  // SplitMix64
   x += 0x9E3779B97F4A7C15u;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -75,6 +79,16 @@ inline void make_rows(const kv_shape& shape, std::span<const token_name> names, 
         rows.k[r * kv_row + h * shape.head_dim + i] = number() * length;
         rows.v[r * kv_row + h * shape.head_dim + i] = number();
       }
+    }
+    if (is_wild(names[r])) {
+      constexpr float none = std::numeric_limits<float>::quiet_NaN(),
+                      infinity = std::numeric_limits<float>::infinity(), large = 3e38f;
+      const float numbers[] = {none, infinity, -infinity, large, -large};
+      state = mix(state);
+      const float chosen = numbers[state % 5];
+      std::vector<float>& to = state / 5 % 3 == 0 ? rows.q : state / 5 % 3 == 1 ? rows.k : rows.v;
+      const std::size_t row = to.size() / names.size();
+      to[r * row + state / 15 % row] = chosen;
     }
     if ((names[r] & poison) == 0) continue;
     for (std::size_t i = 0; i < kv_row; ++i) {
