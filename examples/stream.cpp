@@ -76,6 +76,8 @@ void stream(settings s, const std::stop_token& interrupted) {
     return bool{std::cout};
   };
   const weir::finish_reason why = generator->generate(s.prompt, show, {s.tokens, interrupted});
+  if (!s.ids && why == weir::finish_reason::cancelled)
+    std::cout << generator->held_text() << std::flush;
   status.finish(name_of(why), mid_line);
 }
 

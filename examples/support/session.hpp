@@ -91,6 +91,8 @@ class generator : public session {
   using shown = weir::function_ref<bool(const weir::token_event&)>;
   virtual weir::finish_reason generate(std::string_view prompt, shown show,
                                        weir::generate_options options) = 0;
+  /// What was held back in case it began a stop string: see text_decoder.
+  virtual std::string_view held_text() = 0;
   /// Forgets the stream.
   virtual void reset() = 0;
   /// What was guessed, and came of it.

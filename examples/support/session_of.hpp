@@ -49,6 +49,7 @@ class generator_of final
                                weir::generate_options options) override {
     return this->stream_.generate(prompt, show, std::move(options));
   }
+  std::string_view held_text() override { return this->stream_.held_text(); }
   void reset() override { this->stream_.reset(); }
   const weir::speculation_counters& counters() const override { return this->stream_.counters(); }
 };

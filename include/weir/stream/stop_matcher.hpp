@@ -10,7 +10,9 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Holds back text that may turn out to be the beginning of a stop string.
+/// Holds back text that may turn out to be the beginning of a stop string. Of stop strings that
+/// overlap, the one that is complete first counts, and of those that end together the longest: as
+/// if the text came byte by byte.
 class stop_matcher {
  public:
   stop_matcher() = default;
@@ -20,12 +22,16 @@ class stop_matcher {
   /// Text that may be shown now that `text` has come, valid until the next call. Once `stopped`,
   /// what follows the stop string is dropped. O(held · stop strings).
   std::string_view push(std::string_view text);
-  /// The text held back, because nothing will complete it.
-  std::string_view flush();
+  /// The text held back and not shown yet, to be shown all the same. If more comes, it is still the
+  /// beginning of a stop string.
+  std::string_view show_held();
+  /// True if text is held back that was not shown.
+  bool holds() const { return held_.size() > held_shown_; }
   /// True if the last `push` found a stop string.
   bool stopped() const { return stopped_; }
   void reset() {
     held_.clear();
+    held_shown_ = 0;
     stopped_ = false;
   }
 
@@ -35,6 +41,7 @@ class stop_matcher {
 
   std::vector<std::string> stops_;
   std::string held_, shown_;
+  std::size_t held_shown_ = 0;  // bytes of held_ that were shown all the same
   bool stopped_ = false;
 };
 

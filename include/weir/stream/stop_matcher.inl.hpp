@@ -27,18 +27,25 @@ WEIR_INLINE stop_matcher::stop_matcher(std::vector<std::string> stops, std::size
 
 WEIR_INLINE std::string_view stop_matcher::push(std::string_view text) {
   held_ += text;
-  std::size_t show = std::string::npos;
-  for (const std::string& s : stops_) show = std::min(show, held_.find(s));
-  stopped_ = show != std::string::npos;
-  if (!stopped_) show = held_.size() - longest_beginning();
-  shown_.assign(held_, 0, show);
-  stopped_ ? held_.clear() : static_cast<void>(held_.erase(0, show));
+  std::size_t start = held_.size(), end = std::string::npos;
+  for (const std::string& s : stops_) {
+    const std::size_t at = held_.find(s);
+    if (at == std::string::npos || at + s.size() > end || (at + s.size() == end && at > start))
+      continue;
+    start = at;
+    end = at + s.size();
+  }
+  stopped_ = end != std::string::npos;
+  if (!stopped_) start = held_.size() - longest_beginning();
+  shown_.assign(held_, std::min(held_shown_, start), start - std::min(held_shown_, start));
+  held_.erase(0, stopped_ ? held_.size() : start);
+  held_shown_ -= std::min(held_shown_, stopped_ ? held_shown_ : start);
   return shown_;
 }
 
-WEIR_INLINE std::string_view stop_matcher::flush() {
-  shown_ = held_;
-  held_.clear();
+WEIR_INLINE std::string_view stop_matcher::show_held() {
+  shown_.assign(held_, held_shown_);
+  held_shown_ = held_.size();
   return shown_;
 }
 

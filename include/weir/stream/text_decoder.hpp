@@ -39,13 +39,16 @@ enum class finish_reason : std::uint8_t {
   eos,          ///< the model ended the text
   stop_string,  ///< one of the stop strings came up
   cancelled,    ///< the stop token was triggered
-  callback,     ///< the callback returned false
+  callback,     ///< the callback returned false, at a token that ended nothing anyway
 };
 
 /// One generation's limits.
 struct generate_options {
   std::size_t max_tokens = 0;   ///< 0: for ever
   std::stop_token cancel = {};  ///< noticed between prefill chunks and between tokens
+  /// Text that may begin a stop string stays held back at the end too: for `resume`, or
+  /// `held_text`.
+  bool keep_held = false;
 };
 
 /// A sampled token.
@@ -102,12 +105,18 @@ class text_decoder {
     generation(text_decoder& decoder, generate_options options)
         : decoder_(&decoder), options_(std::move(options)) {}
 
-    /// On to the next piece that is not empty.
+    /// On to the next piece that is not empty. The last one is what was held back, if the
+    /// generation was cancelled.
     void next() {
       for (piece_ = {}; !done_ && piece_.empty();) {
         token_event event;
-        done_ = !decoder_->advance(options_, made_, event);
-        if (!done_) piece_ = event.text;
+        if (!over_) over_ = !decoder_->advance(options_, made_, event);
+        if (!over_) {
+          piece_ = event.text;
+        } else {
+          if (!options_.keep_held) piece_ = decoder_->held_text();
+          done_ = piece_.empty();
+        }
       }
     }
 
@@ -115,7 +124,7 @@ class text_decoder {
     generate_options options_;
     std::string_view piece_;
     std::size_t made_ = 0;
-    bool done_ = false;
+    bool over_ = false, done_ = false;
   };
 
   /// Appends `prompt` to the stream (behind BOS if the stream is new) and generates behind it.
@@ -148,6 +157,12 @@ class text_decoder {
 
   /// Why the last generation ended.
   finish_reason finished() const { return finished_; }
+
+  /// Text that was held back because it may begin a stop string, and was not shown when the
+  /// generation was cancelled, or left by a callback, or asked to keep it; empty otherwise. It
+  /// counts as shown then: a generation that is resumed does not show it again, and still ends
+  /// where the stop string is complete. Valid until the next call.
+  std::string_view held_text() { return shown_.assign(stops_.show_held()); }
 
  protected:
   /// Throws error::bad_config for an empty stop string.
@@ -226,7 +241,9 @@ class text_decoder {
     if (stops_.stopped()) finished_ = finish_reason::stop_string;
     if (options_.stop_at_eos && model_->tokenizer.eos() == id) finished_ = finish_reason::eos;
     // The last token brings what was held back in case it began a stop string.
-    if (finished_ == finish_reason::eos || made == options.max_tokens) shown_ += stops_.flush();
+    if (finished_ == finish_reason::eos || made == options.max_tokens) {
+      if (!options.keep_held) shown_ += stops_.show_held();
+    }
     if (finished_ != finish_reason::unfinished || made == options.max_tokens) self().leave();
     event = {id, shown_, index};
     return true;
@@ -242,7 +259,9 @@ class text_decoder {
     for (token_event event; advance(options, made, event);)
       if (!show(std::as_const(event))) {
         self().leave();
-        return finished_ = finish_reason::callback;
+        if (finished_ != finish_reason::unfinished) break;  // the token has ended it anyway
+        return finished_ =
+                   made == options.max_tokens ? finish_reason::max_tokens : finish_reason::callback;
       }
     return finished_;
   }
