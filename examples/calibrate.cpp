@@ -29,7 +29,8 @@ void calibrate(const settings& s) {
   using weir::error::bad_input, weir::error::require;
   const tool::output_file out(s.out);
   const weir::llama_model model = weir::load_model(s.model);
-  std::vector<weir::token_id> tokens = model.tokenizer.encode(tool::read_bytes(s.text), true);
+  std::vector<weir::token_id> tokens =
+      model.tokenizer.encode(tool::read_bytes(s.text), weir::text_marks{});
   tokens.resize(std::min(tokens.size(), s.max_tokens));
   require<bad_input>(tokens.size() > 1, s.text, ": is empty (expected a text)");
 

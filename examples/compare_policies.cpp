@@ -255,7 +255,8 @@ void compare(settings s) {
                      shape.layers - 1, ")");
   require<bad_input>(s.head < shape.kv_heads, "--head: ", s.head, " (expected 0 to ",
                      shape.kv_heads - 1, ")");
-  std::vector<weir::token_id> tokens = model.tokenizer.encode(tool::read_bytes(s.text), true);
+  std::vector<weir::token_id> tokens =
+      model.tokenizer.encode(tool::read_bytes(s.text), weir::text_marks{});
   require<bad_input>(tokens.size() > 1, s.text, ": is empty (expected a text)");
   if (s.max_tokens < tokens.size() - 1) tokens.resize(s.max_tokens + 1);
   const std::size_t n = tokens.size() - 1;

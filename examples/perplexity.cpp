@@ -23,6 +23,7 @@ struct settings {
   std::string model, text, logprobs;
   bool repack = false;
   std::size_t max_tokens = 0;  // 0: the whole text
+  weir::text_marks marks;
   tool::cache_choice cache;
   weir::stream_options work;
 };
@@ -39,7 +40,7 @@ void perplexity(settings s) {
   std::optional<tool::output_file> logprobs;
   if (!s.logprobs.empty()) logprobs.emplace(s.logprobs);
   const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
-  std::vector<weir::token_id> tokens = model.tokenizer.encode(tool::read_bytes(s.text), true);
+  std::vector<weir::token_id> tokens = model.tokenizer.encode(tool::read_bytes(s.text), s.marks);
   require<bad_input>(tokens.size() > 1, s.text, ": is empty (expected a text)");
   if (s.max_tokens > 0 && s.max_tokens < tokens.size() - 1) tokens.resize(s.max_tokens + 1);
   const std::size_t n = tokens.size() - 1;
@@ -75,7 +76,8 @@ int main(int argc, char** argv) {
   tool::command_line line("perplexity", "Rates a text token by token and prints one JSON object.");
   line.file("--model", s.model, "GGUF file")->required();
   line.on_off("--repack", s.repack, tool::repack_help);
-  line.file("--text", s.text, "text file, taken byte by byte; BOS is put before it")->required();
+  line.file("--text", s.text, "text file, taken byte by byte")->required();
+  line.marks(s.marks);
   line.number<std::size_t>("--max-tokens", s.max_tokens, "tokens to rate, at most", 1)
       ->default_str("the whole text");
   line.file("--logprobs", s.logprobs, "also write one natural-log probability a line to this file");

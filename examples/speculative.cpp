@@ -105,7 +105,7 @@ void compare(settings s, const std::stop_token& interrupted) {
     s.speculation.draft = &draft.emplace(weir::load_model(s.draft, {.repack = s.repack}));
   const weir::tokenizer& t = model.tokenizer;
   s.cache.rows = tool::require_context(
-      s.cache, t.encode(s.prompt, t.bos().has_value()).size() + s.tokens - 1, model);
+      s.cache, t.encode(s.prompt, s.decoder.marks).size() + s.tokens - 1, model);
   const auto plain = tool::make_generator(model, s.cache, s.decoder);
   const auto guessing = tool::make_speculator(model, s.cache, s.decoder, s.speculation);
 

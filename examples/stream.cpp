@@ -47,8 +47,7 @@ const char* name_of(weir::finish_reason why) {
 /// The tokens that go through the model: the last one generated does not.
 std::uint64_t rows_to_feed(const settings& s, const weir::llama_model& model) {
   const weir::tokenizer& t = model.tokenizer;
-  return s.tokens == 0 ? tool::no_end
-                       : t.encode(s.prompt, t.bos().has_value()).size() + s.tokens - 1;
+  return s.tokens == 0 ? tool::no_end : t.encode(s.prompt, s.decoder.marks).size() + s.tokens - 1;
 }
 
 void stream(settings s, const std::stop_token& interrupted) {
@@ -90,7 +89,8 @@ int main(int argc, char** argv) {
   tool::command_line line("stream", "Streams text from a model.");
   line.file("--model", s.model, "GGUF file")->required();
   line.on_off("--repack", s.repack, tool::repack_help);
-  line.text("--prompt", s.prompt, "text to go on from; BOS is put before it");
+  line.text("--prompt", s.prompt, "text to go on from");
+  line.marks(s.decoder.marks);
   line.number<std::size_t>("--tokens", s.tokens, "tokens to generate; 0: for ever", 0,
                            std::size_t{1} << 62);
   line.number<float>("--temperature", sample.temperature, "0: always the most probable token", 0);
@@ -103,7 +103,9 @@ int main(int argc, char** argv) {
   tool::add_cache_flags(line, s.cache);
   tool::add_work_flags(line, s.decoder.stream);
   line.on_off("--ids", s.ids, "print token ids, one a line, instead of text");
-  line.on_off("--stop-at-eos", s.decoder.stop_at_eos, "stop where the model ends the text");
+  line.on_off("--stop-at-eos", s.decoder.stop_at_eos,
+              "stop where the model ends the text or a turn");
+  line.numbers("--end-token", s.decoder.end_tokens, "stop at this token; may be given again");
   line.texts("--stop", s.decoder.stop, "stop before this text; may be given again and again");
   auto* status =
       line.on_off("--status", s.status, "show the status line even where stderr is no terminal");

@@ -1,6 +1,7 @@
 // Prints the token ids of a text on one line.
 //
-//   tokenize --model model.gguf --text prompt.txt [--no-special]
+//   tokenize --model model.gguf --text prompt.txt [--bos file|on|off] [--eos file|on|off]
+//   [--no-special]
 //
 // Exit status: 0 printed, 1 an input was refused, 2 wrong usage.
 #include <filesystem>
@@ -28,10 +29,11 @@ std::string read_bytes(const std::filesystem::path& path) {
   return bytes;
 }
 
-void tokenize(const std::filesystem::path& model, const std::filesystem::path& text, bool bos) {
+void tokenize(const std::filesystem::path& model, const std::filesystem::path& text,
+              weir::text_marks marks) {
   const weir::tokenizer tokenizer{weir::gguf_file(model)};
   const char* separator = "";
-  for (const weir::token_id id : tokenizer.encode(read_bytes(text), bos)) {
+  for (const weir::token_id id : tokenizer.encode(read_bytes(text), marks)) {
     std::cout << separator << id;
     separator = " ";
   }
@@ -47,8 +49,18 @@ int main(int argc, char** argv) {
                           "Prints the token ids of a text on one line, separated by blanks.");
   std::string model, text;
   bool no_special = false;
+  weir::text_marks marks;
   line.file("--model", model, "GGUF file; one with a vocabulary alone will do")->required();
   line.file("--text", text, "text file, taken byte by byte")->required();
-  line.on_off("--no-special", no_special, "leave out the token that opens a text (BOS)");
-  return line.run(argc, argv, [&] { tokenize(model, text, !no_special); });
+  auto* bos =
+      line.mark("--bos", marks.bos, "put BOS before the text: as the file says, or on or off");
+  auto* eos =
+      line.mark("--eos", marks.eos, "put EOS behind the text: as the file says, or on or off");
+  line.on_off("--no-special", no_special, "the same as --bos off --eos off")
+      ->excludes(bos)
+      ->excludes(eos);
+  return line.run(argc, argv, [&] {
+    if (no_special) marks = {weir::mark::off, weir::mark::off};
+    tokenize(model, text, marks);
+  });
 }

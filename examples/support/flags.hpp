@@ -8,6 +8,7 @@
 #include <functional>
 #include <iostream>
 #include <limits>
+#include <map>
 #include <new>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 
 #include <weir/core/error.hpp>
 #include <weir/kernels/instruction_set.hpp>
+#include <weir/model/tokenizer.hpp>
 #include <weir/version.hpp>
 
 #include "session.hpp"
@@ -51,12 +53,34 @@ class command_line {
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   }
+  /// Token ids, a flag for each.
+  CLI::Option* numbers(const char* name, std::vector<weir::token_id>& values, const char* help) {
+    return app_.add_option(name, values, help)
+        ->type_name("ID")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
   CLI::Option* choice(const char* name, std::string& value, std::vector<std::string> names,
                       const char* help) {
     return app_.add_option(name, value, help)
         ->type_name("NAME")
         ->check(CLI::IsMember(std::move(names)))
         ->capture_default_str();
+  }
+  /// Whether BOS or EOS is put to a text.
+  CLI::Option* mark(const char* name, weir::mark& value, const char* help) {
+    const std::map<std::string, weir::mark> names = {
+        {"file", weir::mark::by_file}, {"on", weir::mark::on}, {"off", weir::mark::off}};
+    const auto choose = [&value, names](const std::string& given) { value = names.at(given); };
+    return app_.add_option_function<std::string>(name, choose, help)
+        ->type_name("NAME")
+        ->check(CLI::IsMember(std::vector<std::string>{"file", "on", "off"}))
+        ->default_str("file");
+  }
+  void marks(weir::text_marks& value) {
+    mark("--bos", value.bos, "put BOS before the text: as the file says, or on or off");
+    mark("--eos", value.eos, "put EOS behind the text: as the file says, or on or off");
   }
   CLI::Option* on_off(const char* name, bool& value, const char* help) {
     return app_.add_flag(name, value, help)->multi_option_policy(CLI::MultiOptionPolicy::Throw);

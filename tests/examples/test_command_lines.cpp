@@ -1,7 +1,9 @@
 // Exit 2 for wrong usage, 1 and one sentence for refused input, and nothing on stdout for either.
+#include <algorithm>
 #include <filesystem>
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "examples/run.hpp"
 #include "support/catch.hpp"
@@ -234,4 +236,26 @@ TEST_CASE("--version names the instruction set, and WEIR_ISA forces one that was
     else
       require_refused("WEIR_ISA=" + other + " $stream --version", "WEIR_ISA=" + other + ": ");
   }
+}
+
+TEST_CASE("--bos, --eos and --end-token overrule the file") {
+  if (!examples_built()) return;
+  const std::string text = scratch.with("text", words(3));
+  const std::string tokenize = "$tokenize --model " + tiny + " --text '" + text + "' ";
+  const std::string plain = output_of(tokenize + "--no-special");
+  REQUIRE(output_of(tokenize + "--bos off --eos off") == plain);
+  REQUIRE(output_of(tokenize) == "1 " + plain);
+  REQUIRE(output_of(tokenize + "--bos on") == "1 " + plain);
+  REQUIRE(output_of(tokenize + "--bos off --eos on") == plain.substr(0, plain.size() - 1) + " 2\n");
+  require_wrong_usage(tokenize + "--bos maybe");
+  require_wrong_usage(tokenize + "--no-special --eos on");
+  require_wrong_usage(stream + "--eos");
+
+  const std::string ids = output_of(stream + "--ids --tokens 40 --temperature 0");
+  REQUIRE(output_of(stream + "--ids --tokens 40 --temperature 0 --bos off") != ids);
+  const std::vector<std::string> lines = lines_of(ids);
+  const auto end = std::find(lines.begin(), lines.end(), lines[20]);
+  REQUIRE(lines_of(output_of(stream + "--ids --tokens 40 --temperature 0 --end-token " + lines[20]))
+              .size() == static_cast<std::size_t>(end - lines.begin()) + 1);
+  require_refused(stream + "--end-token 4096", "end token 4096");
 }

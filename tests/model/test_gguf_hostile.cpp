@@ -1,4 +1,6 @@
 // GGUF containers that break a rule: each is refused with a typed error that says where.
+#include <sys/stat.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -59,6 +61,14 @@ byte_writer array_head(std::uint32_t element, std::uint64_t count) {
 // --- header ---
 
 TEST_CASE("an empty file is refused") { refused(bytes{}, {"bad.gguf", "byte 0", "empty"}); }
+
+TEST_CASE("a pipe that nobody writes to is refused at once") {
+  const std::string path = "weir-pipe-" + std::to_string(::getpid());
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  weir_test::require_refused<weir::error::bad_file>([&] { weir::gguf_file file(path); },
+                                                    {path, "not a regular file"});
+  ::unlink(path.c_str());
+}
 
 TEST_CASE("a file of three bytes is refused") {
   refused(text("GGU"), {"bad.gguf", "byte 0", "magic", "needs"});
@@ -232,10 +242,10 @@ TEST_CASE("an alignment of 0, 13, 0x80000000 or another odd number is refused") 
 
 TEST_CASE("an alignment of the wrong type, a string for one, is refused") {
   gguf_builder b = one_tensor();
-  b.set("general.alignment", std::uint64_t{32});
-  refused(b, {"'general.alignment'", "uint64", "expected uint32"});
-  b.set("general.alignment", std::int32_t{32});
-  refused(b, {"'general.alignment'", "int32", "expected uint32"});
+  b.set("general.alignment", 32.0f);
+  refused(b, {"'general.alignment'", "float32", "expected uint32"});
+  b.set("general.alignment", std::int32_t{-32});
+  refused(b, {"'general.alignment'", "-32", "expected 0 to"});
   b.set("general.alignment", "32");
   refused(b, {"'general.alignment'", "string", "expected uint32"});
 }

@@ -95,8 +95,10 @@ TEST_CASE("key and value lengths give the head's length and must agree") {
   config_refused(b, {"'llama.attention.value_length'", "4", "expected 2"});
   b.set("llama.attention.value_length", 0u);
   config_refused(b, {"'llama.attention.value_length'", "0"});
-  b.erase("llama.attention.value_length");
-  config_refused(b, {"'llama.attention.value_length'", "missing"});
+  b.erase("llama.attention.value_length");  // then values are as long as keys, and the reverse
+  REQUIRE(config_of(b).head_dim == 2);
+  b.erase("llama.attention.key_length").set("llama.attention.value_length", 2u);
+  REQUIRE(config_of(b).head_dim == 2);
 }
 
 TEST_CASE("a head's length may differ from embedding_length / head_count") {
@@ -145,7 +147,7 @@ TEST_CASE("a rope base of 0, NaN, infinity or below 0 is refused, a missing one 
 TEST_CASE("a context_length of 0 or 2^32 is refused") {
   config_refused(least_llama().set("llama.context_length", 0u), {"'llama.context_length'", "0"});
   config_refused(least_llama().set("llama.context_length", std::uint64_t{1} << 32),
-                 {"'llama.context_length'", "uint64", "expected uint32"});
+                 {"'llama.context_length'", "4294967296", "expected 0 to"});
 }
 
 TEST_CASE("rope scaling is refused, unless it is none") {
@@ -160,6 +162,17 @@ TEST_CASE("rope scaling is refused, unless it is none") {
   config_refused(b, {"'llama.rope.scale_linear'", "weir cannot compute"});
   b.set("llama.rope.scale_linear", 1.0f);
   config_of(b);
+  // What asks for nothing.
+  b.set("llama.rope.scaling.factor", 1.0f).set("llama.rope.scaling.type", "linear");
+  config_of(b);
+  b.set("llama.rope.scaling.finetuned", false);
+  config_of(b);
+  b.set("llama.rope.scaling.type", "none").set("llama.rope.scaling.factor", 8.0f);
+  b.set("llama.rope.scaling.original_context_length", 512u)
+      .set("llama.rope.scaling.finetuned", true);
+  config_of(b);
+  b.set("llama.rope.scaling.type", "linear");
+  config_refused(b, {"weir cannot compute"});
 }
 
 TEST_CASE("experts, sliding windows and attention that looks ahead are refused") {
@@ -199,13 +212,39 @@ TEST_CASE("every key with a value of the wrong type is refused") {
   const bool text = key == "general.architecture";
   const bool real = key.find("freq_base") != key.npos || key.find("epsilon") != key.npos;
   const std::string quoted = "'" + key + "'";
-  config_refused(least_llama().set(key, std::uint64_t{4}), {quoted, "uint64", "expected"});
-  config_refused(least_llama().set(key, std::int32_t{4}), {quoted, "int32", "expected"});
+  if (text || real) {
+    config_refused(least_llama().set(key, std::uint64_t{4}), {quoted, "uint64", "expected"});
+    config_refused(least_llama().set(key, std::int32_t{4}), {quoted, "int32", "expected"});
+  } else {
+    config_refused(least_llama().set(key, std::int32_t{-4}), {quoted, "-4", "expected 0 to"});
+    config_refused(least_llama().set(key, std::uint64_t{1} << 32), {quoted, "4294967296"});
+    config_refused(least_llama().set(key, ~std::uint64_t{0}), {quoted, "expected less than 2^63"});
+  }
   config_refused(least_llama().set(key, true), {quoted, "bool", "expected"});
   config_refused(least_llama().set(key, std::vector<std::string>{"4"}),
                  {quoted, "array of string", "expected"});
   if (!text) config_refused(least_llama().set(key, "4"), {quoted, "string", "expected"});
   if (!real) config_refused(least_llama().set(key, 4.0f), {quoted, "float32", "expected"});
+}
+
+TEST_CASE("numbers may be stored in any width") {
+  const auto narrow = [](std::uint32_t type, auto value) {
+    return std::pair(type, byte_writer().put(value));
+  };
+  const auto expected = config_of(least_llama());
+  for (const auto& [type, value] :
+       {narrow(0, std::uint8_t{1}), narrow(1, std::int8_t{1}), narrow(2, std::uint16_t{1}),
+        narrow(3, std::int16_t{1}), narrow(5, std::int32_t{1}), narrow(10, std::uint64_t{1}),
+        narrow(11, std::int64_t{1})}) {
+    INFO(type);
+    gguf_builder b = least_llama();
+    b.set_raw("llama.block_count", type, value);
+    CHECK(config_of(b).block_count == 1);
+    CHECK(expected.block_count == 1);
+  }
+  gguf_builder b = least_llama();
+  b.set_raw("llama.rope.freq_base", 12, byte_writer().put(5e5));
+  CHECK(config_of(b).rope_freq_base == 5e5f);
 }
 
 TEST_CASE("every key that a model needs is missed by name") {

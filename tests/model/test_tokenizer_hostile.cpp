@@ -16,6 +16,8 @@
 #include <weir/model/tokenizer.hpp>
 
 using weir::gguf_file;
+using weir::mark;
+using weir::token_id;
 using weir::token_kind;
 using weir::tokenizer;
 using namespace weir_test;
@@ -89,16 +91,71 @@ TEST_CASE("merges of known tokens are accepted, merges that name unknown ones re
   refused(b.set(key, 1u), {"'" + key + "'", "uint32"});
 }
 
-TEST_CASE("special ids that reach the vocabulary's size are refused, whichever they are") {
+TEST_CASE("special ids that reach the vocabulary's size are refused, if they are used") {
   const std::string key = std::string("tokenizer.ggml.") +
-                          GENERATE(as<std::string>{}, "bos", "eos", "unknown", "padding",
-                                   "seperator", "eot", "mask", "fim_pre", "cls") +
+                          GENERATE(as<std::string>{}, "bos", "eos", "unknown", "eot", "eom") +
                           "_token_id";
-  const std::uint32_t id = GENERATE(4u, 5u, 0x7FFFFFFFu, 0x80000000u, 0xFFFFFFFFu);
+  const std::uint32_t id = GENERATE(4u, 5u, 0x7FFFFFFFu, 0x80000000u, 0xFFFFFFFEu);
   gguf_builder b = file_of(tiny_vocabulary::least());
   refused(b.set(key, id), {"'" + key + "'", std::to_string(id), "4 tokens"});
-  refused(b.set(key, std::int32_t{-1}), {"'" + key + "'", "int32", "expected uint32"});
-  refused(b.set(key, std::uint64_t{1}), {"'" + key + "'", "uint64", "expected uint32"});
+  refused(b.set(key, "1"), {"'" + key + "'", "string", "expected uint32"});
+}
+
+TEST_CASE("a special id of -1 is none, and one that nobody reads may be anything") {
+  gguf_builder b = file_of(tiny_vocabulary::least());
+  b.set("tokenizer.ggml.padding_token_id", std::int32_t{-1});
+  b.set("tokenizer.ggml.seperator_token_id", 4711u).set("tokenizer.ggml.mask_token_id", "mask");
+  REQUIRE(tokenizer(gguf_file(b.build())).bos().has_value());
+  b.set("tokenizer.ggml.bos_token_id", std::int32_t{-1});
+  b.set("tokenizer.ggml.eos_token_id", 0xFFFFFFFFu);
+  const tokenizer none{gguf_file(b.build())};
+  REQUIRE_FALSE(none.bos().has_value());
+  REQUIRE_FALSE(none.eos().has_value());
+  REQUIRE_FALSE(none.adds_bos());
+  b.set("tokenizer.ggml.bos_token_id", std::uint64_t{1});
+  REQUIRE(tokenizer(gguf_file(b.build())).bos() == 1);
+}
+
+TEST_CASE("the file says whether BOS and EOS are put to a text, and the caller overrules it") {
+  tiny_vocabulary v = tiny_vocabulary::least();
+  v.add("a");
+  const token_id a = static_cast<token_id>(v.tokens.size() - 1);
+  for (const bool bos : {false, true})
+    for (const bool eos : {false, true}) {
+      gguf_builder b = file_of(v);
+      b.set("tokenizer.ggml.add_space_prefix", false);
+      b.set("tokenizer.ggml.add_bos_token", bos).set("tokenizer.ggml.add_eos_token", eos);
+      const tokenizer t{gguf_file(b.build())};
+      for (const mark first : {mark::by_file, mark::on, mark::off})
+        for (const mark last : {mark::by_file, mark::on, mark::off}) {
+          std::vector<token_id> expected;
+          if (first == mark::on || (first == mark::by_file && bos)) expected.push_back(*t.bos());
+          expected.push_back(a);
+          if (last == mark::on || (last == mark::by_file && eos)) expected.push_back(*t.eos());
+          CHECK(t.encode("a", {first, last}) == expected);
+        }
+    }
+  gguf_builder b = file_of(v);
+  b.set("tokenizer.ggml.eos_token_id", std::int32_t{-1});
+  const tokenizer without{gguf_file(b.build())};
+  require_refused<weir::error::bad_input>([&] { without.encode("a", {.eos = mark::on}); },
+                                          {"EOS", "has none"});
+}
+
+TEST_CASE("all tokens that end a text or a turn are known") {
+  tiny_vocabulary v = tiny_vocabulary::least();
+  v.add("<|im_end|>", token_kind::control).add("<|eot_id|>").add("eot", token_kind::control);
+  const auto first = static_cast<token_id>(v.tokens.size() - 3);
+  gguf_builder b = file_of(v);
+  const tokenizer by_name{gguf_file(b.build())};
+  CHECK(by_name.ends_text(*by_name.eos()));
+  CHECK(by_name.ends_text(first));
+  CHECK_FALSE(by_name.ends_text(first + 1));  // text that spells one is text
+  CHECK_FALSE(by_name.ends_text(first + 2));
+  b.set("tokenizer.ggml.eot_token_id", static_cast<std::uint32_t>(first + 2));
+  const tokenizer by_key{gguf_file(b.build())};
+  CHECK(by_key.ends_text(first + 2));
+  CHECK(by_key.ends().size() == 3);
 }
 
 TEST_CASE("default special ids outside a vocabulary of one or two tokens are refused") {
@@ -176,10 +233,18 @@ TEST_CASE("a token of 2^31 bytes is refused without reading it") {
 
 TEST_CASE("an empty vocabulary is refused") { refused(tiny_vocabulary{}, {tokens_key, "empty"}); }
 
-TEST_CASE("duplicate tokens are refused with both ids") {
+TEST_CASE("of equal tokens the first is found, and each can be decoded") {
   tiny_vocabulary v = tiny_vocabulary::least();
-  v.add("dup").add("other").add("dup", token_kind::control);
-  refused(v, {tokens_key, "token 6", "'dup'", "token 4"});
+  v.add("dup").add("other").add("dup").add("").add("").add("d").add("u").add("p").add("du");
+  gguf_builder b = file_of(v);
+  b.set("tokenizer.ggml.add_space_prefix", false);
+  const tokenizer t{gguf_file(b.build())};
+  REQUIRE(t.piece(4) == "dup");
+  REQUIRE(t.piece(6) == "dup");
+  REQUIRE(t.piece(7).empty());
+  const std::vector<token_id> ids = t.encode("dup", false);
+  REQUIRE(std::find(ids.begin(), ids.end(), 6) == ids.end());
+  REQUIRE(t.decode(ids) == "dup");
 }
 
 TEST_CASE("what a file spells stays on one short line of the message") {

@@ -61,10 +61,12 @@ class gguf_file {
   bool contains(std::string_view key) const { return find(key) != nullptr; }
 
   /// These throw `error::bad_file` when the key is missing or has another type. With a second
-  /// argument a missing key gives that default; another type still throws.
-  std::uint32_t get_u32(std::string_view key) const { return scalar<std::uint32_t>(key); }
-  float get_f32(std::string_view key) const { return scalar<float>(key); }
-  bool get_bool(std::string_view key) const { return scalar<bool>(key); }
+  /// argument a missing key gives that default; another type still throws. Integers and floating
+  /// point numbers may be stored in any width; one outside the range of the result throws.
+  std::uint32_t get_u32(std::string_view key) const;
+  std::int64_t get_i64(std::string_view key) const;
+  float get_f32(std::string_view key) const;
+  bool get_bool(std::string_view key) const;
   std::string_view get_string(std::string_view key) const { return text(required(key), key); }
 
   std::uint32_t get_u32(std::string_view key, std::uint32_t otherwise) const {
@@ -130,18 +132,6 @@ class gguf_file {
 
   void require_type(const gguf_value& v, std::string_view key, gguf_type expected,
                     std::string_view prefix = "") const;
-
-  template <class T>
-  T scalar(std::string_view key) const {
-    constexpr gguf_type expected = std::is_same_v<T, bool>    ? gguf_type::boolean
-                                   : std::is_same_v<T, float> ? gguf_type::float32
-                                                              : gguf_type::uint32;
-    const gguf_value& v = required(key);
-    require_type(v, key, expected);
-    T value;
-    std::memcpy(&value, v.bytes.data(), sizeof(T));
-    return value;
-  }
 
   std::string_view text(const gguf_value& v, std::string_view key) const {
     require_type(v, key, gguf_type::string);

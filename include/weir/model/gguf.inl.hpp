@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -50,6 +51,67 @@ WEIR_INLINE void gguf_file::require_type(const gguf_value& v, std::string_view k
                                   ": key '", key, "' has type ", v.is_array() ? "array of " : "",
                                   detail::layout_of(v.element).name, "; expected ", prefix,
                                   detail::layout_of(expected).name);
+}
+
+WEIR_INLINE std::int64_t gguf_file::get_i64(std::string_view key) const {
+  const gguf_value& v = required(key);
+  const auto as = [&]<class T>(T value) {
+    std::memcpy(&value, v.bytes.data(), sizeof value);
+    return value;
+  };
+  if (!v.is_array()) switch (v.element) {
+      case gguf_type::uint8:
+        return as(std::uint8_t{});
+      case gguf_type::int8:
+        return as(std::int8_t{});
+      case gguf_type::uint16:
+        return as(std::uint16_t{});
+      case gguf_type::int16:
+        return as(std::int16_t{});
+      case gguf_type::uint32:
+        return as(std::uint32_t{});
+      case gguf_type::int32:
+        return as(std::int32_t{});
+      case gguf_type::int64:
+        return as(std::int64_t{});
+      case gguf_type::uint64: {
+        const auto value = as(std::uint64_t{});
+        error::require<error::bad_file>(value < std::uint64_t{1} << 63, name_, ": key '", key,
+                                        "' is ", value, "; expected less than 2^63");
+        return static_cast<std::int64_t>(value);
+      }
+      default:
+        break;
+    }
+  require_type(v, key, gguf_type::uint32);
+  return 0;
+}
+
+WEIR_INLINE std::uint32_t gguf_file::get_u32(std::string_view key) const {
+  const std::int64_t value = get_i64(key);
+  constexpr std::int64_t most = std::numeric_limits<std::uint32_t>::max();
+  error::require<error::bad_file>(value >= 0 && value <= most, name_, ": key '", key, "' is ",
+                                  value, "; expected 0 to ", most);
+  return static_cast<std::uint32_t>(value);
+}
+
+WEIR_INLINE float gguf_file::get_f32(std::string_view key) const {
+  const gguf_value& v = required(key);
+  if (!v.is_array() && v.element == gguf_type::float64) {
+    double wide;
+    std::memcpy(&wide, v.bytes.data(), sizeof wide);
+    return static_cast<float>(wide);
+  }
+  require_type(v, key, gguf_type::float32);
+  float value;
+  std::memcpy(&value, v.bytes.data(), sizeof value);
+  return value;
+}
+
+WEIR_INLINE bool gguf_file::get_bool(std::string_view key) const {
+  const gguf_value& v = required(key);
+  require_type(v, key, gguf_type::boolean);
+  return v.bytes[0] != std::byte{0};
 }
 
 WEIR_INLINE const gguf_value& gguf_file::array(std::string_view key, gguf_type element) const {

@@ -55,9 +55,10 @@ WEIR_INLINE void read_llama_heads(const llama_keys& keys, llama_config& c) {
   constexpr std::string_view key_length = "llama.attention.key_length";
   constexpr std::string_view value_length = "llama.attention.value_length";
   if (file.contains(key_length) || file.contains(value_length)) {
-    c.head_dim = keys.positive(key_length);
-    keys.require(keys.positive(value_length) == c.head_dim, value_length, "is ",
-                 file.get_u32(value_length), "; expected ", c.head_dim, " as the key length");
+    c.head_dim = keys.positive(file.contains(key_length) ? key_length : value_length);
+    if (file.contains(value_length))
+      keys.require(keys.positive(value_length) == c.head_dim, value_length, "is ",
+                   file.get_u32(value_length), "; expected ", c.head_dim, " as the key length");
   } else {
     keys.require(c.embedding_length % c.head_count == 0, "llama.embedding_length", "is ",
                  c.embedding_length, "; expected a multiple of the ", c.head_count, " query heads");
@@ -81,11 +82,23 @@ WEIR_INLINE void read_llama_rope(const llama_keys& keys, llama_config& c) {
   c.rope_freq_base = freq_base;
 
   constexpr std::string_view scaling = "llama.rope.scaling.";
+  const bool none = file.get_string("llama.rope.scaling.type", "") == "none";
+  const float factor = file.get_f32("llama.rope.scaling.factor", 1.0f);
   for (std::size_t i = 0; i < file.key_count(); ++i) {
     const std::string_view key = file.key(i);
     if (!key.starts_with(scaling)) continue;
-    const bool none = key == "llama.rope.scaling.type" && file.get_string(key) == "none";
-    keys.require(none, key, "asks for scaled rotary positions, which weir cannot compute");
+    const std::string_view what = key.substr(scaling.size());
+    bool harmless = false;  // asks for nothing
+    if (what == "type")
+      harmless =
+          file.get_string(key) == "none" || (file.get_string(key) == "linear" && factor == 1.0f);
+    else if (what == "factor" || what == "attn_factor")
+      harmless = none || file.get_f32(key) == 1.0f;
+    else if (what == "finetuned")
+      harmless = none || !file.get_bool(key);
+    else
+      harmless = none;
+    keys.require(harmless, key, "asks for scaled rotary positions, which weir cannot compute");
   }
   if (file.contains("llama.rope.scale_linear"))
     keys.require(file.get_f32("llama.rope.scale_linear") == 1.0f, "llama.rope.scale_linear",

@@ -14,7 +14,8 @@
 namespace weir::inline WEIR_TARGET {
 
 WEIR_INLINE mapped_file::mapped_file(const std::string& path) {
-  const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // A pipe that nobody writes to would let open() wait for ever.
+  const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.number < 0) fail(path, "cannot be opened");
   struct stat status {};
   if (::fstat(file.number, &status) != 0) fail(path, "cannot be examined");

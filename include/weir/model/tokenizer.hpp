@@ -1,6 +1,7 @@
 // Text to token ids and back, as SentencePiece does it for the Llama family.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -16,6 +17,18 @@
 #include <weir/model/vocabulary.hpp>
 
 namespace weir::inline WEIR_TARGET {
+
+/// Whether a token that opens or closes a text is put there.
+enum class mark : std::uint8_t {
+  by_file,  ///< as the model's file says
+  on,
+  off,
+};
+/// BOS before a text, EOS behind it.
+struct text_marks {
+  mark bos = mark::by_file;
+  mark eos = mark::by_file;
+};
 
 /// SentencePiece BPE with byte fallback, from a GGUF file's `tokenizer.ggml.*` keys. Keeps copies:
 /// the file may go. Const calls may run in any number of threads.
@@ -38,9 +51,15 @@ class tokenizer {
   /// The token for bytes that have none of their own.
   std::optional<token_id> unknown() const { return unknown_; }
 
-  /// Whether the model expects BOS before and EOS after a text. `encode` does what its caller says.
-  bool adds_bos() const { return adds_bos_; }
-  bool adds_eos() const { return adds_eos_; }
+  /// Whether the model expects BOS before and EOS after a text, and has them.
+  bool adds_bos() const { return adds_bos_ && bos_.has_value(); }
+  bool adds_eos() const { return adds_eos_ && eos_.has_value(); }
+  /// True for the tokens that end a text or a turn: EOS, what the file calls the end of a turn or
+  /// of a message (`eot_token_id`, `eom_token_id`), and control tokens that chat models end with,
+  /// by their names, such as <|im_end|>. O(log of how many there are).
+  bool ends_text(token_id id) const { return std::binary_search(ends_.begin(), ends_.end(), id); }
+  /// Those tokens, rising.
+  std::span<const token_id> ends() const { return ends_; }
   /// Whether a text is encoded as if a blank preceded it.
   bool adds_space_prefix() const { return adds_space_prefix_; }
 
@@ -49,6 +68,9 @@ class tokenizer {
   /// the vocabulary, for text of 2³¹ bytes or more, and for bytes with neither a token of their own
   /// nor an unknown token to stand for them.
   std::vector<token_id> encode(std::string_view text, bool add_bos) const;
+  /// The same between BOS and EOS, as `marks` say. Throws `error::bad_input` also for one that is
+  /// to be put there and that the vocabulary lacks.
+  std::vector<token_id> encode(std::string_view text, text_marks marks) const;
 
   /// The bytes that `tokens` stand for, without the blank that `encode` puts before a text.
   /// Control tokens stand for nothing, unknown ones for U+FFFD. Throws `error::bad_input` for ids
@@ -87,11 +109,14 @@ class tokenizer {
 
   static void require_llama(const gguf_file& file);
 
-  /// Every special id that the file names, also those that weir has no use for.
-  void require_special_ids(const gguf_file& file) const;
+  /// The id that `key`, which is there, gives; none if it gives −1.
+  std::optional<token_id> named(const gguf_file& file, std::string_view key) const;
 
   std::optional<token_id> special(const gguf_file& file, std::string_view key,
                                   std::uint32_t otherwise, token_kind expected) const;
+
+  /// The ids of ends_text.
+  std::vector<token_id> find_ends(const gguf_file& file) const;
 
   /// One code point, or a stretch of bytes that is none, without a piece: its bytes, or one
   /// unknown.
@@ -104,6 +129,7 @@ class tokenizer {
   std::optional<token_id> bos_;
   std::optional<token_id> eos_;
   std::optional<token_id> unknown_;
+  std::vector<token_id> ends_;  // rising
 };
 
 }  // namespace weir::inline WEIR_TARGET

@@ -1,8 +1,10 @@
 // Bodies of model/tokenizer.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,10 +27,22 @@ WEIR_INLINE tokenizer::tokenizer(const gguf_file& file)
       adds_space_prefix_(file.get_bool("tokenizer.ggml.add_space_prefix", true)),
       adds_bos_(file.get_bool("tokenizer.ggml.add_bos_token", true)),
       adds_eos_(file.get_bool("tokenizer.ggml.add_eos_token", false)) {
-  require_special_ids(file);
   bos_ = special(file, "tokenizer.ggml.bos_token_id", 1, token_kind::control);
   eos_ = special(file, "tokenizer.ggml.eos_token_id", 2, token_kind::control);
   unknown_ = special(file, "tokenizer.ggml.unknown_token_id", 0, token_kind::unknown);
+  ends_ = find_ends(file);
+}
+
+WEIR_INLINE std::vector<token_id> tokenizer::encode(std::string_view text, text_marks marks) const {
+  const auto put = [](mark how, bool by_file) {
+    return how == mark::on || (how == mark::by_file && by_file);
+  };
+  const bool closes = put(marks.eos, adds_eos());
+  error::require<error::bad_input>(!closes || eos_.has_value(),
+                                   "EOS was asked for, but the vocabulary has none");
+  std::vector<token_id> tokens = encode(text, put(marks.bos, adds_bos()));
+  if (closes) tokens.push_back(*eos_);
+  return tokens;
 }
 
 WEIR_INLINE std::vector<token_id> tokenizer::encode(std::string_view text, bool add_bos) const {
@@ -79,20 +93,43 @@ WEIR_INLINE void tokenizer::require_llama(const gguf_file& file) {
                                   quoted{model}, "; expected 'llama'");
 }
 
-WEIR_INLINE void tokenizer::require_special_ids(const gguf_file& file) const {
-  for (std::size_t i = 0; i < file.key_count(); ++i) {
-    const std::string_view key = file.key(i);
-    if (!key.starts_with("tokenizer.ggml.") || !key.ends_with("_token_id")) continue;
-    const std::uint32_t id = file.get_u32(key);
-    error::require<error::bad_file>(id < vocab_size(), file.name(), ": key '", key, "' is ", id,
-                                    "; the vocabulary has ", vocab_size(), " tokens");
+WEIR_INLINE std::optional<token_id> tokenizer::named(const gguf_file& file,
+                                                     std::string_view key) const {
+  const std::int64_t id = file.get_i64(key);
+  if (id < 0 || id == 0xFFFFFFFF) return std::nullopt;  // how files say that there is none
+  error::require<error::bad_file>(static_cast<std::uint64_t>(id) < vocab_size(), file.name(),
+                                  ": key '", key, "' is ", id, "; the vocabulary has ",
+                                  vocab_size(), " tokens");
+  return static_cast<token_id>(id);
+}
+
+WEIR_INLINE std::vector<token_id> tokenizer::find_ends(const gguf_file& file) const {
+  std::vector<token_id> ends;
+  if (eos_) ends.push_back(*eos_);
+  for (const std::string_view key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
+    if (file.contains(key))
+      if (const auto id = named(file, key)) ends.push_back(*id);
+  constexpr std::string_view names[] = {
+      "</s>",          "<|endoftext|>",        "<|end_of_text|>", "<|im_end|>",
+      "<|eot_id|>",    "<|eom_id|>",           "<|end|>",         "<|return|>",
+      "<end_of_turn>", "<|end_of_turn|>",      "<|eot|>",         "<|eom|>",
+      "<EOT>",         "<|end_of_role|>",      "[EOS]",           "<|endofturn|>",
+      "<eos>",         "<|END_OF_TURN_TOKEN|>"};
+  for (std::size_t i = 0; i < vocab_size(); ++i) {
+    const auto id = static_cast<token_id>(i);
+    if (pieces_.kind(id) == token_kind::control &&
+        std::ranges::find(names, pieces_.text(id)) != std::end(names))
+      ends.push_back(id);
   }
+  std::ranges::sort(ends);
+  ends.erase(std::ranges::unique(ends).begin(), ends.end());
+  return ends;
 }
 
 WEIR_INLINE std::optional<token_id> tokenizer::special(const gguf_file& file, std::string_view key,
                                                        std::uint32_t otherwise,
                                                        token_kind expected) const {
-  if (file.contains(key)) return static_cast<token_id>(file.get_u32(key));
+  if (file.contains(key)) return named(file, key);
   error::require<error::bad_file>(otherwise < vocab_size(), file.name(), ": key '", key,
                                   "' is missing and its default ", otherwise,
                                   " lies outside the vocabulary of ", vocab_size(), " tokens");

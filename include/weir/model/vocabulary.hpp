@@ -81,7 +81,8 @@ class vocabulary {
 
   static void require_text(const gguf_file& file, const std::vector<std::string_view>& raw);
 
-  static name_index index_distinct(const gguf_file& file, const std::vector<std::string_view>& raw);
+  /// Of equal tokens the first.
+  static name_index index_first(const std::vector<std::string_view>& raw);
 
   /// Scores decide here, not merges; but merges that name nothing show a broken file.
   static void require_known_merges(const gguf_file& file, const std::vector<std::string_view>& raw,

@@ -35,7 +35,7 @@ WEIR_INLINE vocabulary::vocabulary(const gguf_file& file) {
 
   const std::vector<std::string_view> raw(strings.begin(), strings.end());
   require_text(file, raw);
-  const name_index names = index_distinct(file, raw);
+  const name_index names = index_first(raw);
   if (file.contains(merges_key)) require_known_merges(file, raw, names);
 
   scores_.reserve(raw.size());
@@ -88,15 +88,10 @@ WEIR_INLINE void vocabulary::require_text(const gguf_file& file,
           " bytes of text; expected fewer than ", most_bytes);
 }
 
-WEIR_INLINE name_index vocabulary::index_distinct(const gguf_file& file,
-                                                  const std::vector<std::string_view>& raw) {
+WEIR_INLINE name_index vocabulary::index_first(const std::vector<std::string_view>& raw) {
   name_index names(raw.size());
   for (std::size_t i = 0; i < raw.size(); ++i) {
-    const auto earlier = names.insert(raw[i], static_cast<std::uint32_t>(i),
-                                      [&](std::uint32_t n) { return raw[n]; });
-    if (earlier)
-      require(false, file, tokens_key, "has token ", i, " ", quoted{raw[i]}, " equal to token ",
-              *earlier);
+    names.insert(raw[i], static_cast<std::uint32_t>(i), [&](std::uint32_t n) { return raw[n]; });
   }
   return names;
 }

@@ -295,8 +295,7 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
     ++counters_.tokens;
     if constexpr (Cache::wants_log_probabilities)
       states_[i].log_probability = static_cast<float>(log_probability(from, id));
-    if (t.said.size() == longest || ends_[static_cast<std::size_t>(id)] != 0 ||
-        (base::options().stop_at_eos && base::model().tokenizer.eos() == id)) {
+    if (t.said.size() == longest || ends_[static_cast<std::size_t>(id)] != 0 || base::ends(id)) {
       states_[i].runs = false;
       --running_;
     }

@@ -1,6 +1,7 @@
 // Text in, text out: the part of decoders that does not ask where tokens come from.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -17,6 +18,7 @@
 #include <weir/core/token.hpp>
 #include <weir/model/incremental_decoder.hpp>
 #include <weir/model/load_model.hpp>
+#include <weir/model/tokenizer.hpp>
 #include <weir/sampling/sampling.hpp>
 #include <weir/stream/stop_matcher.hpp>
 #include <weir/stream/stream_options.hpp>
@@ -26,9 +28,11 @@ namespace weir::inline WEIR_TARGET {
 struct decoder_options {
   sampling sample = {};
   std::uint64_t seed = 0;
-  std::uint64_t stream_key = 0;        ///< tells streams with one seed apart
-  bool stop_at_eos = false;            ///< false: an infinite stream goes on
-  std::vector<std::string> stop = {};  ///< text that ends a generation; never shown
+  std::uint64_t stream_key = 0;  ///< tells streams with one seed apart
+  text_marks marks = {};         ///< BOS before the first prompt, EOS behind each
+  bool stop_at_eos = false;      ///< at tokenizer::ends_text; false: an infinite stream goes on
+  std::vector<token_id> end_tokens = {};  ///< more tokens that end a generation
+  std::vector<std::string> stop = {};     ///< text that ends a generation; never shown
   stream_options stream = {};
 };
 
@@ -165,17 +169,26 @@ class text_decoder {
   std::string_view held_text() { return shown_.assign(stops_.show_held()); }
 
  protected:
-  /// Throws error::bad_config for an empty stop string.
+  /// Throws error::bad_config for an empty stop string or an end token outside the vocabulary.
   text_decoder(const llama_model& model, decoder_options options)
       : model_(&model),
         options_(std::move(options)),
         text_(model.tokenizer),
         stops_(options_.stop, longest_text(model.tokenizer)) {
     shown_.reserve(longest_text(model.tokenizer));
+    for (const token_id id : options_.end_tokens)
+      error::require<error::bad_config>(
+          id >= 0 && static_cast<std::size_t>(id) < model.tokenizer.vocab_size(), "end token ", id,
+          " (expected 0 to ", model.tokenizer.vocab_size() - 1, ")");
   }
 
   const llama_model& model() const { return *model_; }
   const decoder_options& options() const { return options_; }
+  /// True for a token that ends a generation.
+  bool ends(token_id id) const {
+    return (options_.stop_at_eos && model_->tokenizer.ends_text(id)) ||
+           std::ranges::find(options_.end_tokens, id) != options_.end_tokens.end();
+  }
   /// Forgets the text.
   void reset_text() {
     text_.reset();
@@ -197,11 +210,11 @@ class text_decoder {
   void accept(std::string_view prompt, const generate_options& options) {
     self().leave();
     const bool starts = is_new();
-    const bool bos = starts && model_->tokenizer.bos().has_value();
-    const std::vector<token_id> tokens = model_->tokenizer.encode(prompt, bos);
+    const std::vector<token_id> tokens = model_->tokenizer.encode(
+        prompt, {starts ? options_.marks.bos : mark::off, options_.marks.eos});
     error::require<error::bad_input>(!starts || !tokens.empty(),
-                                     "generate: an empty prompt and a vocabulary without BOS "
-                                     "(expected something to begin with)");
+                                     "generate: an empty prompt without BOS (expected something to "
+                                     "begin with)");
     require_room(self().waiting() + tokens.size(), options);
     self().cut();
     self().queue(tokens);
@@ -239,7 +252,7 @@ class text_decoder {
     ++made;
     shown_.assign(stops_.push(text_.push(id)));
     if (stops_.stopped()) finished_ = finish_reason::stop_string;
-    if (options_.stop_at_eos && model_->tokenizer.eos() == id) finished_ = finish_reason::eos;
+    if (ends(id)) finished_ = finish_reason::eos;
     // The last token brings what was held back in case it began a stop string.
     if (finished_ == finish_reason::eos || made == options.max_tokens) {
       if (!options.keep_held) shown_ += stops_.show_held();

@@ -18,7 +18,8 @@
 // stream. A stream may go on behind `planned` tokens; τ stays at τ_end then. The authors' code
 // differs from their paper: a token that leaves the recent window is dropped whatever its score,
 // for it was not among those ranked, so that the key tokens are those of the prompt for good.
-// `frozen_after_prompt` is that rule.
+// `frozen_after_prompt` is that rule; a list with it and a window one entry shorter than the
+// authors' keeps what their code keeps.
 #pragma once
 
 #include <algorithm>
