@@ -2,11 +2,13 @@
 // tokens with the longest keys.
 //
 //   02_custom_policy model.gguf "It was a dark night" [tokens]
+#include <charconv>
 #include <cstddef>
 #include <exception>
 #include <iostream>
-#include <sstream>
+#include <stdexcept>
 #include <string_view>
+#include <system_error>
 
 #include <weir/weir.hpp>
 
@@ -20,9 +22,15 @@ struct longest_keys {
 static_assert(weir::eviction_member<longest_keys>);
 // [/policy]
 
+/// Reads a whole number that is all of `text`.
+bool read(std::string_view text, std::size_t& number) {
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return problem == std::errc() && end == text.data() + text.size();
+}
+
 int main(int argc, char** argv) try {
   std::size_t tokens = 400;
-  if (argc < 3 || (argc > 3 && !(std::istringstream(argv[3]) >> tokens))) {
+  if (argc < 3 || argc > 4 || (argc == 4 && !read(argv[3], tokens))) {
     std::cerr << "usage: 02_custom_policy model.gguf prompt [tokens]\n";
     return 2;
   }
@@ -32,7 +40,7 @@ int main(int argc, char** argv) try {
   weir::stream_decoder<cache> decoder{model, {weir::sinks{4}, weir::window{92}, longest_keys{64}}};
 
   for (std::string_view piece : decoder.generate(argv[2], {.max_tokens = tokens}))
-    std::cout << piece << std::flush;
+    if (!(std::cout << piece << std::flush)) throw std::runtime_error("cannot write the text");
 
   const weir::cache_stats& did = decoder.cache().stats();
   std::cout << "\n\n"

@@ -1,16 +1,24 @@
 // Streams text and guesses how it goes on: several tokens a pass, the same tokens as without.
 //
 //   04_guess_ahead model.gguf "It was a dark night" [tokens]
+#include <charconv>
 #include <exception>
 #include <iostream>
-#include <sstream>
+#include <stdexcept>
 #include <string_view>
+#include <system_error>
 
 #include <weir/weir.hpp>
 
+/// Reads a whole number that is all of `text`.
+bool read(std::string_view text, std::size_t& number) {
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return problem == std::errc() && end == text.data() + text.size();
+}
+
 int main(int argc, char** argv) try {
   std::size_t tokens = 300;
-  if (argc < 3 || (argc > 3 && !(std::istringstream(argv[3]) >> tokens))) {
+  if (argc < 3 || argc > 4 || (argc == 4 && !read(argv[3], tokens))) {
     std::cerr << "usage: 04_guess_ahead model.gguf prompt [tokens]\n";
     return 2;
   }
@@ -23,7 +31,7 @@ int main(int argc, char** argv) try {
   weir::stream_decoder<cache, weir::speculate<weir::prompt_lookup>> decoder{model, policy};
 
   for (std::string_view piece : decoder.generate(argv[2], {.max_tokens = tokens}))
-    std::cout << piece << std::flush;
+    if (!(std::cout << piece << std::flush)) throw std::runtime_error("cannot write the text");
   const weir::speculation_counters& c = decoder.counters();
   std::cout << "\n"
             << c.rounds << " passes, " << c.proposed << " guesses, " << c.accepted << " right\n";

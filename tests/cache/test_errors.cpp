@@ -136,10 +136,10 @@ TEST_CASE("budgets that keep nothing, or too much, are refused") {
   make_cache(s);
   for (const std::size_t n : {std::size_t{1} << 32, most, most - 1}) {
     s.sinks = n;
-    refuse_config(s, {"keep: a budget of", "expected at most 2^31"});
+    refuse_config(s, {"keep: budgets of", "expected at most 2^31"});
     s.sinks = 4;
     s.window = n;
-    refuse_config(s, {"keep: a budget of", "expected at most 2^31"});
+    refuse_config(s, {"keep: budgets of", "expected at most 2^31"});
   }
   s = usual();
   s.window = 8;
@@ -155,7 +155,7 @@ TEST_CASE("budgets that keep nothing, or too much, are refused") {
   s.scored = 2;
   make_cache(s);
   s.scored = most;
-  refuse_config(s, {"keep: a budget of", "expected at most 2^31"});
+  refuse_config(s, {"keep: budgets of", "expected at most 2^31"});
   s.scored = (std::size_t{1} << 31) - 1;
   refuse_config(s, {"budget + cadence of", "below 2^31"});
 }

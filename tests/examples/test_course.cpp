@@ -19,6 +19,12 @@ TEST_CASE("01_stream streams as many tokens as asked for, or for ever") {
   REQUIRE(refused.out.empty());
   REQUIRE(refused.err.find("nowhere.gguf") != std::string::npos);
   REQUIRE(run("$d/01_stream").status == 2);
+  for (const char* program : {"01_stream", "02_custom_policy", "04_guess_ahead"}) {
+    const std::string told = "$d/" + std::string(program) + " " + tiny + " 'It was' ";
+    for (const char* tokens : {"-3", "3x", "x", "''", "1.5", "99999999999999999999", "3 4"})
+      REQUIRE(run(told + tokens).status == 2);
+    REQUIRE(run(told + "3 >/dev/full").status == 1);
+  }
 }
 
 TEST_CASE("02_custom_policy evicts by a score of its own") {

@@ -146,8 +146,8 @@ struct keep {
  private:
   static std::size_t checked_sum(std::size_t a, std::size_t b) {
     constexpr std::size_t limit = std::size_t{1} << 31;
-    error::require<error::bad_config>(a <= limit && b <= limit - a, "keep: a budget of ", b,
-                                      " entries (expected at most 2^31)");
+    error::require<error::bad_config>(a <= limit && b <= limit - a, "keep: budgets of ", a, " and ",
+                                      b, " entries (expected at most 2^31 in all)");
     return a + b;
   }
 };
