@@ -2,9 +2,6 @@
 // layer, and nothing is drawn that no logit stands for.
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <span>
 #include <string>
@@ -16,34 +13,15 @@
 #include <weir/weir.hpp>
 
 #include "stream/decoding.hpp"
+#include "stream/poisoned_model.hpp"
 #include "support/catch.hpp"
 #include "support/refusal.hpp"
 
 namespace {
 
 using namespace weir;
-using weir_test::bundled, weir_test::prompt, weir_test::small;
+using weir_test::bundled, weir_test::prompt, weir_test::small, weir_test::with_number;
 using window_cache = kv_cache<f16, keep<sinks, window>>;
-
-/// The bundled model with `number` of tensor `name` replaced by `with`.
-llama_model with_number(const std::string& name, std::size_t number, float with) {
-  std::ifstream file(WEIR_SOURCE_DIR "/examples/models/weir-tiny-f16.gguf", std::ios::binary);
-  const std::vector<char> read{std::istreambuf_iterator<char>(file), {}};
-  std::vector<std::byte> image(read.size());
-  std::memcpy(image.data(), read.data(), read.size());
-  const gguf_file whole(image);
-  const gguf_tensor& tensor = whole.tensor(name);
-  const auto at = std::search(image.begin(), image.end(), tensor.data.begin(), tensor.data.end());
-  REQUIRE(at != image.end());
-  if (tensor.type == ggml_type::float32) {
-    std::memcpy(&*at + number * sizeof with, &with, sizeof with);
-  } else {
-    REQUIRE(tensor.type == ggml_type::float16);
-    const f16 half = round_to<f16>(with);
-    std::memcpy(&*at + number * sizeof half, &half, sizeof half);
-  }
-  return llama_model(gguf_file(image));
-}
 
 constexpr float no_number = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -89,8 +90,15 @@ class stream_batch {
 
   /// One pass over all running streams. `show(i, const emitted_token&) -> bool` gets their tokens,
   /// and returns false to end stream `i` behind this one. Returns false if no stream runs.
+  ///
+  /// What `show` throws passes through; the token that it was given counts as shown, and the next
+  /// step begins with the tokens of other streams that were not. Throws error::not_finite, naming
+  /// the layer, for a stream of whose next token the model says nothing: it has ended, and the
+  /// others go on.
   template <class Show>
   bool step(Show&& show) {
+    for (std::size_t i = 0; i < places_.size(); ++i)
+      if (places_[i].runs) hand_out(i, show);
     pass_.begin();
     std::size_t done = 0;
     bool any = false;
@@ -106,8 +114,9 @@ class stream_batch {
     rounds.done();
     if (!any) return false;
     const double seconds = pass_.run_all(done);
+    close(seconds);
     for (std::size_t i = 0; i < places_.size(); ++i)
-      if (places_[i].runs) close(i, seconds, show);
+      if (places_[i].runs) hand_out(i, show);
     return true;
   }
 
@@ -133,20 +142,38 @@ class stream_batch {
   static std::size_t pass_rows(const batch_options& o, const Speculation& s) {
     return o.streams * (o.stream.chunk + s.drafter.limits().rows());
   }
+  /// Draws what follows for every running stream, whatever becomes of one of them.
+  void close(double seconds) {
+    std::string problem;
+    for (place& p : places_) {
+      if (!p.runs) continue;
+      error::attempt<error::not_finite>([&] { p.stream->close(pass_, seconds, pass_.rows()); },
+                                        [&](const error::not_finite& e) {
+                                          p.runs = false;
+                                          if (problem.empty()) problem = e.what();
+                                        });
+    }
+    error::require<error::not_finite>(problem.empty(), problem);
+  }
+  /// Shows the tokens that stream `i` drew and settles its round, also where `show` throws: those
+  /// not shown are drawn again.
   template <class Show>
-  void close(std::size_t i, double seconds, Show& show) {
+  void hand_out(std::size_t i, Show& show) {
     place& p = places_[i];
-    p.stream->close(pass_, seconds, pass_.rows());
     std::size_t taken = 0;
-    for (const emitted_token& token : p.stream->emitted()) {
-      ++taken;
+    bool last = false;
+    const undo_unless_done settled([&] {
+      if (last) p.runs = false;
+      p.stream->settle(taken);
+    });
+    while (p.runs && taken < p.stream->emitted().size()) {
+      const emitted_token token = p.stream->emitted()[taken++];
       ++p.made;
       const auto& ends = p.request.stop_at;
-      p.runs = show(i, token) && p.left() > 0 &&
-               std::find(ends.begin(), ends.end(), token.id) == ends.end();
-      if (!p.runs) break;
+      last = p.left() == 0 || std::find(ends.begin(), ends.end(), token.id) != ends.end();
+      if (!show(i, token)) last = true;
+      if (last) break;
     }
-    p.stream->settle(taken);
   }
 
   const llama_model* model_;
