@@ -100,7 +100,9 @@ class command_line {
       } else if (refusal_.empty()) {
         refusal_ =
             std::string(name) + ": " + given + " (expected " + plain(least) +
-            (most == std::numeric_limits<T>::max() ? " or more)" : " to " + plain(most) + ")");
+            (most < std::numeric_limits<T>::max() ? " to " + plain(most) + ")"
+             : std::floating_point<T>             ? " or more, and finite)"
+                                                  : " or more, below 2^" + plain(digits<T>) + ")");
       }
     };
     return app_.add_option_function<std::string>(name, parse, help)
@@ -142,6 +144,9 @@ class command_line {
     std::cerr << app_.get_name() << ": " << why << '\n';
     return 1;
   }
+
+  template <class T>
+  static constexpr int digits = std::numeric_limits<T>::digits;
 
   template <class T>
   static constexpr const char* kind_of_number = std::floating_point<T> ? "number" : "whole number";

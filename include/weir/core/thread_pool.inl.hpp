@@ -12,6 +12,7 @@
 #include <weir/core/function_ref.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
+#include <weir/core/undo.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -21,16 +22,17 @@ WEIR_INLINE thread_pool::thread_pool(unsigned width) {
                                     max_width, ")");
   claims_ = std::make_unique<claim[]>(width);
   workers_.reserve(width - 1);
+  undo_unless_done started([this] { stop(); });  // whatever passes, a running thread must be joined
   error::attempt<std::system_error>(
       [&] {
         for (unsigned part = 1; part < width; ++part)
           workers_.emplace_back([this, part] { work(part); });
       },
       [&](const std::system_error&) {
-        stop();
         error::raise<error::bad_config>("threads: ", width, " (expected at most ",
                                         workers_.size() + 1, ", all that could be started)");
       });
+  started.done();
 }
 
 WEIR_INLINE void thread_pool::run(function_ref<void(unsigned)> part) {
