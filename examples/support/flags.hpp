@@ -98,11 +98,12 @@ class command_line {
       if (in_range && !(parsed < least) && !(parsed > most)) {
         value = parsed;
       } else if (refusal_.empty()) {
-        refusal_ =
-            std::string(name) + ": " + given + " (expected " + plain(least) +
-            (most < std::numeric_limits<T>::max() ? " to " + plain(most) + ")"
-             : std::floating_point<T>             ? " or more, and finite)"
-                                                  : " or more, below 2^" + plain(digits<T>) + ")");
+        refusal_ = std::string(name) + ": " + given + " (expected " + plain(least) +
+                   (most < std::numeric_limits<T>::max()       ? " to " + plain(most)
+                    : error == std::errc() && !(parsed > most) ? " or more"
+                    : std::floating_point<T>                   ? " or more, and finite"
+                                             : " or more, below 2^" + plain(digits<T>)) +
+                   ")";
       }
     };
     return app_.add_option_function<std::string>(name, parse, help)

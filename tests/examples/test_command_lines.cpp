@@ -258,4 +258,10 @@ TEST_CASE("--bos, --eos and --end-token overrule the file") {
   REQUIRE(lines_of(output_of(stream + "--ids --tokens 40 --temperature 0 --end-token " + lines[20]))
               .size() == static_cast<std::size_t>(end - lines.begin()) + 1);
   require_refused(stream + "--end-token 4096", "end token 4096");
+
+  // Limits that are left open below are not open above.
+  require_refused(stream + "--temperature inf",
+                  "--temperature: inf (expected 0 or more, and finite)");
+  require_refused(stream + "--temperature -1", "--temperature: -1 (expected 0 or more)");
+  require_refused(stream + "--seed 18446744073709551616", "(expected 0 or more, below 2^64)");
 }
