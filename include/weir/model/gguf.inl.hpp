@@ -1,29 +1,55 @@
 // Bodies of model/gguf.hpp.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/model/ggml_type.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/gguf_cursor.hpp>
+#include <weir/model/gguf_parts.inl.hpp>
+#include <weir/model/gguf_split.hpp>
 #include <weir/model/gguf_tensor.hpp>
 #include <weir/model/gguf_value.hpp>
 #include <weir/model/name_index.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
+WEIR_INLINE gguf_file::gguf_file(const std::string& path, const gguf_options& options) {
+  gguf_file named = open_one(path, options.map);
+  const detail::gguf_split place = named.place();
+  *this = place.count == 1 ? std::move(named)
+                           : join(open_parts(std::move(named), place, options.map), path);
+}
+
 WEIR_INLINE gguf_file::gguf_file(std::span<const std::byte> image, std::string_view name)
-    : name_(name), copy_((image.size() + sizeof(chunk) - 1) / sizeof(chunk)) {
-  if (!image.empty()) std::memcpy(copy_.data(), image.data(), image.size());
-  parse({reinterpret_cast<const std::byte*>(copy_.data()), image.size()});
+    : name_(name), storage_(1) {
+  std::vector<chunk>& copy = storage_[0].image;
+  copy.resize((image.size() + sizeof(chunk) - 1) / sizeof(chunk));
+  if (!image.empty()) std::memcpy(copy.data(), image.data(), image.size());
+  parse({reinterpret_cast<const std::byte*>(copy.data()), image.size()});
+  error::require<error::bad_file>(place().count == 1, name_, ": is ", place().words(),
+                                  "; expected a whole model");
+}
+
+WEIR_INLINE gguf_file gguf_file::open_one(const std::string& path, bool map) {
+  gguf_file f;
+  f.name_ = path;
+  f.storage_.resize(1);
+  f.storage_[0].file = mapped_file(path, map);
+  f.parse(f.storage_[0].file.bytes());
+  return f;
 }
 
 WEIR_INLINE const gguf_tensor& gguf_file::tensor(std::string_view name) const {
@@ -121,20 +147,21 @@ WEIR_INLINE const gguf_value& gguf_file::array(std::string_view key, gguf_type e
 }
 
 WEIR_INLINE void gguf_file::parse(std::span<const std::byte> bytes) {
-  detail::gguf_cursor at(bytes, name_);
+  // A mapped file may change at any time. What is read here says how much there is to copy; all
+  // that is believed is read from the copy.
+  std::vector<std::byte>& records = storage_[0].records;
+  const std::size_t size = detail::gguf_records_size(bytes, name_);
+  records.assign(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
+  detail::gguf_cursor at(records, name_);
   const detail::gguf_header header = detail::read_gguf_header(at);
   version_ = header.version;
   parse_metadata(at, header.key_count);
   alignment_ = read_alignment();
   parse_tensors(bytes, at, header.tensor_count);
+  at.require(at.remaining() == 0, "the file was written into while it was loaded");
 }
 
 WEIR_INLINE void gguf_file::parse_metadata(detail::gguf_cursor& at, std::uint64_t count) {
-  detail::gguf_cursor scan = at;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const std::string_view key = detail::read_gguf_key(scan);
-    detail::read_gguf_value(scan, key);
-  }
   entries_.reserve(static_cast<std::size_t>(count));
   keys_ = name_index(static_cast<std::size_t>(count));
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -156,26 +183,22 @@ WEIR_INLINE std::size_t gguf_file::read_alignment() const {
 
 WEIR_INLINE void gguf_file::parse_tensors(std::span<const std::byte> bytes, detail::gguf_cursor& at,
                                           std::uint64_t count) {
-  detail::gguf_cursor scan = at;
-  for (std::uint64_t i = 0; i < count; ++i) detail::read_gguf_tensor(scan, alignment_);
   if (count == 0) return;  // such a file may end before the data section would start
 
   // Neither sum can wrap: the offset lies within the file, the alignment is at most 64 KiB.
-  const std::size_t start = (scan.offset() + alignment_ - 1) / alignment_ * alignment_;
+  const std::size_t end = at.offset() + at.remaining();
+  const std::size_t start = (end + alignment_ - 1) / alignment_ * alignment_;
   error::require<error::bad_file>(start <= bytes.size(), name_, ": byte ", bytes.size(),
                                   ": the file ends before its data section, which starts at ",
                                   start);
   const std::span<const std::byte> section = bytes.subspan(start);
-
-  detail::gguf_cursor check = at;
-  for (std::uint64_t i = 0; i < count; ++i)
-    detail::require_within(section, detail::read_gguf_tensor(check, alignment_), start, name_);
 
   tensors_.reserve(static_cast<std::size_t>(count));
   tensor_names_ = name_index(static_cast<std::size_t>(count));
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::size_t record = at.offset();
     const detail::gguf_tensor_record t = detail::read_gguf_tensor(at, alignment_);
+    detail::require_within(section, t, start, name_);
     tensors_.push_back(
         {t.name, t.type, t.rank, t.dims, t.offset,
          section.subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(t.size))});

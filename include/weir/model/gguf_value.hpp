@@ -1,6 +1,7 @@
 // Metadata values of a GGUF file: scalars, strings and flat arrays, seen in place.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -84,8 +85,8 @@ class gguf_numbers {
   std::span<const std::byte> bytes_;
 };
 
-/// The elements of an array of strings, as views into the file. Walks forward only, because each
-/// string says where the next one starts.
+/// The elements of an array of strings, as views into bytes that were checked and do not change.
+/// Walks forward only, because each string says where the next one starts.
 class gguf_strings {
  public:
   class iterator {
@@ -148,6 +149,12 @@ struct gguf_value {
 };
 
 namespace detail {
+
+/// Whether both have the same type, elements included, and the same bytes.
+inline bool same(const gguf_value& a, const gguf_value& b) {
+  return a.type == b.type && a.element == b.element && a.count == b.count &&
+         std::ranges::equal(a.bytes, b.bytes);
+}
 
 void require_bools(const gguf_cursor& at, std::string_view key, std::span<const std::byte> bytes);
 
