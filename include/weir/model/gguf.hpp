@@ -74,7 +74,8 @@ class gguf_file {
 
   /// These throw `error::bad_file` when the key is missing or has another type. With a second
   /// argument a missing key gives that default; another type still throws. Integers and floating
-  /// point numbers may be stored in any width; one outside the range of the result throws.
+  /// point numbers may be stored in any width, alone and in arrays; one outside the range of the
+  /// result throws, and so does a number that would become 0 or lose its digits.
   std::uint32_t get_u32(std::string_view key) const;
   std::int64_t get_i64(std::string_view key) const;
   float get_f32(std::string_view key) const;
@@ -96,15 +97,13 @@ class gguf_file {
   }
 
   gguf_strings get_strings(std::string_view key) const {
-    const gguf_value& v = array(key, gguf_type::string);
+    const gguf_value& v = required(key);
+    require_type(v, key, gguf_type::string, "array of ");
     return {v.bytes, static_cast<std::size_t>(v.count)};
   }
-  gguf_numbers<float> get_floats(std::string_view key) const {
-    return gguf_numbers<float>(array(key, gguf_type::float32).bytes);
-  }
-  gguf_numbers<std::int32_t> get_ints(std::string_view key) const {
-    return gguf_numbers<std::int32_t>(array(key, gguf_type::int32).bytes);
-  }
+  /// O(elements), to see that all can be read.
+  gguf_numbers<float> get_floats(std::string_view key) const;
+  gguf_numbers<std::int32_t> get_ints(std::string_view key) const;
 
   // --- tensors ---
 
@@ -165,6 +164,12 @@ class gguf_file {
 
   const gguf_value& required(std::string_view key) const;
 
+  /// Throws `error::bad_file` unless a number fits, which is an element of an array if `i` is
+  /// given.
+  template <class Number>
+  void require_fits(bool fits, std::string_view key, Number number, std::string_view range,
+                    std::optional<std::size_t> i = {}) const;
+
   void require_type(const gguf_value& v, std::string_view key, gguf_type expected,
                     std::string_view prefix = "") const;
 
@@ -172,8 +177,6 @@ class gguf_file {
     require_type(v, key, gguf_type::string);
     return {reinterpret_cast<const char*>(v.bytes.data()), v.bytes.size()};
   }
-
-  const gguf_value& array(std::string_view key, gguf_type element) const;
 
   /// Reads `bytes`, which lie in the only storage there is.
   void parse(std::span<const std::byte> bytes);

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -79,71 +79,66 @@ WEIR_INLINE void gguf_file::require_type(const gguf_value& v, std::string_view k
                                   detail::layout_of(expected).name);
 }
 
+template <class Number>
+void gguf_file::require_fits(bool fits, std::string_view key, Number number, std::string_view range,
+                             std::optional<std::size_t> i) const {
+  if (fits) return;
+  if (i)
+    error::raise<error::bad_file>(name_, ": key '", key, "' has ", +number, " as element ", *i,
+                                  "; expected ", range);
+  error::raise<error::bad_file>(name_, ": key '", key, "' is ", +number, "; expected ", range);
+}
+
 WEIR_INLINE std::int64_t gguf_file::get_i64(std::string_view key) const {
   const gguf_value& v = required(key);
-  const auto as = [&]<class T>(T value) {
-    std::memcpy(&value, v.bytes.data(), sizeof value);
-    return value;
-  };
-  if (!v.is_array()) switch (v.element) {
-      case gguf_type::uint8:
-        return as(std::uint8_t{});
-      case gguf_type::int8:
-        return as(std::int8_t{});
-      case gguf_type::uint16:
-        return as(std::uint16_t{});
-      case gguf_type::int16:
-        return as(std::int16_t{});
-      case gguf_type::uint32:
-        return as(std::uint32_t{});
-      case gguf_type::int32:
-        return as(std::int32_t{});
-      case gguf_type::int64:
-        return as(std::int64_t{});
-      case gguf_type::uint64: {
-        const auto value = as(std::uint64_t{});
-        error::require<error::bad_file>(value < std::uint64_t{1} << 63, name_, ": key '", key,
-                                        "' is ", value, "; expected less than 2^63");
-        return static_cast<std::int64_t>(value);
-      }
-      default:
-        break;
-    }
-  require_type(v, key, gguf_type::uint32);
-  return 0;
+  if (v.is_array() || !detail::is_integer(v.element)) require_type(v, key, gguf_type::uint32);
+  return detail::with_integer(v.element, v.bytes.data(), [&](auto number) {
+    require_fits(std::in_range<std::int64_t>(number), key, number, "less than 2^63");
+    return static_cast<std::int64_t>(number);
+  });
 }
 
 WEIR_INLINE std::uint32_t gguf_file::get_u32(std::string_view key) const {
-  const std::int64_t value = get_i64(key);
-  constexpr std::int64_t most = std::numeric_limits<std::uint32_t>::max();
-  error::require<error::bad_file>(value >= 0 && value <= most, name_, ": key '", key, "' is ",
-                                  value, "; expected 0 to ", most);
-  return static_cast<std::uint32_t>(value);
+  const std::int64_t number = get_i64(key);
+  require_fits(std::in_range<std::uint32_t>(number), key, number, "0 to 4294967295");
+  return static_cast<std::uint32_t>(number);
 }
 
 WEIR_INLINE float gguf_file::get_f32(std::string_view key) const {
   const gguf_value& v = required(key);
-  if (!v.is_array() && v.element == gguf_type::float64) {
-    double wide;
-    std::memcpy(&wide, v.bytes.data(), sizeof wide);
-    return static_cast<float>(wide);
+  if (v.is_array() || !detail::is_real(v.element)) require_type(v, key, gguf_type::float32);
+  const double number = detail::real_at(v.element, v.bytes.data());
+  require_fits(detail::fits_float(number), key, number, "a number that float32 can hold");
+  return static_cast<float>(number);
+}
+
+WEIR_INLINE gguf_numbers<float> gguf_file::get_floats(std::string_view key) const {
+  const gguf_value& v = required(key);
+  if (!v.is_array() || !detail::is_real(v.element))
+    require_type(v, key, gguf_type::float32, "array of ");
+  for (std::size_t i = 0, width = detail::layout_of(v.element).size; i < v.count; ++i) {
+    const double number = detail::real_at(v.element, v.bytes.data() + i * width);
+    require_fits(detail::fits_float(number), key, number, "a number that float32 can hold", i);
   }
-  require_type(v, key, gguf_type::float32);
-  float value;
-  std::memcpy(&value, v.bytes.data(), sizeof value);
-  return value;
+  return {v.element, v.bytes};
+}
+
+WEIR_INLINE gguf_numbers<std::int32_t> gguf_file::get_ints(std::string_view key) const {
+  const gguf_value& v = required(key);
+  if (!v.is_array() || !detail::is_integer(v.element))
+    require_type(v, key, gguf_type::int32, "array of ");
+  for (std::size_t i = 0, width = detail::layout_of(v.element).size; i < v.count; ++i)
+    detail::with_integer(v.element, v.bytes.data() + i * width, [&](auto number) {
+      require_fits(std::in_range<std::int32_t>(number), key, number, "-2147483648 to 2147483647",
+                   i);
+    });
+  return {v.element, v.bytes};
 }
 
 WEIR_INLINE bool gguf_file::get_bool(std::string_view key) const {
   const gguf_value& v = required(key);
   require_type(v, key, gguf_type::boolean);
   return v.bytes[0] != std::byte{0};
-}
-
-WEIR_INLINE const gguf_value& gguf_file::array(std::string_view key, gguf_type element) const {
-  const gguf_value& v = required(key);
-  require_type(v, key, element, "array of ");
-  return v;
 }
 
 WEIR_INLINE void gguf_file::parse(std::span<const std::byte> bytes) {
