@@ -22,7 +22,8 @@ WEIR_INLINE llama_model::llama_model(gguf_file source)
     : file(std::move(source)),
       config(read_llama_config(file)),
       weights(read_llama_weights(file, config)),
-      tokenizer(file) {}
+      tokenizer(file),
+      kv_ranges(read_kv_ranges(weights, config)) {}
 
 WEIR_INLINE void llama_model::repack(unsigned threads) {
   if (panels.bytes() > 0) return;
