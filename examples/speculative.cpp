@@ -28,7 +28,7 @@ namespace {
 struct settings {
   std::string model, draft;
   tool::prompt_choice prompt;
-  bool repack = false;
+  weir::load_options load;
   std::size_t tokens = 200, rounds = 3;
   bool quiet = false;
   tool::cache_choice cache;
@@ -103,10 +103,9 @@ void print(const weir::speculation_counters& c, std::size_t tokens) {
 }
 
 void compare(settings s, std::string_view text, const std::stop_token& interrupted) {
-  const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
+  const weir::llama_model model = weir::load_model(s.model, s.load);
   std::optional<weir::llama_model> draft;
-  if (!s.draft.empty())
-    s.speculation.draft = &draft.emplace(weir::load_model(s.draft, {.repack = s.repack}));
+  if (!s.draft.empty()) s.speculation.draft = &draft.emplace(weir::load_model(s.draft, s.load));
   const std::vector<weir::token_id> prompt = model.tokenizer.encode(text, s.decoder.marks);
   s.cache.rows = tool::require_context(s.cache, prompt.size() + s.tokens - 1, model);
   const auto plain = tool::make_generator(model, s.cache, s.decoder);
@@ -156,7 +155,7 @@ int main(int argc, char** argv) {
   tool::speculation_choice& guess = s.speculation;
   tool::command_line line("speculative", "Decodes without and with guesses, and compares.");
   line.file("--model", s.model, "GGUF file")->required();
-  line.on_off("--repack", s.repack, tool::repack_help);
+  line.loading(s.load);
   tool::add_prompt_flags(line, s.prompt, nullptr);
   line.marks(s.decoder.marks);
   line.number<std::size_t>("--tokens", s.tokens, "tokens to generate", 2, std::size_t{1} << 31);

@@ -27,7 +27,7 @@ namespace {
 struct settings {
   std::string model;
   tool::prompt_choice prompt;
-  bool repack = false;
+  weir::load_options load;
   std::size_t tokens = 300;
   bool ids = false, status = false, quiet = false;
   tool::cache_choice cache;
@@ -50,7 +50,7 @@ const char* name_of(weir::finish_reason why) {
 }
 
 void stream(settings s, std::string_view text, const std::stop_token& interrupted) {
-  const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
+  const weir::llama_model model = weir::load_model(s.model, s.load);
   const std::vector<weir::token_id> prompt = model.tokenizer.encode(text, s.decoder.marks);
   // The last token generated does not go through the model.
   s.cache.rows = tool::require_context(
@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
   weir::sampling& sample = s.decoder.sample;
   tool::command_line line("stream", "Streams text from a model.");
   line.file("--model", s.model, "GGUF file")->required();
-  line.on_off("--repack", s.repack, tool::repack_help);
+  line.loading(s.load);
   tool::add_prompt_flags(line, s.prompt, &s.decoder.stop);
   line.marks(s.decoder.marks);
   line.number<std::size_t>("--tokens", s.tokens, "tokens to generate; 0: for ever", 0,

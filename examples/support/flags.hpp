@@ -28,10 +28,6 @@
 
 namespace tool {
 
-inline constexpr const char* repack_help =
-    "copy quantised weights into a layout that several rows at once are faster with; changes no "
-    "bit";
-
 /// A program's flags and its exit status.
 class command_line {
  public:
@@ -92,6 +88,16 @@ class command_line {
     using weir::mark;
     return choice<mark>(name, value,
                         {{"file", mark::by_file}, {"on", mark::on}, {"off", mark::off}}, help);
+  }
+  void loading(weir::load_options& value) {
+    on_off(
+        "--repack", value.repack,
+        "copy quantised weights into a layout that several rows at once are faster with; changes "
+        "no bit");
+    app_.add_flag("!--no-map", value.map,
+                  "read the model file into memory instead of mapping it, so that what happens to "
+                  "it meanwhile does not matter")
+        ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
   }
   void marks(weir::text_marks& value) {
     mark("--bos", value.bos, "put BOS before the text: as the file says, or on or off");

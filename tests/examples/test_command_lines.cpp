@@ -384,3 +384,13 @@ TEST_CASE("--bos, --eos and --end-token overrule the file") {
   require_refused(stream + "--temperature -1", "--temperature: -1 (expected 0 or more)");
   require_refused(stream + "--seed 18446744073709551616", "(expected 0 or more, below 2^64)");
 }
+
+TEST_CASE("models are read instead of mapped, and repacked, without a difference") {
+  if (!examples_built()) return;
+  const std::string ids = stream + "--ids --tokens 20 --temperature 0";
+  const std::string expected = output_of(ids);
+  REQUIRE(output_of(ids + " --no-map") == expected);
+  REQUIRE(output_of(ids + " --repack --no-map") == expected);
+  require_wrong_usage(ids + " --no-map --no-map");
+  require_refused("$stream --quiet --no-map --model '" + scratch("none.gguf") + "'", "none.gguf");
+}
