@@ -28,7 +28,7 @@ TEST_CASE("memory for any of its threads may be lacking") {
     try {
       weir::thread_pool pool(5);
       made = true;
-    } catch (const std::bad_alloc&) {
+    } catch (const weir::error::out_of_memory&) {
       ++failures;
     }
     allocations_left = -1;

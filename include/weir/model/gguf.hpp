@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/model/gguf_cursor.hpp>
 #include <weir/model/gguf_tensor.hpp>
@@ -33,7 +34,10 @@ namespace weir::inline WEIR_TARGET {
 class gguf_file {
  public:
   /// Maps `path` read-only.
-  explicit gguf_file(const std::string& path) : name_(path), map_(path) { parse(map_.bytes()); }
+  explicit gguf_file(const std::string& path) WEIR_TRY : name_(path), map_(path) {
+    parse(map_.bytes());
+  }
+  WEIR_OR_OUT_OF_MEMORY("gguf_file")
 
   /// Copies an image from memory; `name` stands for the file in messages.
   explicit gguf_file(std::span<const std::byte> image, std::string_view name = "GGUF image");

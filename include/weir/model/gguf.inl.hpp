@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include <weir/core/error.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/model/ggml_type.hpp>
 #include <weir/model/gguf.hpp>
@@ -20,11 +21,12 @@
 
 namespace weir::inline WEIR_TARGET {
 
-WEIR_INLINE gguf_file::gguf_file(std::span<const std::byte> image, std::string_view name)
+WEIR_INLINE gguf_file::gguf_file(std::span<const std::byte> image, std::string_view name) WEIR_TRY
     : name_(name), copy_((image.size() + sizeof(chunk) - 1) / sizeof(chunk)) {
   if (!image.empty()) std::memcpy(copy_.data(), image.data(), image.size());
   parse({reinterpret_cast<const std::byte*>(copy_.data()), image.size()});
 }
+WEIR_OR_OUT_OF_MEMORY("gguf_file")
 
 WEIR_INLINE const gguf_tensor& gguf_file::tensor(std::string_view name) const {
   const gguf_tensor* const found = find_tensor(name);
