@@ -21,7 +21,7 @@ namespace {
 
 struct settings {
   std::string model, text, logprobs;
-  bool repack = false;
+  weir::load_options load;
   std::size_t max_tokens = 0;  // 0: the whole text
   weir::text_marks marks;
   tool::cache_choice cache;
@@ -39,7 +39,7 @@ void perplexity(settings s) {
   using weir::error::bad_input, weir::error::require;
   std::optional<tool::output_file> logprobs;
   if (!s.logprobs.empty()) logprobs.emplace(s.logprobs);
-  const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
+  const weir::llama_model model = weir::load_model(s.model, s.load);
   std::vector<weir::token_id> tokens = model.tokenizer.encode(tool::read_bytes(s.text), s.marks);
   require<bad_input>(tokens.size() > 1, s.text, ": is empty (expected a text)");
   if (s.max_tokens > 0 && s.max_tokens < tokens.size() - 1) tokens.resize(s.max_tokens + 1);
@@ -64,7 +64,8 @@ void perplexity(settings s) {
   std::cout << "{\"tokens\": " << n << ", \"nats_per_token\": " << json_number(mean)
             << ", \"perplexity\": " << json_number(std::exp(mean))
             << ", \"seconds\": " << json_number(seconds.count())
-            << ", \"peak_cache_bytes\": " << scorer->cache_bytes() << "}\n"
+            << ", \"peak_cache_bytes\": " << scorer->cache_bytes()
+            << ", \"cut_numbers\": " << scorer->cut_numbers() << "}\n"
             << std::flush;
   require<bad_input>(bool{std::cout}, "standard output: cannot be written");
 }
@@ -75,13 +76,13 @@ int main(int argc, char** argv) {
   settings s;
   tool::command_line line("perplexity", "Rates a text token by token and prints one JSON object.");
   line.file("--model", s.model, "GGUF file")->required();
-  line.on_off("--repack", s.repack, tool::repack_help);
-  line.file("--text", s.text, "text file, taken byte by byte")->required();
+  line.loading(s.load);
+  line.file("--text", s.text, "text file, or - for standard input, taken byte by byte")->required();
   line.marks(s.marks);
   line.number<std::size_t>("--max-tokens", s.max_tokens, "tokens to rate, at most", 1)
       ->default_str("the whole text");
   line.file("--logprobs", s.logprobs, "also write one natural-log probability a line to this file");
-  tool::add_cache_flags(line, s.cache);
+  tool::add_cache_flags(line, s.cache, s.work);
   tool::add_work_flags(line, s.work);
   return line.run(argc, argv, [&] { perplexity(s); });
 }

@@ -1,6 +1,7 @@
 // Command lines of the tools. Wrong usage (2) is told from well-formed values that are refused (1).
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <concepts>
 #include <cstddef>
@@ -8,7 +9,6 @@
 #include <functional>
 #include <iostream>
 #include <limits>
-#include <map>
 #include <new>
 #include <string>
 #include <string_view>
@@ -27,10 +27,6 @@
 #include "session.hpp"
 
 namespace tool {
-
-inline constexpr const char* repack_help =
-    "copy quantised weights into a layout that several rows at once are faster with; changes no "
-    "bit";
 
 /// A program's flags and its exit status.
 class command_line {
@@ -68,19 +64,51 @@ class command_line {
         ->check(CLI::IsMember(std::move(names)))
         ->capture_default_str();
   }
-  /// Whether BOS or EOS is put to a text.
-  CLI::Option* mark(const char* name, weir::mark& value, const char* help) {
-    const std::map<std::string, weir::mark> names = {
-        {"file", weir::mark::by_file}, {"on", weir::mark::on}, {"off", weir::mark::off}};
-    const auto choose = [&value, names](const std::string& given) { value = names.at(given); };
+  /// One of some named values, of which `value` is one.
+  template <class T>
+  CLI::Option* choice(const char* name, T& value,
+                      const std::vector<std::pair<std::string, T>>& named, const char* help) {
+    std::vector<std::string> names;
+    std::string usual;
+    for (const auto& [text, of] : named) {
+      names.push_back(text);
+      if (of == value) usual = text;
+    }
+    const auto choose = [&value, named](const std::string& given) {
+      for (const auto& [text, of] : named)
+        if (text == given) value = of;
+    };
     return app_.add_option_function<std::string>(name, choose, help)
         ->type_name("NAME")
-        ->check(CLI::IsMember(std::vector<std::string>{"file", "on", "off"}))
-        ->default_str("file");
+        ->check(CLI::IsMember(std::move(names)))
+        ->default_str(usual);
+  }
+  /// Whether BOS or EOS is put to a text.
+  CLI::Option* mark(const char* name, weir::mark& value, const char* help) {
+    using weir::mark;
+    return choice<mark>(name, value,
+                        {{"file", mark::by_file}, {"on", mark::on}, {"off", mark::off}}, help);
+  }
+  void loading(weir::load_options& value) {
+    on_off(
+        "--repack", value.repack,
+        "copy quantised weights into a layout that several rows at once are faster with; changes "
+        "no bit");
+    app_.add_flag("!--no-map", value.map,
+                  "read the model file into memory instead of mapping it, so that what happens to "
+                  "it meanwhile does not matter")
+        ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
   }
   void marks(weir::text_marks& value) {
     mark("--bos", value.bos, "put BOS before the text: as the file says, or on or off");
     mark("--eos", value.eos, "put EOS behind the text: as the file says, or on or off");
+    no_prefix_blank(value);
+  }
+  void no_prefix_blank(weir::text_marks& value) {
+    app_.add_flag_callback(
+            "--no-prefix-blank", [&value] { value.prefix_blank = weir::mark::off; },
+            "encode the text as it is, even where the file wants a blank before it")
+        ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
   }
   CLI::Option* on_off(const char* name, bool& value, const char* help) {
     return app_.add_flag(name, value, help)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
@@ -120,7 +148,7 @@ class command_line {
       for (const auto& check : checks_) check();
     });
     try {
-      app_.parse(argc, argv);
+      app_.parse(arguments(argc, argv));
       weir::error::require<weir::error::bad_config>(refusal_.empty(), refusal_);
       weir::instruction_set();  // throws if it cannot be had
       body();
@@ -135,6 +163,28 @@ class command_line {
   }
 
  private:
+  /// The arguments, last first, as CLI11 takes them. It would read `--name=` as `--name` without a
+  /// value; here that is `--name ""`.
+  std::vector<std::string> arguments(int argc, char** argv) const {
+    std::vector<std::string> all;
+    for (int i = 1; i < argc; ++i) {
+      std::string_view given = argv[i];
+      const bool is_empty = given.ends_with('=');
+      if (is_empty) given.remove_suffix(1);
+      const CLI::Option* flag = app_.get_option_no_throw(std::string(given));
+      const bool takes_value = flag != nullptr && flag->get_items_expected_min() > 0;
+      if (takes_value && is_empty) {
+        all.emplace_back(given);
+        all.emplace_back();
+      } else {
+        all.emplace_back(argv[i]);
+        if (takes_value && i + 1 < argc) all.emplace_back(argv[++i]);  // whatever it looks like
+      }
+    }
+    std::reverse(all.begin(), all.end());
+    return all;
+  }
+
   static std::string version() {
     return "weir " + std::to_string(WEIR_VERSION_MAJOR) + '.' + std::to_string(WEIR_VERSION_MINOR) +
            '.' + std::to_string(WEIR_VERSION_PATCH) + " (" + std::string(weir::instruction_set()) +
@@ -175,7 +225,7 @@ class command_line {
 };
 
 /// The flags that choose a cache, the same in every tool.
-inline void add_cache_flags(command_line& line, cache_choice& c) {
+inline void add_cache_flags(command_line& line, cache_choice& c, weir::stream_options& stream) {
   constexpr std::size_t most = std::size_t{1} << 31;
   line.choice("--policy", c.policy, policy_names(), "which tokens stay");
   const auto* sinks = line.number<std::size_t>(
@@ -204,6 +254,12 @@ inline void add_cache_flags(command_line& line, cache_choice& c) {
                               ->default_str("the policy's own");
   line.choice("--codec", c.codec, {"f32", "f16", "bf16", "int8", "int4"},
               "how keys and values are stored");
+  line.choice<weir::overflow>("--on-overflow", stream.on_overflow,
+                              {{"refuse", weir::overflow::refuse},
+                               {"warn", weir::overflow::warn},
+                               {"scale", weir::overflow::scale}},
+                              "about keys and values beyond the codec: refuse the model, cut them "
+                              "and say how many, or hold them scaled");
   line.check([&c, sinks, window, budget, cadence, calibration, head_table, sparsity, positions] {
     const auto unread = [&](const CLI::Option* flag) {
       if (flag->count() > 0)

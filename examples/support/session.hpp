@@ -81,6 +81,8 @@ class session {
   virtual std::size_t most_entries() const = 0;
   /// (token, layer, KV head) entries that no row will read again.
   virtual std::uint64_t evicted_entries() const = 0;
+  /// Numbers of keys and values that were cut to the largest that the codec holds.
+  virtual std::uint64_t cut_numbers() const = 0;
   /// Stream indices of the tokens that a (layer, KV head) holds, rising.
   virtual std::vector<std::uint64_t> live(std::size_t layer, std::size_t head) const = 0;
 };
@@ -89,7 +91,7 @@ class session {
 class generator : public session {
  public:
   using shown = weir::function_ref<bool(const weir::token_event&)>;
-  virtual weir::finish_reason generate(std::string_view prompt, shown show,
+  virtual weir::finish_reason generate(std::span<const weir::token_id> prompt, shown show,
                                        weir::generate_options options) = 0;
   /// What was held back in case it began a stop string: see text_decoder.
   virtual std::string_view held_text() = 0;

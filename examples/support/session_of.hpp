@@ -25,6 +25,7 @@ class session_over : public Base {
   std::uint64_t evicted_entries() const override {
     return stream_.cache().told().stats().evicted_entries;
   }
+  std::uint64_t cut_numbers() const override { return stream_.cache().told().stats().cut; }
   std::vector<std::uint64_t> live(std::size_t layer, std::size_t head) const override {
     std::vector<std::uint64_t> all;
     stream_.cache().told().for_each_index(layer, head,
@@ -45,7 +46,7 @@ class generator_of final
       : session_over<generator, weir::stream_decoder<Cache, Speculation>>(
             model, std::move(maker), std::move(options), speculation) {}
 
-  weir::finish_reason generate(std::string_view prompt, generator::shown show,
+  weir::finish_reason generate(std::span<const weir::token_id> prompt, generator::shown show,
                                weir::generate_options options) override {
     return this->stream_.generate(prompt, show, std::move(options));
   }

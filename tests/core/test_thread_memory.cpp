@@ -12,8 +12,7 @@ thread_local int allocations_left = -1;  // before one fails; -1: none does
 }  // namespace
 
 void* operator new(std::size_t size) {
-  if (allocations_left == 0) throw std::bad_alloc();
-  if (allocations_left > 0) --allocations_left;
+  if (allocations_left >= 0 && allocations_left-- == 0) throw std::bad_alloc();
   if (void* const p = std::malloc(size > 0 ? size : 1)) return p;
   throw std::bad_alloc();
 }

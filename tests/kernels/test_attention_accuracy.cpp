@@ -219,3 +219,33 @@ TEMPLATE_TEST_CASE("what is no number stays none, and a zero vector zero", "", i
     REQUIRE(std::isnan(tiles::value(tile.data(), dim, 1, 3)));
   }
 }
+
+TEMPLATE_TEST_CASE("finite numbers beyond a codec become its largest, and are counted", "", f32,
+                   f16, bf16, int8, int4) {
+  using tiles = kv_tiles<TestType>;
+  constexpr float most = largest_held<TestType>, beyond = std::numeric_limits<float>::max();
+  constexpr bool holds_all = std::is_same_v<TestType, f32>;
+  for (const std::size_t dim : {1u, 7u, 16u, 31u, 33u, 64u, 65u, 128u}) {
+    std::vector<typename tiles::storage> keys(tiles::key_size(dim)), values(tiles::value_size(dim));
+    for (std::size_t at = 0; at < dim; ++at)
+      for (const float sign : {1.0f, -1.0f}) {
+        std::vector<float> x(dim, most);
+        x[at] = sign * beyond;
+        REQUIRE(encode_key<TestType>(keys.data(), 3, x.data(), dim, {}) == (holds_all ? 0 : 1));
+        REQUIRE(encode_value<TestType>(values.data(), 3, x.data(), dim) == (holds_all ? 0 : 1));
+        for (std::size_t k = 0; k < dim; ++k) {
+          // int4 has a code more below 0 than above.
+          const float expected = k == at ? sign * (holds_all ? beyond : most) : most;
+          const float key = tiles::key(keys.data(), dim, 3, k);
+          REQUIRE(std::isfinite(key));
+          REQUIRE(std::abs(key - expected) <=
+                  (std::is_same_v<TestType, int4> ? most / 7.9f : most * 1e-6f));
+          REQUIRE(tiles::value(values.data(), dim, 3, k) == key);
+        }
+        // Infinity is none of them: it stays what it is.
+        x[at] = sign * std::numeric_limits<float>::infinity();
+        REQUIRE(encode_value<TestType>(values.data(), 3, x.data(), dim) == 0);
+        REQUIRE(!std::isfinite(tiles::value(values.data(), dim, 3, at)));
+      }
+  }
+}

@@ -137,6 +137,7 @@ record run_stream(keep_of<Cache> keeps, bool wrongly) {
     closed();
     if constexpr (!Cache::wants_log_probabilities) {
       const std::size_t finals = 1 + round % chunk;
+      if (s.cache().draft_room(finals) < 2) continue;  // a boundary is near
       s.open(next(finals));
       if (wrongly) misuse_open(s, finals, 0, drafts.nodes);
       const int last = static_cast<int>(finals);

@@ -246,31 +246,68 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   const cache_options& options() const { return options_; }
   const cache_stats& stats() const { return stats_; }
 
-  /// Calls `visit(stream_index)` for the live entries of a (layer, KV head), in stream order.
-  /// Throws error::bad_input for one that there is not, error::bad_call while a step is open or the
-  /// stream is broken. O(entries).
+  /// Calls `visit(stream_index)` for the entries of a (layer, KV head) that the next token will
+  /// read besides itself, in stream order. Where the policy decides first, its decision is made on
+  /// a copy of the cache: O(bytes()) then, else O(entries). As long as it lacks log-probabilities
+  /// that it decides by, it has decided nothing. Throws error::bad_input for a layer or head that
+  /// there is not, error::bad_call while a step is open or the stream is broken.
   template <class Visit>
   void for_each_index(std::size_t layer, std::size_t head, Visit visit) const {
     require_visible("for_each_index", layer, head);
-    keeper().for_each_live(layer * shape_.kv_heads + head,
-                           [&](std::uint64_t index, tile_place) { visit(stream_index{index}); });
+    with_decided(layer, [&](const kv_cache& c) {
+      c.keeper().for_each_live(
+          layer * shape_.kv_heads + head,
+          [&](std::uint64_t index, tile_place) { visit(stream_index{index}); });
+    });
   }
 
-  /// Calls `visit(const cache_entry&)` for the live entries of a (layer, KV head), in stream order.
-  /// For looking, not for decoding: O(entries · head_dim). Throws what for_each_index throws.
+  /// Calls `visit(const cache_entry&)` for the entries that for_each_index tells of. For looking,
+  /// not for decoding: O(entries · head_dim) more. Throws what for_each_index throws.
   template <class Visit>
   void for_each_entry(std::size_t layer, std::size_t head, Visit visit) const {
     require_visible("for_each_entry", layer, head);
     std::vector<float> key(shape_.head_dim), value(shape_.head_dim);
-    keeper().for_each_live(layer * shape_.kv_heads + head, [&](std::uint64_t index, tile_place p) {
-      parts_.store.read_key(layer, head, p, key.data());
-      parts_.store.read_value(layer, head, p, value.data());
-      visit(cache_entry{{index}, p.tile, p.lane, key, value});
+    with_decided(layer, [&](const kv_cache& c) {
+      c.keeper().for_each_live(layer * shape_.kv_heads + head,
+                               [&](std::uint64_t index, tile_place p) {
+                                 c.parts_.store.read_key(layer, head, p, key.data());
+                                 c.parts_.store.read_value(layer, head, p, value.data());
+                                 visit(cache_entry{{index}, p.tile, p.lane, key, value});
+                               });
     });
   }
 
  private:
   friend step;
+
+  /// A copy that shares nothing, to look into the future with.
+  struct copied_whole {};
+  kv_cache(copied_whole, const kv_cache& other)
+      : shape_(other.shape_),
+        options_(other.options_),
+        parts_(other.parts_),
+        memory_(other.memory_.copy()),
+        rows_(options_.max_rows),
+        cut_(options_.max_rows),
+        attended_(shape_.layers) {
+    options_.threads = nullptr;
+    store().copy_pool();
+    bind();
+  }
+  /// `look(cache)`: this one, or one in which layers 0 … `last` have made the decision that is due
+  /// before the next token.
+  template <class Look>
+  void with_decided(std::size_t last, Look look) const {
+    if constexpr (keeper_type::has_boundaries)
+      if (keeper().boundary_due(length()) && !keeper().lacks_log_probabilities()) {
+        kv_cache next(copied_whole{}, *this);
+        for (std::size_t layer = 0; layer <= last; ++layer)
+          layer_pass<parts>(next.parts_, next.access_, next.rows_, next.threads(), layer, {})
+              .decide();
+        return look(next);
+      }
+    look(*this);
+  }
 
   void bind() {
     parts_.bind(memory_);

@@ -45,6 +45,14 @@ class kv_store {
         : pages(plan, count),
           keys(plan.reserve<storage>(count + 1, tiles::key_size(shape.head_dim))),
           values(plan.reserve<storage>(count + 1, tiles::value_size(shape.head_dim))) {}
+    /// Another pool with the same contents.
+    pool(const pool& other)
+        : pages(plan, other.pages.pages()),
+          keys(plan.reserve<storage>(other.keys.count)),
+          values(plan.reserve<storage>(other.values.count)),
+          memory(other.memory.copy()) {
+      pages.bind(memory);
+    }
     void allocate() {
       memory = arena(plan);
       pages.bind(memory);
@@ -76,6 +84,10 @@ class kv_store {
   /// Finds its memory; `start` or `share` follows.
   void bind(const arena& memory);
   void start() { map_.start(tile_counts_); }
+  /// Before it finds its memory: it is the copy of another store, and takes a copy of the pool.
+  void copy_pool() {
+    if constexpr (Layout::pages_taken) pool_ = std::make_shared<pool>(*pool_);
+  }
   /// The memory, and so the table of pages, is a copy of another store's: both hold them now.
   void share() {
     if constexpr (Layout::pages_taken)

@@ -73,6 +73,18 @@ class layer_pass {
     }
   }
 
+  /// The decision that is due before the next token, without one that comes.
+  void decide() {
+    const std::uint64_t at = keeper().length();
+    observe_pending();
+    if constexpr (heads_decide_on_arrival)
+      for (std::size_t head = 0; head < shape_.kv_heads; ++head)
+        keeper().decide_head(unit(head), head, at, rows_, access());
+    else
+      keeper().decide(layer_, at, rows_, access(), threads_);
+    keeper().end_boundary(layer_);
+  }
+
   /// Boundaries that came, and entries that were dropped there.
   std::size_t boundaries() const { return boundaries_; }
   std::size_t dropped() const { return dropped_; }

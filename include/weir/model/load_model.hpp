@@ -51,10 +51,17 @@ struct llama_model {
 struct load_options {
   bool repack = false;   ///< see llama_model::repack
   unsigned threads = 0;  ///< that repack
+  bool map = true;       ///< see gguf_options::map
 };
 
-/// Maps the model file at `path`. Weights but those of keys and values are read when they are first
-/// used, or to be repacked.
+/// Opens the model at `path`; of a split one, any part stands for all. Weights but those of keys
+/// and values are read when they are first used, or to be repacked.
+///
+/// The file stays mapped as long as the model lives. Written into meanwhile, it changes the weights
+/// that are not repacked, in the middle of a stream; shortened, it ends the program with SIGBUS
+/// when a lost weight is read. Nothing else of it is read again. Replace model files by renaming,
+/// or load with `{.map = false}`: then the whole file is read at once, into memory of the model's
+/// own.
 llama_model load_model(const std::string& path, const load_options& options = {});
 
 }  // namespace weir::inline WEIR_TARGET

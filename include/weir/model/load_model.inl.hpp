@@ -50,7 +50,7 @@ WEIR_INLINE std::size_t llama_model::repack_bytes() const {
 }
 
 WEIR_INLINE llama_model load_model(const std::string& path, const load_options& options) {
-  llama_model model{gguf_file(path)};
+  llama_model model{gguf_file(path, {.map = options.map})};
   if (options.repack) model.repack(options.threads);
   return model;
 }

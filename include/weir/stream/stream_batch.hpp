@@ -68,11 +68,11 @@ class stream_batch {
   static std::size_t required_bytes(const llama_model& model, const keep_type& keep,
                                     const batch_options& options = {},
                                     const Speculation& speculation = {}) {
+    const std::size_t of_pass = pass_type::required_bytes(model, pass_rows(options, speculation));
     const std::size_t one = sequence_type::required_bytes(
         model, keep, options.stream.for_cache(model, speculation.drafter.limits(), nullptr),
         options.sample, speculation);
-    return checked_sum(pass_type::required_bytes(model, pass_rows(options, speculation)),
-                       checked_product(options.streams, one));
+    return checked_sum(of_pass, checked_product(options.streams, one));
   }
 
   /// Starts a stream with `prompt` (BOS included, where one is wanted) in place `i`, whatever was

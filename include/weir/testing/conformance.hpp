@@ -72,6 +72,8 @@ struct policy_under_check {
   /// The codec rounds a number times a power of two as it rounds the number, whatever the power;
   /// f16 does not, whose smallest numbers are few.
   bool scales_are_exact = true;
+  /// Entries go at boundaries, not with every token.
+  bool has_boundaries = true;
 };
 
 /// Collects what does not hold.
@@ -121,6 +123,7 @@ class conformance_run {
     if (o_.heads_are_alike) heads(*plain);
     if (o_.not_finite_is_ordered) not_finite();
     if (policy_.scales_are_exact) scales(*plain, expected);
+    looking(*plain, expected);
     return log_.broken;
   }
 
@@ -132,6 +135,38 @@ class conformance_run {
   }
   std::unique_ptr<any_cache> cache(const cache_options& options) const {
     return policy_.make(o_.entries, o_.shape, options);
+  }
+
+  /// What is said to be read next is read, and saying so changes nothing.
+  void looking(const any_cache& plain, const std::vector<token_output>& expected) {
+    dice random{o_.seed + 31};
+    const auto c = cache();
+    const auto wrong = names_of(names_.size(), o_.seed + 99);
+    const auto read_next = [&](std::size_t unit) {
+      std::vector<std::uint64_t> all;
+      c->for_each_index(unit / o_.shape.kv_heads, unit % o_.shape.kv_heads,
+                        [&](stream_index i) { all.push_back(i.value); });
+      return all;
+    };
+    std::vector<token_output> out;
+    for (std::size_t t = 0; t < names_.size(); ++t) {
+      const std::size_t unit = random.within(0, o_.shape.units() - 1);
+      std::vector<std::uint64_t> said = read_next(unit);
+      if (random.one_in(4)) {
+        append(*c, o_.shape, std::span(wrong).subspan(t, 1), 1);
+        read_next(unit);
+        c->take_back();
+      }
+      auto got = append(*c, o_.shape, std::span(names_).subspan(t, 1), 1);
+      out.push_back(std::move(got[0]));
+      said.push_back(t);
+      const std::vector<std::uint64_t> now = read_next(unit);
+      const bool drops = !policy_.has_boundaries || (t + 1) % cache_options_.cadence == 0;
+      log_.check(drops ? std::ranges::includes(said, now) : said == now, "before token ", t,
+                 " it was said of unit ", unit, " that ", said.size() - 1,
+                 " entries would be read, and behind it ", now.size());
+    }
+    same(plain, expected, *c, out, "looking");
   }
 
   /// Keys and values that are divided by powers of two in memory are the same keys and values.
@@ -454,6 +489,7 @@ policy_under_check check_of(Make make) {
   if constexpr (Positions::renumbers && !is_positional_keep<Keep>)
     p.full_tolerance = detail::rounding_of<Codec>;
   p.scales_are_exact = !std::is_same_v<Codec, f16>;
+  p.has_boundaries = !is_positional_keep<Keep>;
   return p;
 }
 

@@ -27,8 +27,8 @@ std::size_t count_beyond(const float* x, std::size_t n, float most) {
   constexpr std::size_t lanes = simd::lanes<A>;
   const integers limit(std::bit_cast<std::int32_t>(most)), infinite(0x7F800000);
   integers minus(0);
-  std::size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
+  const std::size_t whole = n - n % lanes;
+  for (std::size_t i = 0; i < whole; i += lanes) {
     const integers magnitude = simd::bits_as<integers>(simd::load<A>(x + i)) & integers(0x7FFFFFFF);
     minus = minus + (simd::is_less<A>(limit, magnitude) & simd::is_less<A>(magnitude, infinite));
   }
@@ -36,7 +36,7 @@ std::size_t count_beyond(const float* x, std::size_t n, float most) {
   minus.store_aligned(each);
   std::size_t count = 0;
   for (const std::int32_t l : each) count += static_cast<std::size_t>(-l);
-  for (; i < n; ++i) count += std::abs(x[i]) > most && std::isfinite(x[i]);
+  for (std::size_t i = whole; i < n; ++i) count += std::abs(x[i]) > most && std::isfinite(x[i]);
   return count;
 }
 
