@@ -121,6 +121,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     store().share();
   }
   WEIR_OR_OUT_OF_MEMORY("kv_cache: a fork")
+
   /// Becomes what a fork of `other` is, and forgets its own stream: one of the two was forked from
   /// the other, or both from a third. Throws error::bad_call while a step of either is open,
   /// error::bad_input for caches that do not share their pages; then nothing has changed. No
