@@ -12,8 +12,7 @@ thread_local int allocations_left = -1;  // before one fails; -1: none does
 }  // namespace
 
 void* operator new(std::size_t size) {
-  if (allocations_left == 0) throw std::bad_alloc();
-  if (allocations_left > 0) --allocations_left;
+  if (allocations_left >= 0 && allocations_left-- == 0) throw std::bad_alloc();
   if (void* const p = std::malloc(size > 0 ? size : 1)) return p;
   throw std::bad_alloc();
 }
@@ -28,7 +27,7 @@ TEST_CASE("memory for any of its threads may be lacking") {
     try {
       weir::thread_pool pool(5);
       made = true;
-    } catch (const std::bad_alloc&) {
+    } catch (const weir::error::out_of_memory&) {
       ++failures;
     }
     allocations_left = -1;

@@ -15,6 +15,7 @@
 #include <weir/cache/scored_keeper.hpp>
 #include <weir/cache/split_states.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/exact_arithmetic.hpp>
 #include <weir/core/target.hpp>
@@ -52,7 +53,8 @@ struct cache_parts {
                 require_ranges(options.ranges, shape), validate(keep, shape), plan),
                shape, keep, options),
         store(
-            plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,
+            plan, shape, keeper.tile_counts(),
+            checked_sum(keeper.most_tiles(), options.extra_pages),
             includes(keep_needs<Keep>, told::new_keys) ? std::min(options.cadence, most_recent) : 0,
             options.on_overflow == overflow::scale ? kv_scales(options.ranges) : kv_scales()),
         states(plan, shape, keeper.most_splits()),
@@ -67,8 +69,7 @@ struct cache_parts {
           "positions::within_cache: the model rotates its queries and keys itself "
           "(expected unrotated ones and kv_shape.rope.dims > 0)");
     segment_rows = std::max(std::min(options.max_rows, tile_lanes), options.max_draft_rows);
-    query_block =
-        plan.reserve<float>(query_variants * segment_rows * shape.q_heads * shape.head_dim);
+    query_block = plan.reserve<float>(query_variants, segment_rows, shape.q_heads, shape.head_dim);
   }
 
   /// Finds its memory.
@@ -80,7 +81,7 @@ struct cache_parts {
     query = memory[query_block];
   }
 
-  std::size_t bytes() const { return plan.bytes() + store.pool_bytes(); }
+  std::size_t bytes() const { return checked_sum(plan.bytes(), store.pool_bytes()); }
   /// Pages that one step of `rows` rows may take; that rows may which come to an open one; and
   /// that `rows` rows may whatever steps they come in.
   std::size_t pages_for_step(std::size_t rows) const {

@@ -27,7 +27,9 @@
 #include <weir/cache/legal_cache.hpp>
 #include <weir/cache/position/positions.hpp>
 #include <weir/cache/refused_cache.hpp>
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -76,19 +78,19 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     requires Layout::pages_taken
   {
     const parts p(shape, keep, options);
-    const std::size_t rows = tokens + options.max_draft_rows;
-    return std::max(
-        forks * p.pages_for_rows(rows) + p.pages_for_step(std::min(rows, options.max_rows)),
-        p.pages_for_step(options.max_rows));  // of the stream, behind them
+    const std::size_t rows = checked_sum(tokens, options.max_draft_rows);
+    return std::max(checked_sum(checked_product(forks, p.pages_for_rows(rows)),
+                                p.pages_for_step(std::min(rows, options.max_rows))),
+                    p.pages_for_step(options.max_rows));  // of the stream, behind them
   }
 
   /// Allocates everything the cache will ever hold. Throws error::bad_config on settings that do
-  /// not fit together, std::bad_alloc if there is not enough memory.
-  kv_cache(const kv_shape& shape, Keep keep, const cache_options& options = {})
+  /// not fit together, error::out_of_memory if there is not enough memory.
+  kv_cache(const kv_shape& shape, Keep keep, const cache_options& options = {}) WEIR_TRY
       : shape_(shape),
         options_(options),
         parts_(shape, keep, options),
-        memory_(parts_.plan),
+        memory_((parts_.store.require_numbered(), parts_.plan)),
         rows_(options.max_rows),
         cut_(options.max_rows),
         attended_(shape.layers) {
@@ -96,27 +98,30 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     keeper().reset();
     store().start();
   }
+  WEIR_OR_OUT_OF_MEMORY("kv_cache")
 
   /// A stream that goes on from where `other` is, and shares its pages until either writes to one.
   /// Costs a copy of what the policy remembers, not of keys and values. Pages come from the pool of
   /// the first; cache_options.extra_pages says how many more than that needs. Throws
-  /// error::bad_call while a step of `other` is open. Forks of one pool are not to be used from
-  /// several threads at once.
+  /// error::bad_call while a step of `other` is open, error::out_of_memory. Forks of one pool are
+  /// not to be used from several threads at once.
   explicit kv_cache(const kv_cache& other)
     requires Layout::pages_taken
-      : shape_(other.shape_),
-        options_(other.options_),
-        parts_((other.require_usable("fork"), other.parts_)),
-        memory_(other.memory_.copy()),
-        rows_(options_.max_rows),
-        cut_(options_.max_rows),
-        stats_(other.stats_),
-        attended_(shape_.layers),
-        last_cut_(other.last_cut_),
-        may_take_back_(other.may_take_back_) {
+  WEIR_TRY : shape_(other.shape_),
+             options_(other.options_),
+             parts_((other.require_usable("fork"), other.parts_)),
+             memory_(other.memory_.copy()),
+             rows_(options_.max_rows),
+             cut_(options_.max_rows),
+             stats_(other.stats_),
+             attended_(shape_.layers),
+             last_cut_(other.last_cut_),
+             may_take_back_(other.may_take_back_) {
     bind();
     store().share();
   }
+  WEIR_OR_OUT_OF_MEMORY("kv_cache: a fork")
+
   /// Becomes what a fork of `other` is, and forgets its own stream: one of the two was forked from
   /// the other, or both from a third. Throws error::bad_call while a step of either is open,
   /// error::bad_input for caches that do not share their pages; then nothing has changed. No

@@ -18,6 +18,7 @@
 #include <weir/cache/recent_keys.hpp>
 #include <weir/cache/tile_place.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/kernels/attention_kernels.hpp>
 #include <weir/kernels/key_kernels.hpp>
@@ -42,8 +43,8 @@ class kv_store {
 
     pool(const kv_shape& shape, std::size_t count)
         : pages(plan, count),
-          keys(plan.reserve<storage>((count + 1) * tiles::key_size(shape.head_dim))),
-          values(plan.reserve<storage>((count + 1) * tiles::value_size(shape.head_dim))) {}
+          keys(plan.reserve<storage>(count + 1, tiles::key_size(shape.head_dim))),
+          values(plan.reserve<storage>(count + 1, tiles::value_size(shape.head_dim))) {}
     /// Another pool with the same contents.
     pool(const pool& other)
         : pages(plan, other.pages.pages()),
@@ -64,6 +65,15 @@ class kv_store {
   /// that are read again soon.
   kv_store(arena_plan& plan, const kv_shape& shape, std::vector<std::size_t> tile_counts,
            std::size_t pages, std::size_t recent = 0, kv_scales scales = {});
+  /// Throws error::bad_config for more pages than numbers of 32 bits tell apart.
+  void require_numbered() const {
+    std::size_t used = 0, pages = 0;
+    for (const std::size_t n : tile_counts_) used += n;
+    if constexpr (Layout::pages_taken) pages = pool_->keys.count / tiles::key_size(shape_.head_dim);
+    error::require<error::bad_config>(
+        std::max(used, pages) < no_page, "keep: ", std::max(used, pages), " tiles of ", tile_lanes,
+        " entries over all heads (expected fewer than ", no_page, ")");
+  }
   /// Bytes beside the plan's: those of the pool.
   std::size_t pool_bytes() const {
     if constexpr (Layout::pages_taken) return pool_->plan.bytes();
@@ -324,8 +334,8 @@ kv_store<Codec, Layout, A>::kv_store(arena_plan& plan, const kv_shape& shape,
   if constexpr (Layout::pages_taken) {
     pool_ = std::make_shared<pool>(shape, pages);
   } else {
-    keys_block_ = plan.reserve<storage>(map_.pages() * tiles::key_size(shape.head_dim));
-    values_block_ = plan.reserve<storage>(map_.pages() * tiles::value_size(shape.head_dim));
+    keys_block_ = plan.reserve<storage>(map_.pages(), tiles::key_size(shape.head_dim));
+    values_block_ = plan.reserve<storage>(map_.pages(), tiles::value_size(shape.head_dim));
   }
 }
 

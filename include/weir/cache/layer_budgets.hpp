@@ -33,7 +33,7 @@ class layer_budgets {
         require<bad_config>(sum_[unit] >= 2, "keep: a budget of ", sum_[unit], " entries in layer ",
                             layer, ", KV head ", head, " (expected at least 2)");
       });
-    budget_block_ = plan.reserve<std::uint32_t>(shape.units() * members_);
+    budget_block_ = plan.reserve<std::uint32_t>(shape.units(), members_);
     report_block_ = plan.reserve<float>(keep_apportions_layers<Keep> ? shape.units() : 0);
     share_block_ = plan.reserve<std::size_t>(keep_apportions_layers<Keep> ? shape.layers : 0);
   }

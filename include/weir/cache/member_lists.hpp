@@ -46,11 +46,11 @@ class member_lists {
       else
         list.for_each([&](const auto& m) { last_rows_ = std::max(last_rows_, rows_told(m)); });
     });
-    taken_block_ = plan.reserve<std::uint8_t>(shape.kv_heads * slots_);
-    score_block_ = plan.reserve<float>(shape.kv_heads * slots_);
-    ranking_block_ = plan.reserve<std::uint32_t>(shape.kv_heads * slots_);
-    fate_block_ = plan.reserve<slot>(keep_has_fate<Keep> ? shape.kv_heads * slots_ : 0);
-    vector_block_ = plan.reserve<float>(shape.kv_heads * vector_floats());
+    taken_block_ = plan.reserve<std::uint8_t>(shape.kv_heads, slots_);
+    score_block_ = plan.reserve<float>(shape.kv_heads, slots_);
+    ranking_block_ = plan.reserve<std::uint32_t>(shape.kv_heads, slots_);
+    fate_block_ = plan.reserve<slot>(keep_has_fate<Keep> ? shape.kv_heads : 0, slots_);
+    vector_block_ = plan.reserve<float>(shape.kv_heads, vector_floats());
   }
   void bind(const arena& memory) {
     budgets_.bind(memory);

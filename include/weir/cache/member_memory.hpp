@@ -11,6 +11,7 @@
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/eviction/per_head.hpp>
 #include <weir/core/arena.hpp>
+#include <weir/core/checked_size.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -32,9 +33,9 @@ struct member_offsets {
         size[m] = {notes_of(member, shape), state_of(member, shape), scratch_of(member, shape)};
         if (observing<std::remove_cvref_t<decltype(member)>> && size[m].scratch > 0)
           total.observers_work = true;
-        total.notes += size[m].notes;
-        total.state += size[m].state;
-        total.scratch += size[m].scratch;
+        total.notes = checked_sum(total.notes, size[m].notes);
+        total.state = checked_sum(total.state, size[m].state);
+        total.scratch = checked_sum(total.scratch, size[m].scratch);
         ++m;
       });
     }
@@ -92,10 +93,9 @@ class member_memory {
       most_.scratch = std::max(most_.scratch, total.scratch);
       if (total.observers_work) observing_places_ = shape.kv_heads;
     });
-    notes_block_ = plan.reserve<float>(shape.units() * most_.notes * lanes);
-    state_block_ = plan.reserve<float>(shape.units() * most_.state);
-    scratch_block_ =
-        plan.reserve<float>((shape.kv_heads + observing_places_) * most_.scratch * lanes);
+    notes_block_ = plan.reserve<float>(shape.units(), most_.notes, lanes);
+    state_block_ = plan.reserve<float>(shape.units(), most_.state);
+    scratch_block_ = plan.reserve<float>(shape.kv_heads + observing_places_, most_.scratch, lanes);
   }
   void bind(const arena& memory) {
     notes_ = memory[notes_block_];

@@ -44,12 +44,12 @@ class observations {
                                       options.max_draft_rows),
                       packed = rows * shape.q_heads;
     const bool any = probabilities || logits;
-    weight_block_ = plan.reserve<float>(probabilities ? packed * tile_stride_ * tile_lanes : 0);
-    score_block_ = plan.reserve<float>(logits ? packed * tile_stride_ * tile_lanes : 0);
-    largest_block_ = plan.reserve<float>(any ? packed * tile_stride_ : 0);
-    total_block_ = plan.reserve<float>(any ? packed * 2 : 0);
-    row_block_ = plan.reserve<float>(shape.kv_heads * kinds * tiles_ * tile_lanes);
-    staged_block_ = plan.reserve<float>(2 * shape.units() * staged_rows_ * row_floats());
+    weight_block_ = plan.reserve<float>(probabilities ? packed : 0, tile_stride_, tile_lanes);
+    score_block_ = plan.reserve<float>(logits ? packed : 0, tile_stride_, tile_lanes);
+    largest_block_ = plan.reserve<float>(any ? packed : 0, tile_stride_);
+    total_block_ = plan.reserve<float>(any ? packed : 0, 2u);
+    row_block_ = plan.reserve<float>(shape.kv_heads, kinds, tiles_, tile_lanes);
+    staged_block_ = plan.reserve<float>(2, shape.units(), staged_rows_, row_floats());
   }
   void bind(const arena& memory) {
     weight_ = memory[weight_block_];

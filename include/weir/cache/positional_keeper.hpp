@@ -44,7 +44,7 @@ class positional_keeper {
         extent_of_(shape.units()) {
     draft_tiles_ = draft_tiles(options.max_draft_rows, options.max_draft_width,
                                tiles_of(options.max_draft_rows));
-    draft_block_ = plan.reserve<tile_place>(shape.units() * options.max_draft_rows);
+    draft_block_ = plan.reserve<tile_place>(shape.units(), options.max_draft_rows);
     for (std::size_t unit = 0; unit < shape.units(); ++unit)
       keep.with_list(unit, [&](const auto& list) {
         const extent e = extent_for(list, shape, unit, options.max_draft_rows);

@@ -23,9 +23,9 @@ class recent_keys {
   recent_keys(arena_plan& plan, std::size_t units, std::size_t count, std::size_t head_dim)
       : count_(count),
         head_dim_(head_dim),
-        place_block_(plan.reserve<std::uint32_t>(units * count)),
+        place_block_(plan.reserve<std::uint32_t>(units, count)),
         next_block_(plan.reserve<std::uint32_t>(count > 0 ? units : 0)),
-        key_block_(plan.reserve<T>(units * count * head_dim)) {}
+        key_block_(plan.reserve<T>(units, count, head_dim)) {}
   void bind(const arena& memory) {
     place_ = memory[place_block_];
     next_ = memory[next_block_];

@@ -15,9 +15,9 @@ WEIR_INLINE rotations::rotations(arena_plan& plan, const rope_shape& shape, std:
                                  std::size_t ranks, std::size_t sink_variants)
     : angles_(shape),
       ranks_(ranks),
-      rows_block_(plan.reserve<float>(2 * max_rows * shape.dims)),
-      sinks_block_(plan.reserve<float>(2 * shape.dims * sink_variants)),
-      ranks_block_(plan.reserve<float>(2 * angles_.pairs() * ranks)) {}
+      rows_block_(plan.reserve<float>(2, max_rows, shape.dims)),
+      sinks_block_(plan.reserve<float>(2, shape.dims, sink_variants)),
+      ranks_block_(plan.reserve<float>(2, angles_.pairs(), ranks)) {}
 
 WEIR_INLINE void rotations::bind(const arena& memory, std::span<const position> sinks_seen_from) {
   rows_ = memory[rows_block_];

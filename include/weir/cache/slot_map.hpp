@@ -26,12 +26,12 @@ class slot_map {
       : slots_(slots),
         tiles_((slots + tile_lanes - 1) / tile_lanes),
         rank_stride_(ranked ? (tiles_ + draft_tiles) * tile_lanes : 0),
-        live_block_(plan.reserve<std::uint32_t>(units * tiles_)),
+        live_block_(plan.reserve<std::uint32_t>(units, tiles_)),
         in_use_block_(plan.reserve<std::uint32_t>(units)),
         kept_block_(plan.reserve<std::uint32_t>(units)),
-        order_block_(plan.reserve<std::uint32_t>(units * slots)),
-        index_block_(plan.reserve<std::uint64_t>(units * tiles_ * tile_lanes)),
-        rank_block_(plan.reserve<std::uint32_t>(units * rank_stride_)) {}
+        order_block_(plan.reserve<std::uint32_t>(units, slots)),
+        index_block_(plan.reserve<std::uint64_t>(units, tiles_, tile_lanes)),
+        rank_block_(plan.reserve<std::uint32_t>(units, rank_stride_)) {}
 
   void bind(const arena& memory) {
     live_ = memory[live_block_];

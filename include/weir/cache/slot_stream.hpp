@@ -37,7 +37,7 @@ class slot_stream {
         max_drafts_(options.max_draft_rows),
         map_(plan, shape.units(), slots, draft_tiles_, Renumbers),
         boundary_block_(plan.reserve<std::uint64_t>(shape.units())),
-        draft_block_(plan.reserve<tile_place>(shape.units() * options.max_draft_rows)) {}
+        draft_block_(plan.reserve<tile_place>(shape.units(), options.max_draft_rows)) {}
 
   std::uint64_t first_index() const { return first_; }
   std::uint64_t length() const { return length_; }

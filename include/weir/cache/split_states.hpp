@@ -29,9 +29,9 @@ class split_states {
       : most_blocks_((shape.group() + max_block_rows - 1) / max_block_rows),
         most_splits_(most_splits),
         padded_(padded_head_dim(shape.head_dim)),
-        floats_block_(plan.reserve<float>(shape.kv_heads * most_blocks_ * most_splits *
-                                          max_block_rows * row_floats())),
-        progress_block_(plan.reserve<progress>(shape.kv_heads * most_blocks_)) {}
+        floats_block_(plan.reserve<float>(shape.kv_heads, most_blocks_, most_splits, max_block_rows,
+                                          row_floats())),
+        progress_block_(plan.reserve<progress>(shape.kv_heads, most_blocks_)) {}
   void bind(const arena& memory) {
     floats_ = memory[floats_block_];
     progress_ = memory[progress_block_];

@@ -9,6 +9,7 @@
 #endif
 
 #include <weir/core/arena.hpp>
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -24,8 +25,10 @@ WEIR_INLINE arena::arena(std::size_t bytes) : bytes_(bytes) {
   const std::align_val_t alignment{bytes >= huge_page     ? huge_page
                                    : bytes >= large_array ? large_start
                                                           : cache_line};
-  memory_ = {static_cast<std::byte*>(::operator new(bytes, alignment)),
+  memory_ = {static_cast<std::byte*>(::operator new(bytes, alignment, std::nothrow)),
              detail::release_aligned{alignment}};
+  error::require<error::out_of_memory>(memory_ != nullptr, "memory: ", bytes,
+                                       " bytes in one piece cannot be had");
 #if defined(__linux__)
   // Advice: refused, it leaves things as they are.
   if (bytes >= huge_page) ::madvise(memory_.get(), bytes, MADV_HUGEPAGE);

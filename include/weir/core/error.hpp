@@ -57,6 +57,12 @@ struct not_finite : base {
   using base::base;
 };
 
+/// Memory that cannot be had, for an object whose size is fixed when it is made.
+struct out_of_memory : base {
+  static constexpr const char* kind = "out_of_memory";
+  using base::base;
+};
+
 /// Finite numbers beyond the largest that a cache's codec holds, where options say that they are to
 /// be refused.
 struct overflow : base {

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <memory>
 #include <type_traits>
 #include <utility>
 
+#include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
 namespace weir::inline WEIR_TARGET {
@@ -32,5 +34,15 @@ class function_ref<R(Args...)> {
   void* object_;
   R (*call_)(void*, Args...);
 };
+
+/// Throws error::bad_input for a null pointer to a function or an empty std::function, handed to
+/// `call`.
+template <class F>
+void require_callable(const char* call, const F& f) {
+  if constexpr (std::is_constructible_v<F, std::nullptr_t> &&
+                std::is_constructible_v<bool, const F&>)
+    error::require<error::bad_input>(static_cast<bool>(f), call,
+                                     ": a null callback (expected a function)");
+}
 
 }  // namespace weir::inline WEIR_TARGET

@@ -61,7 +61,8 @@ class executor {
 class thread_pool final : public executor {
  public:
   /// `width` includes the calling thread. 0 stands for as many as this process may use:
-  /// available_threads().
+  /// available_threads(). Throws error::bad_config for more than 1024 or than can be started,
+  /// error::out_of_memory.
   explicit thread_pool(unsigned width = 0);
 
   ~thread_pool() override { stop(); }

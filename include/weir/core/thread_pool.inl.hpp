@@ -10,13 +10,14 @@
 #include <weir/core/available_threads.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/core/undo.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
-WEIR_INLINE thread_pool::thread_pool(unsigned width) {
+WEIR_INLINE thread_pool::thread_pool(unsigned width) WEIR_TRY {
   if (width == 0) width = std::min(available_threads(), max_width);
   error::require<error::bad_config>(width <= max_width, "threads: ", width, " (expected 1 to ",
                                     max_width, ")");
@@ -34,6 +35,7 @@ WEIR_INLINE thread_pool::thread_pool(unsigned width) {
       });
   started.done();
 }
+WEIR_OR_OUT_OF_MEMORY("threads")
 
 WEIR_INLINE void thread_pool::run(function_ref<void(unsigned)> part) {
   if (workers_.empty()) return part(0);

@@ -10,6 +10,7 @@
 #include <span>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
@@ -39,9 +40,9 @@ struct quantized_rows {
 
   /// Room for `rows` rows of up to `cols` activations.
   static layout reserve(arena_plan& plan, std::size_t rows, std::size_t cols) {
-    const std::size_t blocks = rows * ((cols + block - 1) / block);
-    return {plan.reserve<std::int8_t>(blocks * block), plan.reserve<float>(blocks),
-            plan.reserve<std::int16_t>(2 * blocks), plan.reserve<float>(blocks)};
+    const std::size_t blocks = checked_product(rows, (cols + block - 1) / block);
+    return {plan.reserve<std::int8_t>(blocks, block), plan.reserve<float>(blocks),
+            plan.reserve<std::int16_t>(2, blocks), plan.reserve<float>(blocks)};
   }
 
   /// Throws unless `rows` rows of `cols` activations fit.

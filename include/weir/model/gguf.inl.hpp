@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/model/ggml_type.hpp>
 #include <weir/model/gguf.hpp>
@@ -26,14 +27,15 @@
 
 namespace weir::inline WEIR_TARGET {
 
-WEIR_INLINE gguf_file::gguf_file(const std::string& path, const gguf_options& options) {
+WEIR_INLINE gguf_file::gguf_file(const std::string& path, const gguf_options& options) WEIR_TRY {
   gguf_file named = open_one(path, options.map);
   const detail::gguf_split place = named.place();
   *this = place.count == 1 ? std::move(named)
                            : join(open_parts(std::move(named), place, options.map), path);
 }
+WEIR_OR_OUT_OF_MEMORY("gguf_file")
 
-WEIR_INLINE gguf_file::gguf_file(std::span<const std::byte> image, std::string_view name)
+WEIR_INLINE gguf_file::gguf_file(std::span<const std::byte> image, std::string_view name) WEIR_TRY
     : name_(name), storage_(1) {
   std::vector<chunk>& copy = storage_[0].image;
   copy.resize((image.size() + sizeof(chunk) - 1) / sizeof(chunk));
@@ -42,6 +44,7 @@ WEIR_INLINE gguf_file::gguf_file(std::span<const std::byte> image, std::string_v
   error::require<error::bad_file>(place().count == 1, name_, ": is ", place().words(),
                                   "; expected a whole model");
 }
+WEIR_OR_OUT_OF_MEMORY("gguf_file")
 
 WEIR_INLINE gguf_file gguf_file::open_one(const std::string& path, bool map) {
   gguf_file f;

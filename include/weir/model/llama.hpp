@@ -62,7 +62,8 @@ class llama_pass {
   std::span<const float> hidden() const { return hidden_.first(rows_ * config_.embedding_length); }
 
   /// Where row `row` of the last pass first held a number that is not finite: "its embedding",
-  /// "layer 3", or "the output" for a row that was finite behind every layer. O(1).
+  /// "layer 3", or "the output" for a row that was finite behind every layer. Throws
+  /// error::bad_input for a row that there is not. O(1).
   std::string first_not_finite(std::size_t row) const;
 
   /// out[n_rows, vocab_size]: logits of rows first_row … first_row + n_rows − 1 of the last pass.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
@@ -116,6 +117,8 @@ WEIR_INLINE void llama_pass::look_for_not_finite(std::size_t first, std::size_t 
 }
 
 WEIR_INLINE std::string llama_pass::first_not_finite(std::size_t row) const {
+  error::require<error::bad_input>(row < rows_, "first_not_finite: row ", row,
+                                   " (expected a row of the last pass, which had ", rows_, ")");
   if (not_finite_[row] == finite) return "the output";
   if (not_finite_[row] == 0) return "its embedding";
   return "layer " + std::to_string(not_finite_[row] - 1);
@@ -144,18 +147,18 @@ WEIR_INLINE void llama_pass::require_rows(std::span<const token_id> tokens,
 
 WEIR_INLINE llama_pass::blocks llama_pass::reserve(arena_plan& plan, const llama_config& c,
                                                    const llama_weights& weights, std::size_t rows) {
-  const std::size_t query_width = c.head_count * c.head_dim;
-  const std::size_t kv_width = c.head_count_kv * c.head_dim;
+  const std::size_t query_width = checked_product(c.head_count, c.head_dim);
+  const std::size_t kv_width = checked_product(c.head_count_kv, c.head_dim);
   blocks b;
   b.not_finite = plan.reserve<std::uint32_t>(rows);
-  b.hidden = plan.reserve<float>(rows * c.embedding_length);
-  b.normed = plan.reserve<float>(rows * c.embedding_length);
-  b.q = plan.reserve<float>(rows * query_width);
-  b.k = plan.reserve<float>(rows * kv_width);
-  b.v = plan.reserve<float>(rows * kv_width);
-  b.attended = plan.reserve<float>(rows * query_width);
-  b.gate = plan.reserve<float>(rows * c.feed_forward_length);
-  b.up = plan.reserve<float>(rows * c.feed_forward_length);
+  b.hidden = plan.reserve<float>(rows, c.embedding_length);
+  b.normed = plan.reserve<float>(rows, c.embedding_length);
+  b.q = plan.reserve<float>(rows, query_width);
+  b.k = plan.reserve<float>(rows, kv_width);
+  b.v = plan.reserve<float>(rows, kv_width);
+  b.attended = plan.reserve<float>(rows, query_width);
+  b.gate = plan.reserve<float>(rows, c.feed_forward_length);
+  b.up = plan.reserve<float>(rows, c.feed_forward_length);
   b.quantized = quantized_rows::reserve(plan, rows, widest_quantized(weights));
   return b;
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <weir/core/arena.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/matrix_view.hpp>
@@ -18,12 +19,13 @@
 
 namespace weir::inline WEIR_TARGET {
 
-WEIR_INLINE llama_model::llama_model(gguf_file source)
+WEIR_INLINE llama_model::llama_model(gguf_file source) WEIR_TRY
     : file(std::move(source)),
       config(read_llama_config(file)),
       weights(read_llama_weights(file, config)),
       tokenizer(file),
       kv_ranges(read_kv_ranges(weights, config)) {}
+WEIR_OR_OUT_OF_MEMORY("llama_model")
 
 WEIR_INLINE void llama_model::repack(unsigned threads) {
   if (panels.bytes() > 0) return;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/gguf.hpp>
@@ -23,7 +24,7 @@
 
 namespace weir::inline WEIR_TARGET {
 
-WEIR_INLINE tokenizer::tokenizer(const gguf_file& file)
+WEIR_INLINE tokenizer::tokenizer(const gguf_file& file) WEIR_TRY
     : pieces_((require_llama(file), file)),
       joins_(pieces_),
       adds_space_prefix_(file.get_bool("tokenizer.ggml.add_space_prefix", true)),
@@ -34,6 +35,7 @@ WEIR_INLINE tokenizer::tokenizer(const gguf_file& file)
   unknown_ = special(file, "tokenizer.ggml.unknown_token_id", 0, token_kind::unknown);
   ends_ = find_ends(file);
 }
+WEIR_OR_OUT_OF_MEMORY("tokenizer")
 
 WEIR_INLINE std::vector<token_id> tokenizer::encode(std::string_view text, text_marks marks) const {
   const auto put = [](mark how, bool by_file) {

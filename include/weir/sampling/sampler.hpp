@@ -24,10 +24,10 @@ namespace weir::inline WEIR_TARGET {
 class sampler {
  public:
   /// The stream can be taken back to `most_taken_back` tokens less than it ever had. Throws
-  /// `error::bad_config` for options out of range or an empty vocabulary.
+  /// `error::bad_config` for options out of range or an empty vocabulary, `error::out_of_memory`.
   sampler(const sampling& options, std::size_t vocab_size, std::size_t most_taken_back = 0);
 
-  /// Exactly the bytes that a sampler holds.
+  /// Exactly the bytes that a sampler holds. Throws what the constructor throws.
   static std::size_t required_bytes(std::size_t vocab_size, const sampling& options = {},
                                     std::size_t most_taken_back = 0);
   std::size_t bytes() const { return memory_.bytes(); }
@@ -56,7 +56,8 @@ class sampler {
   /// rounding). Valid until the next call. Throws error::not_finite where no logit is above −∞.
   std::span<const token_probability> distribution(std::span<const float> logits);
 
-  /// Draws from `tokens`, such as `distribution` gives, by the rule of the options.
+  /// Draws from `tokens`, such as `distribution` gives, by the rule of the options. Throws
+  /// `error::bad_input` if there are none.
   token_id draw(std::span<const token_probability> tokens, const random_source& random,
                 std::uint64_t stream_index) const;
 
@@ -73,6 +74,8 @@ class sampler {
                         std::size_t most_taken_back);
 
   static const sampling_kernels& logits_kernels() { return kernels<sampling_kernels>(); }
+
+  static void require_tokens(std::span<const token_probability> tokens);
 
   using candidates = std::span<token_probability>;
 

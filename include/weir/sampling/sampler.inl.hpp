@@ -25,13 +25,6 @@ WEIR_INLINE sampler::sampler(const sampling& options, std::size_t vocab_size,
                              std::size_t most_taken_back)
     : options_(options) {
   require_kernels();
-  options.validate();
-  constexpr std::size_t most = std::numeric_limits<token_id>::max();
-  error::require<error::bad_config>(vocab_size > 0 && vocab_size <= most, "sampler: ", vocab_size,
-                                    " tokens (expected 1 to ", most, ")");
-  error::require<error::bad_config>(
-      most_taken_back <= sampling::most_repeat_last, "sampler: ", most_taken_back,
-      " tokens to be taken back (expected at most ", sampling::most_repeat_last, ")");
   arena_plan plan;
   const blocks b = reserve(plan, options, vocab_size, most_taken_back);
   memory_ = arena(plan);
@@ -83,14 +76,20 @@ WEIR_INLINE std::span<const token_probability> sampler::distribution(
   return normalized(above(options_.min_p));
 }
 
+WEIR_INLINE void sampler::require_tokens(std::span<const token_probability> tokens) {
+  error::require<error::bad_input>(!tokens.empty(), "draw: no tokens (expected at least 1)");
+}
+
 WEIR_INLINE token_id sampler::draw(std::span<const token_probability> tokens,
                                    const random_source& random, std::uint64_t stream_index) const {
   if (tokens.size() == 1) return tokens[0].token;
+  require_tokens(tokens);
   if (options_.draw == draw_rule::gumbel) return draw_gumbel(tokens, random, stream_index);
   return draw(tokens, random.uniform(purpose::sampling, stream_index));
 }
 
 WEIR_INLINE token_id sampler::draw(std::span<const token_probability> tokens, double u) {
+  require_tokens(tokens);
   double sum = 0;
   for (const token_probability& t : tokens) sum += t.probability;
   const double target = u * sum;
@@ -104,6 +103,13 @@ WEIR_INLINE token_id sampler::draw(std::span<const token_probability> tokens, do
 
 WEIR_INLINE sampler::blocks sampler::reserve(arena_plan& plan, const sampling& options,
                                              std::size_t vocab_size, std::size_t most_taken_back) {
+  options.validate();
+  constexpr std::size_t most = std::numeric_limits<token_id>::max();
+  error::require<error::bad_config>(vocab_size > 0 && vocab_size <= most, "sampler: ", vocab_size,
+                                    " tokens (expected 1 to ", most, ")");
+  error::require<error::bad_config>(
+      most_taken_back <= sampling::most_repeat_last, "sampler: ", most_taken_back,
+      " tokens to be taken back (expected at most ", sampling::most_repeat_last, ")");
   return {plan.reserve<float>(vocab_size), plan.reserve<token_probability>(vocab_size),
           plan.reserve<token_id>(
               options.penalizes() ? token_window::room(options.repeat_last, most_taken_back) : 0)};

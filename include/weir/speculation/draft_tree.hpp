@@ -50,7 +50,8 @@ class draft_tree {
   static constexpr node none = static_cast<node>(-1);
 
   /// A tree within `most`. `law_size`: 0, or the vocabulary if drafters leave the laws that they
-  /// drew siblings from.
+  /// drew siblings from. Throws error::bad_config where the sizes are beyond all memory,
+  /// error::out_of_memory.
   explicit draft_tree(const draft_limits& most, std::size_t law_size = 0);
   /// Bytes that a tree holds.
   static std::size_t required_bytes(const draft_limits& most, std::size_t law_size = 0);

@@ -5,14 +5,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <weir/core/checked_size.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/speculation/draft_tree.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
-WEIR_INLINE draft_tree::draft_tree(const draft_limits& most, std::size_t law_size)
-    : law_size_(law_size), laws_(law_size * (most.nodes + 1)), width_(most.depth) {
+WEIR_INLINE draft_tree::draft_tree(const draft_limits& most, std::size_t law_size) WEIR_TRY
+    : law_size_((required_bytes(most, law_size), law_size)),
+      laws_(checked_product(law_size, most.nodes + 1)),
+      width_(most.depth) {
   token_.reserve(most.nodes + 1);
   parent_.reserve(most.nodes + 1);
   depth_.reserve(most.nodes + 1);
@@ -21,12 +25,14 @@ WEIR_INLINE draft_tree::draft_tree(const draft_limits& most, std::size_t law_siz
   limits_ = most_ = most;
   start(0, most);
 }
+WEIR_OR_OUT_OF_MEMORY("draft_tree")
 
 WEIR_INLINE std::size_t draft_tree::required_bytes(const draft_limits& most, std::size_t law_size) {
-  return (most.nodes + 1) *
-             (sizeof(token_id) + (most.masks.each > 0 ? 3 : 2) * sizeof(std::uint32_t) + 1 +
-              law_size * sizeof(float)) +
-         most.depth * sizeof(std::uint32_t);
+  const std::size_t node =
+      checked_sum(sizeof(token_id) + (most.masks.each > 0 ? 3 : 2) * sizeof(std::uint32_t) + 1,
+                  checked_product(law_size, sizeof(float)));
+  return checked_sum(checked_product(checked_sum(most.nodes, 1u), node),
+                     checked_product(most.depth, sizeof(std::uint32_t)));
 }
 
 WEIR_INLINE void draft_tree::start(token_id root, const draft_limits& limits) {

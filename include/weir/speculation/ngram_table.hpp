@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
@@ -35,8 +36,10 @@ class ngram_table {
     std::array<follower, followers> next{};
   };
 
-  /// Room for `ngrams`, rounded up to a power of 2, at least four.
-  explicit ngram_table(std::size_t ngrams) : ngram_(rounded(ngrams)) {}
+  /// Room for `ngrams`, rounded up to a power of 2, at least four. Throws error::bad_config for
+  /// none or more than 2^40, error::out_of_memory.
+  explicit ngram_table(std::size_t ngrams) WEIR_TRY : ngram_(rounded(ngrams)) {}
+  WEIR_OR_OUT_OF_MEMORY("ngram_table")
   static std::size_t required_bytes(std::size_t ngrams) { return rounded(ngrams) * sizeof(ngram); }
   std::size_t bytes() const { return ngram_.size() * sizeof(ngram); }
 

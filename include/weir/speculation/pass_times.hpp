@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <vector>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
@@ -19,7 +20,7 @@ class pass_times {
     error::require<error::bad_config>(most > 0, "pass_times: 0 rows (expected 1 at least)");
   }
   static std::size_t required_bytes(std::size_t most) {
-    return most * (3 * sizeof(double) + sizeof(float) + sizeof(std::size_t));
+    return checked_product(most, 3 * sizeof(double) + sizeof(float) + sizeof(std::size_t));
   }
 
   /// Passes over more rows than there is room for are not taken in. What took much longer or less

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/checked_size.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 
@@ -22,11 +24,13 @@ class token_trie {
   static constexpr node root = 0, none = 0xFFFFFFFF;
 
   /// Room for `nodes` nodes below the root.
-  explicit token_trie(std::size_t nodes) : node_(checked(nodes) + 1), slot_(slots(nodes)) {
+  /// Throws error::bad_config for none or 2^31 of them, error::out_of_memory.
+  explicit token_trie(std::size_t nodes) WEIR_TRY : node_(checked(nodes) + 1), slot_(slots(nodes)) {
     clear();
   }
+  WEIR_OR_OUT_OF_MEMORY("token_trie")
   static std::size_t required_bytes(std::size_t nodes) {
-    return (nodes + 1) * sizeof(entry) + slots(nodes) * sizeof(node);
+    return (checked(nodes) + 1) * sizeof(entry) + slots(nodes) * sizeof(node);
   }
   std::size_t bytes() const { return required_bytes(node_.size() - 1); }
 
@@ -80,7 +84,7 @@ class trie_writer {
  public:
   explicit trie_writer(std::size_t length) : open_(length) {}
   static std::size_t required_bytes(std::size_t length) {
-    return length * sizeof(token_trie::node);
+    return checked_product(length, sizeof(token_trie::node));
   }
 
   /// O(length).

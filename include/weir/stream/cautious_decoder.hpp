@@ -20,6 +20,8 @@
 #include <vector>
 
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/checked_size.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
@@ -82,17 +84,17 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
  public:
   using keep_type = keep_of<Cache>;
 
-  /// Throws error::bad_config. No allocation happens later but for prompts.
+  /// Throws error::bad_config, error::out_of_memory. No allocation happens later but for prompts.
   cautious_decoder(const llama_model& model, const keep_type& keep, decoder_options options = {},
-                   const cautious& how = {})
+                   const cautious& how = {}) WEIR_TRY
       : base(model, std::move(options)),
         how_((how.validate(), how)),
         random_{base::options().seed, base::options().stream_key},
         pass_(model, pass_rows(base::options(), how), how.most, base::options().stream.threads,
               base::options().stream.workers),
-        stream_(std::make_unique<Cache>(
-            shape_of(model.config), keep,
-            options_for(model, keep, base::options(), how, &pass_.threads()))),
+        stream_(std::make_unique<Cache>(shape_of(model.config), keep,
+                                        options_for(model, keep, base::options(), how,
+                                                    &pass_.threads()))),
         sampler_(base::options().sample, model.config.vocab_size, how.longest),
         ends_(tokens_that_end(model.tokenizer, how.marks)),
         rows_(base::options().stream.chunk),
@@ -104,20 +106,22 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
     said_.reserve(how.longest);
     waiting_.reserve(how.longest);
   }
+  WEIR_OR_OUT_OF_MEMORY("cautious_decoder")
 
   /// Bytes of caches, working memory, logits, sampler and trials, before anything is allocated.
   static std::size_t required_bytes(const llama_model& model, const keep_type& keep,
                                     const decoder_options& options = {}, const cautious& how = {}) {
     how.validate();
     const cache_options o = options_for(model, keep, options, how, nullptr);
-    std::size_t bytes =
-        pass_type::required_bytes(model, pass_rows(options, how)) +
-        Cache::required_bytes(shape_of(model.config), keep, o) +
-        sampler::required_bytes(model.config.vocab_size, options.sample, how.longest) +
-        lists_bytes(model.config.vocab_size, options.stream.chunk, how);
+    std::size_t of_forks = 0;
     if constexpr (detail::can_fork<Cache>)
-      bytes += forks(how) * Cache::required_bytes_of_fork(shape_of(model.config), keep, o);
-    return bytes;
+      of_forks = checked_product(forks(how),
+                                 Cache::required_bytes_of_fork(shape_of(model.config), keep, o));
+    return checked_sum(
+        pass_type::required_bytes(model, pass_rows(options, how)),
+        Cache::required_bytes(shape_of(model.config), keep, o),
+        sampler::required_bytes(model.config.vocab_size, options.sample, how.longest),
+        lists_bytes(model.config.vocab_size, options.stream.chunk, how), of_forks);
   }
   /// Bytes held: those of required_bytes.
   std::size_t bytes() const {
@@ -162,7 +166,7 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
   // ---- sizes -----------------------------------------------------------------------------------
 
   static std::size_t pass_rows(const decoder_options& options, const cautious& how) {
-    return std::max(options.stream.chunk, how.most);
+    return std::max(options.stream.pass_rows({}), how.most);
   }
   /// Forks that trials need: none if they end with the first token.
   static std::size_t forks(const cautious& how) {
@@ -192,6 +196,7 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
 
   std::size_t waiting() const { return waiting_.size() - fed_ + taken_; }
   std::uint64_t room() const { return stream_->room(); }
+  void reserve(std::size_t tokens) { waiting_.reserve(fed_ + tokens); }
   void queue(std::span<const token_id> tokens) {
     waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(fed_));
     fed_ = 0;

@@ -11,6 +11,7 @@
 
 #include <weir/cache/any_cache.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/stream/stream_options.hpp>
 
@@ -45,16 +46,18 @@ class chosen_cache {
  public:
   static constexpr bool wants_log_probabilities = WantsLogProbabilities;
 
-  chosen_cache(const kv_shape& shape, const cache_maker& maker, const cache_options& options)
-      : cache_(maker.make(shape, options)) {
+  chosen_cache(const kv_shape& shape, const cache_maker& maker,
+               const cache_options& options) WEIR_TRY
+      : cache_(checked(maker).make(shape, options)) {
     error::require<error::bad_config>(
         cache_->wants_log_probabilities() == WantsLogProbabilities, "chosen_cache<",
         WantsLogProbabilities ? "true" : "false", ">: the policy ",
         WantsLogProbabilities ? "does not go" : "goes", " by log-probabilities");
   }
+  WEIR_OR_OUT_OF_MEMORY("chosen_cache")
   static std::size_t required_bytes(const kv_shape& shape, const cache_maker& maker,
                                     const cache_options& options) {
-    return maker.required_bytes(shape, options);
+    return checked(maker).required_bytes(shape, options);
   }
 
   class step {
@@ -99,6 +102,12 @@ class chosen_cache {
   const any_cache& told() const { return *cache_; }
 
  private:
+  static const cache_maker& checked(const cache_maker& maker) {
+    error::require<error::bad_config>(maker.make && maker.required_bytes,
+                                      "cache_maker: a null function (expected maker_of)");
+    return maker;
+  }
+
   std::unique_ptr<any_cache> cache_;
 };
 

@@ -16,7 +16,9 @@
 #include <vector>
 
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/philox.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
@@ -54,18 +56,18 @@ class basic_sequence {
 
   basic_sequence(const llama_model& model, Keep keep, const cache_options& options,
                  const sampling& sample, random_source random, const Speculation& speculation,
-                 executor& threads)
+                 executor& threads) WEIR_TRY
       : speculation_(speculation),
         limits_(speculation.drafter.limits()),
         random_(random),
         cache_(shape_of(model.config), std::move(keep), options),
         sampler_(sample, model.config.vocab_size, limits_.depth),
         tree_(limits_, law_size(model)),
+        speculation_bytes_(bytes_of(speculation, setup_of(model, sample, threads))),
         drafter_(speculation.drafter, setup_of(model, sample, threads)),
         verifier_(speculation.verifier, {model.config.vocab_size, limits_}),
-        speculation_bytes_(bytes_of(speculation, setup_of(model, sample, threads))),
         vocabulary_(model.config.vocab_size),
-        logits_(logit_rows(limits_) * vocabulary_) {
+        logits_(checked_product(logit_rows(limits_), vocabulary_)) {
     rows_.reserve(options.max_rows);
     verdict_.path.reserve(limits_.depth);
     emitted_.reserve(limits_.depth + 1);
@@ -77,6 +79,7 @@ class basic_sequence {
                                         limits_.masks.each, " of ", width, ")");
     }
   }
+  WEIR_OR_OUT_OF_MEMORY("sequence")
 
   /// Bytes of cache, sampler, guesses, drafter, verifier and logits.
   static std::size_t required_bytes(const llama_model& model, const Keep& keep,
@@ -84,11 +87,11 @@ class basic_sequence {
                                     const Speculation& speculation) {
     const draft_limits limits = speculation.drafter.limits();
     executor none;
-    return Cache::required_bytes(shape_of(model.config), keep, options) +
-           sampler::required_bytes(model.config.vocab_size, sample, limits.depth) +
-           draft_tree::required_bytes(limits, law_size(model)) +
-           bytes_of(speculation, setup_of(model, sample, none)) +
-           logit_rows(limits) * model.config.vocab_size * sizeof(float);
+    return checked_sum(Cache::required_bytes(shape_of(model.config), keep, options),
+                       sampler::required_bytes(model.config.vocab_size, sample, limits.depth),
+                       draft_tree::required_bytes(limits, law_size(model)),
+                       bytes_of(speculation, setup_of(model, sample, none)),
+                       checked_product(logit_rows(limits), model.config.vocab_size, sizeof(float)));
   }
 
   // ---- tokens in -------------------------------------------------------------------------------
@@ -100,6 +103,8 @@ class basic_sequence {
     fed_ = 0;
     waiting_.insert(waiting_.end(), tokens.begin(), tokens.end());
   }
+  /// Takes memory for so many tokens that wait: queueing them then cannot fail.
+  void reserve(std::size_t tokens) { waiting_.reserve(fed_ + tokens); }
   /// Tokens that wait, the last one drawn among them.
   std::size_t waiting() const { return waiting_.size() - fed_; }
 
@@ -113,10 +118,13 @@ class basic_sequence {
 
   /// Opens a step of at most `most_tokens` waiting tokens (at least one) and, if none is left
   /// behind them, of guesses: as many as may be of use where `most_emitted` tokens are wanted. Adds
-  /// its rows to the pass. Throws what kv_cache::begin throws, error::bad_input for a guess outside
-  /// the vocabulary and error::not_finite for a draft model that says nothing; then the round is
-  /// given up.
+  /// its rows to the pass. Throws error::bad_call if a round is open or not settled, or no token
+  /// waits; what kv_cache::begin throws; error::bad_input for a guess outside the vocabulary and
+  /// error::not_finite for a draft model that says nothing. Then the round is given up.
   void open(pass_type& pass, std::size_t most_tokens, std::size_t most_emitted) {
+    error::require<error::bad_call>(!step_.has_value() && emitted_.empty(),
+                                    "open: a round is open (expected close and settle first)");
+    error::require<error::bad_call>(waiting() > 0, "open: no token waits (expected queue first)");
     const auto start = clock::now();
     finals_ = static_cast<std::size_t>(
         std::min<std::uint64_t>({most_tokens, waiting(), cache_.finals_room()}));
@@ -130,13 +138,17 @@ class basic_sequence {
     round.done();
     draft_seconds_ = seconds_since(start);
   }
-  /// Gives the open round up before any of its rows have been through a layer.
+  /// Gives the open round up: without a trace before any of its rows have been through a layer;
+  /// later, the stream can only be reset.
   void abandon() { step_.reset(); }
 
   /// The pass is over: draws what follows. `pass_seconds` and `pass_rows`: what the pass took, and
   /// over how many rows. Throws error::not_finite, naming the layer, where the model says nothing
-  /// of the next token; the tokens fed have entered the cache then.
+  /// of the next token; the tokens fed have entered the cache then. Throws error::bad_call if no
+  /// round is open.
   void close(pass_type& pass, double pass_seconds, std::size_t pass_rows) {
+    error::require<error::bad_call>(step_.has_value() && emitted_.empty(),
+                                    "close: no round is open (expected open first)");
     emitted_.clear();
     tell_finals(pass);
     if (!draws_) return commit_finals();
@@ -154,31 +166,39 @@ class basic_sequence {
 
   /// The stream goes on from the first `taken` of the tokens emitted, at least one if there are
   /// any: all but the last of them enter the cache, the last one waits. Before the next pass.
+  /// Throws error::bad_input for none or more than there are.
   void settle(std::size_t taken) {
     if (emitted_.empty()) return;
+    error::require<error::bad_input>(taken > 0 && taken <= emitted_.size(), "settle: ", taken,
+                                     " tokens (expected 1 to ", emitted_.size(), ")");
     const std::size_t accepted = taken - 1;
     path_rows_.clear();
     for (std::size_t i = 0; i < accepted; ++i) path_rows_.push_back(finals_ - 1 + verdict_.path[i]);
     step_->commit(path_rows_);
     step_.reset();
+    const float next = log_probability_after(accepted);
+    for (std::size_t i = 0; i < accepted; ++i) tell(emitted_[i].index, log_probability_after(i));
+    // From here on the stream is settled, also where a drafter throws.
+    undo_unless_done emitted([this] { emitted_.clear(); });
     fed_ += finals_;
     sampler_.take_back(verdict_.path.size() - accepted);
-    for (std::size_t i = 0; i < accepted; ++i) {
-      drafter_.append({&emitted_[i].id, 1});
-      tell(emitted_[i].index, log_probability_after(i));
-    }
     drawn_from_ = accepted > 0 ? verdict_.path[accepted - 1] : 0;
     has_drawn_ = true;
+    next_log_probability_ = next;
+    queue({&emitted_[accepted].id, 1});
+    for (std::size_t i = 0; i < accepted; ++i) drafter_.append({&emitted_[i].id, 1});
     if constexpr (sees_hidden_rows<draft_state>)
       drafter_.see(pass_->hidden(first_row_ + finals_ - 1 + drawn_from_));
     show_masks();
-    next_log_probability_ = log_probability_after(accepted);
-    queue({&emitted_[accepted].id, 1});
+    emitted.done();
     emitted_.clear();
   }
 
-  /// Logits `[vocabulary]` that token number `i` of those emitted was drawn from.
+  /// Logits `[vocabulary]` that token number `i` of those emitted was drawn from. Throws
+  /// error::bad_input if there are not so many.
   std::span<const float> logits_of(std::size_t i) const {
+    error::require<error::bad_input>(i < emitted_.size(), "logits: token ", i, " of ",
+                                     emitted_.size(), " emitted");
     return logits_at(i > 0 ? verdict_.path[i - 1] : 0);
   }
   /// Logits that the last settled token was drawn from, until the next round. Throws
@@ -204,10 +224,12 @@ class basic_sequence {
     counters_ = {};
     next_log_probability_ = 0;
   }
-  /// The same, for another stream.
-  void reset(random_source random) {
+  /// The same, for another stream that begins with `tokens`.
+  void reset(random_source random, std::span<const token_id> tokens) {
+    reserve(tokens.size());
     reset();
     random_ = random;
+    queue(tokens);
   }
 
   /// Stream index of the next token to be fed if the first `taken` of the tokens emitted are.
@@ -310,7 +332,7 @@ class basic_sequence {
   }
 
   static std::size_t logit_rows(const draft_limits& limits) {
-    return std::max(limits.nodes + 1 + limits.masks.each, told_rows);
+    return std::max(checked_sum(limits.nodes, 1u, limits.masks.each), told_rows);
   }
   static std::size_t law_size(const llama_model& model) {
     return Speculation::wants_laws ? model.config.vocab_size : 0;
@@ -321,9 +343,9 @@ class basic_sequence {
   }
   /// What drafter and verifier hold.
   static std::size_t bytes_of(const Speculation& speculation, const draft_setup& setup) {
-    return draft_state::required_bytes(speculation.drafter, setup) +
-           verify_state::required_bytes(speculation.verifier,
-                                        {setup.vocabulary, speculation.drafter.limits()});
+    return checked_sum(draft_state::required_bytes(speculation.drafter, setup),
+                       verify_state::required_bytes(
+                           speculation.verifier, {setup.vocabulary, speculation.drafter.limits()}));
   }
   static double seconds_since(clock::time_point start) {
     return std::chrono::duration<double>(clock::now() - start).count();
@@ -455,9 +477,10 @@ class basic_sequence {
   Cache cache_;
   sampler sampler_;
   draft_tree tree_;
+  std::size_t speculation_bytes_;  // worked out, and refused, before anything of it is allocated
   draft_state drafter_;
   verify_state verifier_;
-  std::size_t speculation_bytes_, vocabulary_;
+  std::size_t vocabulary_;
   std::vector<float> logits_;        // [node, vocabulary], then [mask, vocabulary] of one node
   std::vector<token_id> waiting_;    // tokens of the stream that were not fed yet, from `fed_` on
   std::size_t fed_ = 0, shown_ = 0;  // of them, shown to sampler and drafter

@@ -12,7 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
+#include <weir/core/function_ref.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/undo.hpp>
 #include <weir/stream/sequence.hpp>
@@ -20,8 +23,11 @@
 
 namespace weir::inline WEIR_TARGET {
 
+/// Most streams of one batch.
+inline constexpr std::size_t most_streams = std::size_t{1} << 20;
+
 struct batch_options {
-  std::size_t streams = 1;  ///< at once
+  std::size_t streams = 1;  ///< at once, at most `most_streams`
   sampling sample = {};
   stream_options stream = {};  ///< chunk: most tokens of one stream that a pass feeds
 };
@@ -43,52 +49,53 @@ class stream_batch {
  public:
   using keep_type = keep_of<Cache>;
 
-  /// Throws error::bad_config. Everything is allocated here, but for prompts.
+  /// Throws error::bad_config, error::out_of_memory. Everything is allocated here, but for prompts.
   stream_batch(const llama_model& model, const keep_type& keep, const batch_options& options = {},
-               const Speculation& speculation = {})
+               const Speculation& speculation = {}) WEIR_TRY
       : model_(&model),
         options_(options),
         pass_(model, pass_rows(options, speculation), options.streams, options.stream.threads,
               options.stream.workers) {
-    error::require<error::bad_config>(options.streams > 0, "stream_batch: 0 streams");
+    places_.reserve(options.streams);
     for (std::size_t i = 0; i < options.streams; ++i)
       places_.push_back({std::make_unique<sequence_type>(
           model, keep,
           options.stream.for_cache(model, speculation.drafter.limits(), &pass_.threads()),
           options.sample, random_source{}, speculation, pass_.threads())});
   }
+  WEIR_OR_OUT_OF_MEMORY("stream_batch")
 
   static std::size_t required_bytes(const llama_model& model, const keep_type& keep,
                                     const batch_options& options = {},
                                     const Speculation& speculation = {}) {
-    return pass_type::required_bytes(model, pass_rows(options, speculation)) +
-           options.streams *
-               sequence_type::required_bytes(
-                   model, keep,
-                   options.stream.for_cache(model, speculation.drafter.limits(), nullptr),
-                   options.sample, speculation);
+    const std::size_t of_pass = pass_type::required_bytes(model, pass_rows(options, speculation));
+    const std::size_t one = sequence_type::required_bytes(
+        model, keep, options.stream.for_cache(model, speculation.drafter.limits(), nullptr),
+        options.sample, speculation);
+    return checked_sum(of_pass, checked_product(options.streams, one));
   }
 
   /// Starts a stream with `prompt` (BOS included, where one is wanted) in place `i`, whatever was
-  /// there. Throws error::bad_input for ids outside the vocabulary, an empty prompt or one that
-  /// does not fit a cache that keeps everything.
+  /// there. Throws error::bad_input for a place that there is not, ids outside the vocabulary, an
+  /// empty prompt or one that does not fit a cache that keeps everything; then the stream that was
+  /// there goes on.
   void start(std::size_t i, std::span<const token_id> prompt, batch_request request = {}) {
+    place& p = places_[checked("start", i)];
     require_in_vocabulary(prompt, model_->config.vocab_size);
     error::require<error::bad_input>(!prompt.empty(), "start: an empty prompt");
-    place& p = places_.at(i);
-    p.stream->reset({request.seed, request.stream_key});
-    const std::uint64_t room = p.stream->cache().room();
+    const Cache& cache = p.stream->cache();
+    const std::uint64_t room = cache.room() + (cache.length() - options_.stream.first_index);
     error::require<error::bad_input>(prompt.size() <= room, "start: ", prompt.size(),
                                      " tokens do not fit (room for ", room,
                                      "; this cache keeps everything)");
-    p.stream->queue(prompt);
+    p.stream->reset({request.seed, request.stream_key}, prompt);
     p.request = std::move(request);
     p.made = 0;
     p.runs = true;
   }
-  /// Ends stream `i`.
-  void stop(std::size_t i) { places_.at(i).runs = false; }
-  bool runs(std::size_t i) const { return places_.at(i).runs; }
+  /// Ends stream `i`. Throws error::bad_input for one that there is not, as `runs` and `stream` do.
+  void stop(std::size_t i) { places_[checked("stop", i)].runs = false; }
+  bool runs(std::size_t i) const { return places_[checked("runs", i)].runs; }
 
   /// One pass over all running streams. `show(i, const emitted_token&) -> bool` gets their tokens,
   /// and returns false to end stream `i` behind this one. Returns false if no stream runs.
@@ -99,6 +106,7 @@ class stream_batch {
   /// others go on.
   template <class Show>
   bool step(Show&& show) {
+    require_callable("step", show);
     for (std::size_t i = 0; i < places_.size(); ++i)
       if (places_[i].runs) hand_out(i, show);
     pass_.begin();
@@ -113,16 +121,16 @@ class stream_batch {
       done = p.stream->layers_done();
       any = true;
     }
+    const double seconds = any ? pass_.run_all(done) : 0;
     rounds.done();
     if (!any) return false;
-    const double seconds = pass_.run_all(done);
     close(seconds);
     for (std::size_t i = 0; i < places_.size(); ++i)
       if (places_[i].runs) hand_out(i, show);
     return true;
   }
 
-  const sequence_type& stream(std::size_t i) const { return *places_.at(i).stream; }
+  const sequence_type& stream(std::size_t i) const { return *places_[checked("stream", i)].stream; }
   std::size_t bytes() const {
     std::size_t n = pass_.bytes();
     for (const place& p : places_) n += p.stream->bytes();
@@ -142,7 +150,15 @@ class stream_batch {
   };
 
   static std::size_t pass_rows(const batch_options& o, const Speculation& s) {
-    return o.streams * (o.stream.chunk + s.drafter.limits().rows());
+    error::require<error::bad_config>(o.streams > 0 && o.streams <= most_streams,
+                                      "batch_options.streams: ", o.streams, " (expected 1 to ",
+                                      most_streams, ")");
+    return o.streams * o.stream.pass_rows(s.drafter.limits());
+  }
+  std::size_t checked(const char* call, std::size_t i) const {
+    error::require<error::bad_input>(i < places_.size(), call, ": stream ", i, " (expected 0 to ",
+                                     places_.size() - 1, ")");
+    return i;
   }
   /// Draws what follows for every running stream, whatever becomes of one of them.
   void close(double seconds) {
@@ -164,10 +180,15 @@ class stream_batch {
     place& p = places_[i];
     std::size_t taken = 0;
     bool last = false;
-    const undo_unless_done settled([&] {
+    const auto settle = [&] {
       if (last) p.runs = false;
+      undo_unless_done stream([&p] { p.runs = false; });
       p.stream->settle(taken);
-    });
+      stream.done();
+    };
+    // Where `show` throws, what it threw is what passes: a stream that cannot be settled then ends.
+    undo_unless_done thrown(
+        [&] { error::attempt<error::base>(settle, [](const error::base&) {}); });
     while (p.runs && taken < p.stream->emitted().size()) {
       const emitted_token token = p.stream->emitted()[taken++];
       ++p.made;
@@ -176,6 +197,8 @@ class stream_batch {
       if (!show(i, token)) last = true;
       if (last) break;
     }
+    thrown.done();
+    settle();
   }
 
   const llama_model* model_;

@@ -8,8 +8,11 @@
 #include <span>
 #include <utility>
 
+#include <weir/core/checked_size.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
+#include <weir/core/undo.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/stream/sequence.hpp>
 #include <weir/stream/stream_options.hpp>
@@ -28,27 +31,28 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
  public:
   using keep_type = keep_of<Cache>;
 
-  /// Throws error::bad_config. No allocation happens later but for prompts.
+  /// Throws error::bad_config, error::out_of_memory. No allocation happens later but for prompts.
   stream_decoder(const llama_model& model, keep_type keep, decoder_options options = {},
-                 const Speculation& speculation = {})
+                 const Speculation& speculation = {}) WEIR_TRY
       : base(model, std::move(options)),
-        pass_(model, base::options().stream.chunk + speculation.drafter.limits().rows(), 1,
+        pass_(model, base::options().stream.pass_rows(speculation.drafter.limits()), 1,
               base::options().stream.threads, base::options().stream.workers),
-        stream_(
-            model, std::move(keep),
-            base::options().stream.for_cache(model, speculation.drafter.limits(), &pass_.threads()),
-            base::options().sample, {base::options().seed, base::options().stream_key}, speculation,
-            pass_.threads()) {}
+        stream_(model, std::move(keep),
+                base::options().stream.for_cache(model, speculation.drafter.limits(),
+                                                 &pass_.threads()),
+                base::options().sample, {base::options().seed, base::options().stream_key},
+                speculation, pass_.threads()) {}
+  WEIR_OR_OUT_OF_MEMORY("stream_decoder")
 
   /// Bytes of cache, working memory, logits, sampler and guesses, before anything is allocated.
   static std::size_t required_bytes(const llama_model& model, const keep_type& keep,
                                     const decoder_options& options = {},
                                     const Speculation& speculation = {}) {
     const draft_limits drafts = speculation.drafter.limits();
-    return pass_type::required_bytes(model, options.stream.chunk + drafts.rows()) +
-           sequence_type::required_bytes(model, keep,
-                                         options.stream.for_cache(model, drafts, nullptr),
-                                         options.sample, speculation);
+    return checked_sum(
+        pass_type::required_bytes(model, options.stream.pass_rows(drafts)),
+        sequence_type::required_bytes(model, keep, options.stream.for_cache(model, drafts, nullptr),
+                                      options.sample, speculation));
   }
 
   /// Logits `[vocabulary]` that the last sampled token was drawn from, before temperature.
@@ -84,6 +88,7 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
 
   std::size_t waiting() const { return stream_.waiting(); }
   std::uint64_t room() const { return stream_.cache().room(); }
+  void reserve(std::size_t tokens) { stream_.reserve(tokens); }
   void queue(std::span<const token_id> tokens) { stream_.queue(tokens); }
   bool has_token() const { return !stream_.emitted().empty(); }
   emitted_token take() {
@@ -94,8 +99,10 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
   /// One pass, over waiting tokens and guesses at up to `wanted` that follow.
   void go_on(std::size_t wanted) {
     pass_.begin();
+    undo_unless_done round([this] { stream_.abandon(); });
     stream_.open(pass_, base::options().stream.chunk, wanted);
     const double seconds = pass_.run_all(stream_.layers_done());
+    round.done();
     stream_.close(pass_, seconds, pass_.rows());
   }
   void leave() { settle(); }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
+#include <weir/core/function_ref.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/incremental_decoder.hpp>
@@ -65,6 +66,7 @@ struct token_event {
 /// Generations of a decoder `Derived`, which makes tokens:
 ///   queue(tokens), waiting()  tokens that the stream is to be fed, and how many of them, and of
 ///                             those taken, it was not
+///   reserve(n)                memory for n tokens that wait
 ///   has_token(), take()       tokens that follow: whether any is ready, and an emitted_token
 ///   go_on(wanted)             a bit of the work towards more of them, where none is ready
 ///   leave()                   a generation ended, or was left, behind the token taken last
@@ -102,7 +104,10 @@ class text_decoder {
     }
     static sentinel end() { return {}; }
 
-    ~generation() { decoder_->self().leave(); }
+    /// What cannot be settled now is told by the call that follows.
+    ~generation() {
+      error::attempt<error::base>([this] { decoder_->self().leave(); }, [](const error::base&) {});
+    }
 
    private:
     friend text_decoder;
@@ -152,9 +157,11 @@ class text_decoder {
   }
 
   /// The same, token by token: `show(const token_event&)` returns false to stop behind that token.
+  /// Throws error::bad_input, too, for a null function.
   template <class Show>
     requires std::is_invocable_r_v<bool, Show&, const token_event&>
   finish_reason generate(std::string_view prompt, Show&& show, generate_options options = {}) {
+    require_callable("generate", show);
     accept(encoded(prompt), options);
     return run(show, options);
   }
@@ -162,12 +169,14 @@ class text_decoder {
     requires std::is_invocable_r_v<bool, Show&, const token_event&>
   finish_reason generate(std::span<const token_id> tokens, Show&& show,
                          generate_options options = {}) {
+    require_callable("generate", show);
     accept(tokens, options);
     return run(show, options);
   }
   template <class Show>
     requires std::is_invocable_r_v<bool, Show&, const token_event&>
   finish_reason resume(Show&& show, generate_options options = {}) {
+    require_callable("resume", show);
     require_resumable(options);
     return run(show, options);
   }
@@ -234,6 +243,7 @@ class text_decoder {
                                      "begin with)");
     model_->tokenizer.require_in_vocabulary(tokens);
     require_room(self().waiting() + tokens.size(), options);
+    self().reserve(self().waiting() + tokens.size());
     self().cut();
     self().queue(tokens);
     bool at_start = starts;

@@ -12,10 +12,13 @@
 #include <vector>
 
 #include <weir/cache/kv_cache.hpp>
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/function_ref.hpp>
+#include <weir/core/out_of_memory.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
+#include <weir/core/undo.hpp>
 #include <weir/model/load_model.hpp>
 #include <weir/sampling/log_probability.hpp>
 #include <weir/stream/shared_pass.hpp>
@@ -35,26 +38,28 @@ class basic_token_stream {
   using keep_type = Keep;
   using options_type = stream_options;
 
-  /// Throws error::bad_config. Everything the stream will ever hold is allocated here.
-  /// `drafts`: what `extend` may add to an open step.
+  /// Throws error::bad_config, error::out_of_memory. Everything the stream will ever hold is
+  /// allocated here. `drafts`: what `extend` may add to an open step.
   basic_token_stream(const llama_model& model, Keep keep, const stream_options& options = {},
-                     const draft_limits& drafts = {})
-      : pass_(model, options.chunk + drafts.rows(), 1, options.threads, options.workers),
+                     const draft_limits& drafts = {}) WEIR_TRY
+      : pass_(model, options.pass_rows(drafts), 1, options.threads, options.workers),
         cache_(shape_of(model.config), std::move(keep),
                options.for_cache(model, drafts, &pass_.threads())),
         chunk_(options.chunk),
         rows_(options.chunk),
         logits_(model.config.vocab_size),
-        told_logits_(told_rows * model.config.vocab_size) {}
+        told_logits_(checked_product(told_rows, model.config.vocab_size)) {}
+  WEIR_OR_OUT_OF_MEMORY("token_stream")
 
   /// Bytes of cache, working memory and logits, before anything is allocated.
   static std::size_t required_bytes(const llama_model& model, const Keep& keep,
                                     const stream_options& options = {},
                                     const draft_limits& drafts = {}) {
-    return Cache::required_bytes(shape_of(model.config), keep,
-                                 options.for_cache(model, drafts, nullptr)) +
-           pass_type::required_bytes(model, options.chunk + drafts.rows()) +
-           (1 + told_rows) * model.config.vocab_size * sizeof(float) + options.chunk * sizeof(row);
+    return checked_sum(
+        Cache::required_bytes(shape_of(model.config), keep,
+                              options.for_cache(model, drafts, nullptr)),
+        pass_type::required_bytes(model, options.pass_rows(drafts)),
+        (1 + told_rows) * model.config.vocab_size * sizeof(float) + options.chunk * sizeof(row));
   }
   std::size_t bytes() const {
     return cache_.bytes() + pass_.bytes() + (logits_.size() + told_logits_.size()) * sizeof(float) +
@@ -74,6 +79,7 @@ class basic_token_stream {
   }
   std::size_t feed(std::span<const token_id> tokens, chunk_done done,
                    const std::stop_token& cancel = {}) {
+    require_closed("feed");
     require_in_vocabulary(tokens, logits_.size());
     error::require<error::bad_input>(tokens.size() <= cache_.room(), "feed: ", tokens.size(),
                                      " tokens do not fit (room for ", cache_.room(),
@@ -95,26 +101,44 @@ class basic_token_stream {
   }
 
   /// `feed` in parts, for guessing. Opens a step of at least one and at most a chunk of tokens, and
-  /// takes them through the model; they are rows 0 … of `row_logits`. Throws what kv_cache::begin
-  /// throws. Not for policies that go by log-probabilities.
+  /// takes them through the model; they are rows 0 … of `row_logits`. Throws error::bad_input for
+  /// none or more, or an id outside the vocabulary, and what kv_cache::begin throws; then nothing
+  /// has changed. Not for policies that go by log-probabilities.
   void open(std::span<const token_id> tokens) {
+    require_closed("open");
+    error::require<error::bad_input>(!tokens.empty() && tokens.size() <= chunk_,
+                                     "open: ", tokens.size(),
+                                     " tokens (expected 1 to chunk = ", chunk_, ")");
+    require_in_vocabulary(tokens, logits_.size());
     step_.emplace(cache_.begin(std::span(rows_).first(tokens.size())));
+    undo_unless_done step([this] { give_up(); });
     pass_.begin();
     pass_.add(*step_, tokens);
     pass_.run_all();
     has_logits_ = false;
+    step.done();
   }
   /// Takes provisional rows through the model: `tokens`, one for each of `rows`, which see the rows
-  /// of the open step that they say.
+  /// of the open step that they say. Throws error::bad_call if none is open, error::bad_input for
+  /// another number of tokens or an id outside the vocabulary, and what cache_step::extend throws;
+  /// then nothing has changed.
   void extend(std::span<const token_id> tokens, std::span<const row> rows) {
+    require_open("extend");
+    error::require<error::bad_input>(tokens.size() == rows.size(), "extend: ", tokens.size(),
+                                     " tokens (expected one for each of ", rows.size(), " rows)");
+    require_in_vocabulary(tokens, logits_.size());
     const std::size_t old = pass_.rows();
     step_->extend(rows);
+    undo_unless_done step([this] { give_up(); });
     pass_.extend(tokens);
     pass_.run(0, pass_.layers(), old, pass_.rows());
     has_logits_ = false;
+    step.done();
   }
-  /// Makes the step's tokens and the provisional rows of `path` part of the stream.
+  /// Makes the step's tokens and the provisional rows of `path` part of the stream. Throws
+  /// error::bad_call if no step is open, and what cache_step::commit throws; then it stays open.
   void commit(std::span<const std::size_t> path = {}) {
+    require_open("commit");
     step_->commit(path);
     step_.reset();
   }
@@ -137,9 +161,8 @@ class basic_token_stream {
 
   /// Forgets the stream; the memory stays.
   void reset() {
-    step_.reset();
+    give_up();
     cache_.reset();
-    has_logits_ = false;
   }
 
   /// Stream index of the next token.
@@ -149,6 +172,19 @@ class basic_token_stream {
  private:
   /// Rows whose logits are worked out at once for policies that go by log-probabilities.
   static constexpr std::size_t told_rows = Cache::wants_log_probabilities ? 32 : 0;
+
+  void require_open(const char* call) const {
+    error::require<error::bad_call>(is_open(), call, ": no step is open (expected open first)");
+  }
+  void require_closed(const char* call) const {
+    error::require<error::bad_call>(!is_open(), call, ": a step is open (expected commit first)");
+  }
+  /// Drops the open step and what the pass knows.
+  void give_up() {
+    step_.reset();
+    pass_.begin();
+    has_logits_ = false;
+  }
 
   /// Tells the cache how probable the next token to be fed is.
   void tell_first(token_id id) {

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <span>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/acceptance_rate.hpp>
@@ -63,7 +64,8 @@ struct adaptive_length {
                           "adaptive_length.probe: 0 (expected 1 or more guesses)");
     }
     static std::size_t required_bytes(const adaptive_length& s, const draft_setup& setup) {
-      return inner_state::required_bytes(s.drafter, setup) + pass_times::required_bytes(s.rows);
+      return checked_sum(inner_state::required_bytes(s.drafter, setup),
+                         pass_times::required_bytes(s.rows));
     }
 
     void append(std::span<const token_id> tokens) { inner_.append(tokens); }

@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/acceptance_rate.hpp>
@@ -59,8 +60,9 @@ struct combined {
     draft_limits all{0, 0, 0};
     std::apply(
         [&](const Drafters&... d) {
-          ((all.nodes += d.limits().nodes, all.depth = std::max(all.depth, d.limits().depth),
-            all.width += d.limits().width),
+          ((all.nodes = checked_sum(all.nodes, d.limits().nodes),
+            all.depth = std::max(all.depth, d.limits().depth),
+            all.width = checked_sum(all.width, d.limits().width)),
            ...);
         },
         drafters);
@@ -78,8 +80,8 @@ struct combined {
       const std::size_t depth = s.limits().depth;
       return std::apply(
           [&](const Drafters&... d) {
-            return (member<Drafters>::required_bytes(d, setup, depth) + ... + 0) +
-                   depth * sizeof(token_id);
+            return checked_sum(checked_product(depth, sizeof(token_id)),
+                               member<Drafters>::required_bytes(d, setup, depth)...);
           },
           s.drafters);
     }
@@ -167,9 +169,9 @@ struct combined {
         if (singly) guessed.reserve(o.all.limits().depth);
       }
       static std::size_t required_bytes(const D& d, const draft_setup& setup, std::size_t depth) {
-        return drafts_type::required_bytes(d, setup) +
-               draft_tree::required_bytes(singly ? draft_limits{} : d.limits()) +
-               (singly ? depth * sizeof(token_id) : 0);
+        return checked_sum(drafts_type::required_bytes(d, setup),
+                           draft_tree::required_bytes(singly ? draft_limits{} : d.limits()),
+                           checked_product(singly ? depth : 0, sizeof(token_id)));
       }
 
       /// Drafts; true if it knows something.

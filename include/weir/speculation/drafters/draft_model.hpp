@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/undo.hpp>
 #include <weir/sampling/sampler.hpp>
@@ -37,8 +38,9 @@ struct basic_draft_model {
           drafts_(settings.source, setup, settings.limits(), 1),
           sampler_(setup.sample, setup.vocabulary, settings.tokens) {}
     static std::size_t required_bytes(const basic_draft_model& settings, const draft_setup& setup) {
-      return draft_stream<Stream>::required_bytes(settings.source, setup, settings.limits(), 1) +
-             sampler::required_bytes(setup.vocabulary, setup.sample, settings.tokens);
+      return checked_sum(
+          draft_stream<Stream>::required_bytes(settings.source, setup, settings.limits(), 1),
+          sampler::required_bytes(setup.vocabulary, setup.sample, settings.tokens));
     }
 
     void append(std::span<const token_id> said) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <weir/cache/step_rows.hpp>
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
@@ -44,7 +45,7 @@ class draft_stream {
         tree_(limits),
         own_(limits.nodes + 1),
         row_(limits.nodes + 1),
-        logits_(batch * setup.vocabulary) {
+        logits_(checked_product(batch, setup.vocabulary)) {
     waiting_.reserve(chunk_ + 1);
     rows_.reserve(batch);
     tokens_.reserve(batch);
@@ -52,9 +53,10 @@ class draft_stream {
   }
   static std::size_t required_bytes(const draft_source<Stream>& source, const draft_setup& setup,
                                     const draft_limits& limits, std::size_t batch) {
-    return Stream::required_bytes(*fitting(source, setup).model, source.keep,
-                                  options_of(source, setup), limits) +
-           draft_tree::required_bytes(limits) + batch * setup.vocabulary * sizeof(float);
+    return checked_sum(Stream::required_bytes(*fitting(source, setup).model, source.keep,
+                                              options_of(source, setup), limits),
+                       draft_tree::required_bytes(limits),
+                       checked_product(batch, setup.vocabulary, sizeof(float)));
   }
 
   /// Tokens that are certain. Those that were guessed need not be read again.

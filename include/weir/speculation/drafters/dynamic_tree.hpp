@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/sampling/gumbel.hpp>
@@ -86,12 +87,13 @@ struct basic_dynamic_tree {
     }
     static std::size_t required_bytes(const basic_dynamic_tree& settings,
                                       const draft_setup& setup) {
-      return draft_stream<Stream>::required_bytes(settings.source, setup, settings.limits(),
-                                                  batch(settings)) +
-             sampler::required_bytes(setup.vocabulary) +
-             (Kind == sibling_kind::coupled ? setup.vocabulary * sizeof(token_probability) : 0) +
-             (settings.nodes + 1) *
-                 (sizeof(made_guess) + setup.vocabulary * sizeof(float) + sizeof(double));
+      return checked_sum(
+          draft_stream<Stream>::required_bytes(settings.source, setup, settings.limits(),
+                                               batch(settings)),
+          sampler::required_bytes(setup.vocabulary),
+          Kind == sibling_kind::coupled ? setup.vocabulary * sizeof(token_probability) : 0,
+          checked_product(checked_sum(settings.nodes, 1u),
+                          sizeof(made_guess) + setup.vocabulary * sizeof(float) + sizeof(double)));
     }
 
     void append(std::span<const token_id> tokens) {

@@ -24,6 +24,7 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/token_trie.hpp>
@@ -88,7 +89,7 @@ class lookahead::state {
 
   static const lookahead& checked(const lookahead& s);
   static std::size_t most_offers(const lookahead& s) {
-    return s.depth * std::min(s.width, s.guesses) + 1;
+    return checked_sum(checked_product(s.depth, std::min(s.width, s.guesses)), 1u);
   }
 
   const token_trie* shared() const { return how_.shared.get(); }

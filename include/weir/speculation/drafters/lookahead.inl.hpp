@@ -27,9 +27,11 @@ WEIR_INLINE lookahead::state::state(const lookahead& settings, const draft_setup
 }
 
 WEIR_INLINE std::size_t lookahead::state::required_bytes(const lookahead& s, const draft_setup&) {
-  return token_trie::required_bytes(s.nodes) + 2 * trie_writer::required_bytes(s.depth + 1) +
-         (2 * s.guesses + most_offers(s)) * sizeof(guess) + s.depth * sizeof(std::size_t) +
-         s.query * sizeof(token_id);
+  const std::size_t guesses = checked_sum(checked_product(2u, checked(s).guesses), most_offers(s));
+  return checked_sum(token_trie::required_bytes(s.nodes),
+                     2 * trie_writer::required_bytes(s.depth + 1),
+                     checked_product(guesses, sizeof(guess)), s.depth * sizeof(std::size_t),
+                     checked_product(s.query, sizeof(token_id)));
 }
 
 WEIR_INLINE void lookahead::state::append(std::span<const token_id> tokens) {

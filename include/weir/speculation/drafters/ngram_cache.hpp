@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/guess.hpp>
@@ -50,7 +51,8 @@ class ngram_cache::state {
  public:
   state(const ngram_cache& settings, const draft_setup&);
   static std::size_t required_bytes(const ngram_cache& s, const draft_setup&) {
-    return ngram_table::required_bytes(s.ngrams) + (kept + s.tokens) * sizeof(token_id);
+    return checked_sum(ngram_table::required_bytes(checked(s).ngrams),
+                       checked_product(checked_sum(kept, s.tokens), sizeof(token_id)));
   }
 
   /// O(longest²) a token.

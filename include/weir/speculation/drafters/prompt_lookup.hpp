@@ -29,10 +29,7 @@ struct prompt_lookup {
   class state {
    public:
     state(const prompt_lookup& settings, const draft_setup&);
-    static std::size_t required_bytes(const prompt_lookup& s, const draft_setup&) {
-      return s.history * sizeof(token_id) +
-             lengths(s) * (slots(s) + s.history) * sizeof(std::uint64_t);
-    }
+    static std::size_t required_bytes(const prompt_lookup& s, const draft_setup&);
 
     /// O(longest) a token.
     void append(std::span<const token_id> said);
@@ -47,6 +44,7 @@ struct prompt_lookup {
     }
 
    private:
+    static const prompt_lookup& checked(const prompt_lookup& s);
     static std::size_t lengths(const prompt_lookup& s) { return s.longest - s.shortest + 1; }
     static std::size_t slots(const prompt_lookup& s);
     /// The place in the table of the n-gram that ends the history.

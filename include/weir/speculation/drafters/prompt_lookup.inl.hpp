@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
@@ -15,21 +16,32 @@
 namespace weir::inline WEIR_TARGET {
 
 WEIR_INLINE prompt_lookup::prompt_lookup::state::state(const prompt_lookup& settings,
-                                                       const draft_setup&)
-    : shortest_(settings.shortest),
+                                                       const draft_setup& setup)
+    : shortest_((required_bytes(settings, setup), settings.shortest)),
       longest_(settings.longest),
       slots_(slots(settings)),
       history_(settings.history) {
-  using error::bad_config, error::require;
-  require<bad_config>(
-      settings.shortest > 0 && settings.shortest <= settings.longest && settings.longest <= 64,
-      "prompt_lookup: n-grams of ", settings.shortest, " to ", settings.longest,
-      " tokens (expected 1 <= shortest <= longest <= 64)");
-  require<bad_config>(settings.history > settings.longest,
-                      "prompt_lookup.history: ", settings.history,
-                      " (expected more than longest = ", settings.longest, ")");
   latest_.resize(lengths(settings) * slots_);
   earlier_.resize(lengths(settings) * history_.size());
+}
+
+WEIR_INLINE std::size_t prompt_lookup::prompt_lookup::state::required_bytes(const prompt_lookup& s,
+                                                                            const draft_setup&) {
+  const std::size_t lengths = state::lengths(checked(s));
+  return checked_sum(
+      checked_product(s.history, sizeof(token_id)),
+      checked_product(lengths, checked_sum(slots(s), s.history), sizeof(std::uint64_t)));
+}
+
+WEIR_INLINE const prompt_lookup& prompt_lookup::prompt_lookup::state::checked(
+    const prompt_lookup& s) {
+  using error::bad_config, error::require;
+  require<bad_config>(s.shortest > 0 && s.shortest <= s.longest && s.longest <= 64,
+                      "prompt_lookup: n-grams of ", s.shortest, " to ", s.longest,
+                      " tokens (expected 1 <= shortest <= longest <= 64)");
+  require<bad_config>(s.history > s.longest, "prompt_lookup.history: ", s.history,
+                      " (expected more than longest = ", s.longest, ")");
+  return s;
 }
 
 WEIR_INLINE void prompt_lookup::prompt_lookup::state::append(std::span<const token_id> said) {
