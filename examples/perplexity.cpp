@@ -64,7 +64,8 @@ void perplexity(settings s) {
   std::cout << "{\"tokens\": " << n << ", \"nats_per_token\": " << json_number(mean)
             << ", \"perplexity\": " << json_number(std::exp(mean))
             << ", \"seconds\": " << json_number(seconds.count())
-            << ", \"peak_cache_bytes\": " << scorer->cache_bytes() << "}\n"
+            << ", \"peak_cache_bytes\": " << scorer->cache_bytes()
+            << ", \"cut_numbers\": " << scorer->cut_numbers() << "}\n"
             << std::flush;
   require<bad_input>(bool{std::cout}, "standard output: cannot be written");
 }
@@ -81,7 +82,7 @@ int main(int argc, char** argv) {
   line.number<std::size_t>("--max-tokens", s.max_tokens, "tokens to rate, at most", 1)
       ->default_str("the whole text");
   line.file("--logprobs", s.logprobs, "also write one natural-log probability a line to this file");
-  tool::add_cache_flags(line, s.cache);
+  tool::add_cache_flags(line, s.cache, s.work);
   tool::add_work_flags(line, s.work);
   return line.run(argc, argv, [&] { perplexity(s); });
 }

@@ -181,7 +181,7 @@ int main(int argc, char** argv) {
   line.choice("--draw", draw, {"cdf", "gumbel"},
               "gumbel: by noise that a draft model shares, for more agreement");
   line.number<std::uint64_t>("--seed", s.decoder.seed, "of the randomness", 0);
-  tool::add_cache_flags(line, s.cache);
+  tool::add_cache_flags(line, s.cache, s.decoder.stream);
   tool::add_work_flags(line, s.decoder.stream);
   line.on_off("--quiet", s.quiet, "print nothing but the text");
   line.check([&] {

@@ -100,7 +100,7 @@ int main(int argc, char** argv) {
   line.number<float>("--min-p", sample.min_p, "leave out those less likely than this x the best", 0,
                      1);
   line.number<std::uint64_t>("--seed", s.decoder.seed, "of the randomness", 0);
-  tool::add_cache_flags(line, s.cache);
+  tool::add_cache_flags(line, s.cache, s.decoder.stream);
   tool::add_work_flags(line, s.decoder.stream);
   line.on_off("--ids", s.ids, "print token ids, one a line, instead of text");
   line.on_off("--stop-at-eos", s.decoder.stop_at_eos,

@@ -4,6 +4,8 @@
 #if WEIR_DECLARED_ONLY
 #include <weir/model/gguf.inl.hpp>
 #include <weir/model/gguf_cursor.inl.hpp>
+#include <weir/model/gguf_parts.inl.hpp>
+#include <weir/model/gguf_split.inl.hpp>
 #include <weir/model/gguf_tensor.inl.hpp>
 #include <weir/model/gguf_value.inl.hpp>
 #include <weir/model/incremental_decoder.inl.hpp>

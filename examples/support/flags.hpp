@@ -8,7 +8,6 @@
 #include <functional>
 #include <iostream>
 #include <limits>
-#include <map>
 #include <new>
 #include <string>
 #include <string_view>
@@ -68,15 +67,30 @@ class command_line {
         ->check(CLI::IsMember(std::move(names)))
         ->capture_default_str();
   }
-  /// Whether BOS or EOS is put to a text.
-  CLI::Option* mark(const char* name, weir::mark& value, const char* help) {
-    const std::map<std::string, weir::mark> names = {
-        {"file", weir::mark::by_file}, {"on", weir::mark::on}, {"off", weir::mark::off}};
-    const auto choose = [&value, names](const std::string& given) { value = names.at(given); };
+  /// One of some named values, of which `value` is one.
+  template <class T>
+  CLI::Option* choice(const char* name, T& value,
+                      const std::vector<std::pair<std::string, T>>& named, const char* help) {
+    std::vector<std::string> names;
+    std::string usual;
+    for (const auto& [text, of] : named) {
+      names.push_back(text);
+      if (of == value) usual = text;
+    }
+    const auto choose = [&value, named](const std::string& given) {
+      for (const auto& [text, of] : named)
+        if (text == given) value = of;
+    };
     return app_.add_option_function<std::string>(name, choose, help)
         ->type_name("NAME")
-        ->check(CLI::IsMember(std::vector<std::string>{"file", "on", "off"}))
-        ->default_str("file");
+        ->check(CLI::IsMember(std::move(names)))
+        ->default_str(usual);
+  }
+  /// Whether BOS or EOS is put to a text.
+  CLI::Option* mark(const char* name, weir::mark& value, const char* help) {
+    using weir::mark;
+    return choice<mark>(name, value,
+                        {{"file", mark::by_file}, {"on", mark::on}, {"off", mark::off}}, help);
   }
   void marks(weir::text_marks& value) {
     mark("--bos", value.bos, "put BOS before the text: as the file says, or on or off");
@@ -175,7 +189,7 @@ class command_line {
 };
 
 /// The flags that choose a cache, the same in every tool.
-inline void add_cache_flags(command_line& line, cache_choice& c) {
+inline void add_cache_flags(command_line& line, cache_choice& c, weir::stream_options& stream) {
   constexpr std::size_t most = std::size_t{1} << 31;
   line.choice("--policy", c.policy, policy_names(), "which tokens stay");
   const auto* sinks = line.number<std::size_t>(
@@ -204,6 +218,12 @@ inline void add_cache_flags(command_line& line, cache_choice& c) {
                               ->default_str("the policy's own");
   line.choice("--codec", c.codec, {"f32", "f16", "bf16", "int8", "int4"},
               "how keys and values are stored");
+  line.choice<weir::overflow>("--on-overflow", stream.on_overflow,
+                              {{"refuse", weir::overflow::refuse},
+                               {"warn", weir::overflow::warn},
+                               {"scale", weir::overflow::scale}},
+                              "about keys and values beyond the codec: refuse the model, cut them "
+                              "and say how many, or hold them scaled");
   line.check([&c, sinks, window, budget, cadence, calibration, head_table, sparsity, positions] {
     const auto unread = [&](const CLI::Option* flag) {
       if (flag->count() > 0)

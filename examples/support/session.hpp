@@ -81,6 +81,8 @@ class session {
   virtual std::size_t most_entries() const = 0;
   /// (token, layer, KV head) entries that no row will read again.
   virtual std::uint64_t evicted_entries() const = 0;
+  /// Numbers of keys and values that were cut to the largest that the codec holds.
+  virtual std::uint64_t cut_numbers() const = 0;
   /// Stream indices of the tokens that a (layer, KV head) holds, rising.
   virtual std::vector<std::uint64_t> live(std::size_t layer, std::size_t head) const = 0;
 };

@@ -25,6 +25,7 @@ class session_over : public Base {
   std::uint64_t evicted_entries() const override {
     return stream_.cache().told().stats().evicted_entries;
   }
+  std::uint64_t cut_numbers() const override { return stream_.cache().told().stats().cut; }
   std::vector<std::uint64_t> live(std::size_t layer, std::size_t head) const override {
     std::vector<std::uint64_t> all;
     stream_.cache().told().for_each_index(layer, head,

@@ -105,7 +105,10 @@ class status_line {
       if (cache_.policy != "window") text += part("sinks", first, sinks) + " + ";
       text += part("window", std::min<std::uint64_t>(length - first, cache_.window), cache_.window);
     }
-    return text + ", " + rounded(static_cast<double>(stream_.cache_bytes()) / 1024, "%.0f KiB");
+    text += ", " + rounded(static_cast<double>(stream_.cache_bytes()) / 1024, "%.0f KiB");
+    if (const std::uint64_t cut = stream_.cut_numbers(); cut > 0)
+      text += ", " + std::to_string(cut) + " numbers beyond " + cache_.codec + " cut";
+    return text;
   }
 
   /// Terminal codes after which the cursor is back where it was.

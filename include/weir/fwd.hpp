@@ -12,6 +12,7 @@ namespace weir::inline WEIR_TARGET {
 class gguf_file;
 class incremental_decoder;
 class tokenizer;
+struct gguf_options;
 struct llama_config;
 struct llama_model;
 struct llama_weights;

@@ -159,10 +159,10 @@ struct sirllm {
     return {sinks{4}, token_surprisal{.budget = rest / 2}, window{rest - rest / 2}};
   }
 };
-/// The size is ours.
+/// The size is ours; and that the newest token stays, in `of`.
 struct tova {
   static constexpr std::string_view name = "tova";
-  static presets::tova authors() { return {window{1}, weir::tova{511}}; }
+  static presets::tova authors() { return {window{0}, weir::tova{512}}; }
   static presets::tova of(const ask& a) { return {window{1}, weir::tova{a.budget() - 1}}; }
 };
 struct snapkv {

@@ -1,13 +1,19 @@
 // TOVA, arXiv 2401.06104: a worked example by hand.
 #include <weir/cache/eviction/tova.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/eviction/window.hpp>
+#include <weir/cache/kv_cache.hpp>
+#include <weir/presets.hpp>
 #include <weir/testing/policy_bench.hpp>
+#include <weir/testing/probe_tokens.hpp>
 #include "support/catch.hpp"
 
 using indices = std::vector<std::uint64_t>;
@@ -58,6 +64,55 @@ TEST_CASE("smaller budgets show the order of the mean row") {
   const float mean[] = {.2f, .2f, .2f, .175f, .1f, .125f};
   for (std::uint64_t i = 0; i < 6; ++i)
     CHECK(std::abs((b.note<0>(i, 0, 0, 0) + b.note<0>(i, 0, 0, 1)) / 2 - mean[i]) <= 1e-5f);
+}
+
+TEST_CASE(
+    "the authors' list pins nothing: what the newest row attends to least goes, be it itself") {
+  const weir::presets::tova authors = weir::presets::recipes::tova::authors();
+  CHECK(std::get<0>(authors.members).budget == 0);
+  CHECK(std::get<1>(authors.members).budget == 512);
+  // The rule read literally: one token comes, its row's mean over heads says who goes.
+  constexpr std::size_t size = 6;
+  const weir::kv_shape small{.layers = 1, .q_heads = 4, .kv_heads = 2, .head_dim = 8};
+  weir::kv_cache<weir::f32, weir::presets::tova> cache(small, {weir::window{0}, weir::tova{size}},
+                                                       {.max_rows = 1, .cadence = 1});
+  std::vector<std::vector<float>> keys;  // [token] of both KV heads
+  indices kept;
+  bool newest_went = false;
+  for (std::uint64_t t = 0; t < 60; ++t) {
+    weir::testing::layer_rows x;
+    const weir::testing::token_name name = 1000 + t;
+    weir::testing::make_rows(small, std::span(&name, 1), 0, x);
+    keys.push_back(x.k);
+    kept.push_back(t);
+    const weir::row row{};
+    auto step = cache.begin(std::span(&row, 1));
+    step.attend(0, x.q, x.k, x.v, x.out);
+    step.commit();
+    if (kept.size() > size) {
+      std::vector<double> mean(kept.size(), 0.0);
+      for (std::size_t h = 0; h < small.q_heads; ++h) {
+        std::vector<double> weight;
+        double sum = 0;
+        for (const std::uint64_t i : kept) {
+          double score = 0;
+          for (std::size_t k = 0; k < small.head_dim; ++k)
+            score += double{x.q[h * small.head_dim + k]} *
+                     keys[i][h / small.group() * small.head_dim + k];
+          weight.push_back(std::exp(score / std::sqrt(8.0)));
+          sum += weight.back();
+        }
+        for (std::size_t i = 0; i < kept.size(); ++i) mean[i] += weight[i] / sum;
+      }
+      const auto least = std::min_element(mean.begin(), mean.end()) - mean.begin();
+      newest_went = newest_went || kept[static_cast<std::size_t>(least)] == t;
+      kept.erase(kept.begin() + least);
+    }
+    indices said;
+    cache.for_each_index(0, 1, [&](weir::stream_index i) { said.push_back(i.value); });
+    REQUIRE(said == kept);
+  }
+  CHECK(newest_went);
 }
 
 TEST_CASE("TOVA with a window of 1 never drops the newest token") {

@@ -2,9 +2,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <utility>
+#include <vector>
 
 #include "support/catch.hpp"
 #include "support/gguf_builder.hpp"
@@ -65,6 +69,64 @@ TEST_CASE("arrays of every flat type are read") {
   REQUIRE(f.get_ints("none").empty());
   REQUIRE(f.find("bools")->count == 2);
   REQUIRE(f.find("doubles")->element == weir::gguf_type::float64);
+}
+
+TEST_CASE("arrays of numbers are read whatever width they are stored in") {
+  gguf_builder b;
+  std::size_t types = 0;
+  for_each_integer_array(b, "ints", {1, 0, 127}, [&](std::uint32_t type) {
+    INFO(type);
+    ++types;
+    const gguf_file f(b.build());
+    const auto ints = f.get_ints("ints");
+    REQUIRE(ints.size() == 3);
+    REQUIRE((ints[0] == 1 && ints[1] == 0 && ints[2] == 127));
+  });
+  REQUIRE(types == 8);
+  constexpr std::int32_t least = std::numeric_limits<std::int32_t>::min();
+  b.set_array("ints", 11, std::vector<std::int64_t>{least, -1});
+  b.set_array("doubles", 12, std::vector<double>{1.5, -1e30, 0.1, 0.0});
+  const gguf_file f(b.build());
+  REQUIRE(f.get_ints("ints")[0] == least);
+  REQUIRE(f.get_ints("ints")[1] == -1);
+  const auto floats = f.get_floats("doubles");
+  REQUIRE(floats.size() == 4);
+  REQUIRE((floats[0] == 1.5f && floats[1] == -1e30f && floats[2] == 0.1f && floats[3] == 0.0f));
+}
+
+TEST_CASE("numbers that the wanted type cannot hold are refused") {
+  const auto bad = [](const gguf_builder& b, auto call,
+                      std::initializer_list<std::string_view> parts) {
+    const gguf_file f(b.build());
+    require_refused<weir::error::bad_file>([&] { call(f); }, parts);
+  };
+  const auto ints = [](const gguf_file& f) { f.get_ints("k"); };
+  const auto floats = [](const gguf_file& f) { f.get_floats("k"); };
+  const auto one = [](const gguf_file& f) { f.get_f32("k"); };
+  gguf_builder b;
+  bad(b.set_array("k", 4, std::vector<std::uint32_t>{5, 2147483648u}), ints,
+      {"'k'", "2147483648", "element 1", "expected -2147483648 to 2147483647"});
+  bad(b.set_array("k", 10, std::vector<std::uint64_t>{~std::uint64_t{0}}), ints,
+      {"'k'", "18446744073709551615", "element 0"});
+  bad(b.set_array("k", 11, std::vector<std::int64_t>{-2147483649}), ints, {"-2147483649"});
+  bad(b.set_array("k", 7, std::vector<std::uint8_t>{1}), ints, {"array of bool"});
+  const double wide = GENERATE(1e-60, -1e-60, 1e-40, 1e300, -1e39, 5e-324);
+  bad(b.set_array("k", 12, std::vector<double>{1.0, wide}), floats,
+      {"'k'", "element 1", "expected a number that float32 can hold"});
+  bad(b.set_raw("k", 12, byte_writer().put(wide)), one,
+      {"'k'", "expected a number that float32 can hold"});
+}
+
+TEST_CASE("a double that is a float, or near one, is read as that") {
+  using limits = std::numeric_limits<float>;
+  const double wide =
+      GENERATE(as<double>{}, 0.0, -0.0, 1e-5, 5e5, limits::max(), limits::lowest(), limits::min(),
+               limits::denorm_min(), limits::infinity(), -limits::infinity());
+  gguf_builder b;
+  b.set_raw("k", 12, byte_writer().put(wide));
+  REQUIRE(gguf_file(b.build()).get_f32("k") == static_cast<float>(wide));
+  b.set_raw("k", 12, byte_writer().put(std::numeric_limits<double>::quiet_NaN()));
+  REQUIRE(std::isnan(gguf_file(b.build()).get_f32("k")));
 }
 
 TEST_CASE("a missing key throws unless a default is given, a wrong type always throws") {

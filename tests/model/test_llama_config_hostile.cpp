@@ -167,6 +167,20 @@ TEST_CASE("rope scaling is refused, unless it is none") {
   config_of(b);
   b.set("llama.rope.scaling.finetuned", false);
   config_of(b);
+  b.set("llama.rope.scaling.finetuned", true);
+  b.set("llama.rope.scaling.original_context_length", 512u);
+  config_of(b);
+  config_of(gguf_builder(b).erase("llama.rope.scaling.type"));
+  config_of(gguf_builder(b).erase("llama.rope.scaling.factor"));
+  // What does ask for something is named, whatever stands before it.
+  config_refused(gguf_builder(b).set("llama.rope.scaling.factor", 2.0f),
+                 {"'llama.rope.scaling.", "weir cannot compute"});
+  config_refused(gguf_builder(b).set("llama.rope.scaling.type", "yarn"),
+                 {"'llama.rope.scaling.type'", "weir cannot compute"});
+  config_refused(gguf_builder(b).set("llama.rope.scaling.attn_factor", 2.0f),
+                 {"'llama.rope.scaling.attn_factor'", "weir cannot compute"});
+  config_refused(gguf_builder(b).set("llama.rope.scaling.yarn_log_multiplier", 0.1f),
+                 {"'llama.rope.scaling.yarn_log_multiplier'", "weir cannot compute"});
   b.set("llama.rope.scaling.type", "none").set("llama.rope.scaling.factor", 8.0f);
   b.set("llama.rope.scaling.original_context_length", 512u)
       .set("llama.rope.scaling.finetuned", true);
@@ -193,13 +207,21 @@ TEST_CASE("numbers given once a layer must be as many as layers, positive and eq
   const auto v = static_cast<std::int32_t>(f.get_u32(key));
   using ints = std::vector<std::int32_t>;
   config_of(b.set(key, ints{v, v}));
-  config_of(b.set(key, std::vector<std::uint32_t>{f.get_u32(key), f.get_u32(key)}));
+  const auto small = static_cast<std::int8_t>(v);
+  std::size_t types = 0;
+  for_each_integer_array(b, key, {small, small}, [&](std::uint32_t) {
+    config_of(b);
+    ++types;
+  });
+  REQUIRE(types == 8);
   config_refused(b.set(key, ints{v}), {key, "has 1 elements", "2 layers"});
   config_refused(b.set(key, ints{v, v, v}), {key, "has 3 elements", "2 layers"});
   config_refused(b.set(key, ints{}), {key, "has 0 elements", "2 layers"});
   config_refused(b.set(key, ints{v, v + 1}), {key, "layer 1", "expected equal layers"});
   config_refused(b.set(key, ints{0, 0}), {key, "0", "at least 1"});
   config_refused(b.set(key, ints{-1, -1}), {key, "-1", "at least 1"});
+  config_refused(b.set(key, std::vector<std::uint32_t>{2147483648u, 2147483648u}),
+                 {key, "2147483648", "element 0"});
   config_refused(b.set(key, std::vector<float>{2.0f, 2.0f}), {key, "array of float32"});
 }
 
@@ -245,6 +267,8 @@ TEST_CASE("numbers may be stored in any width") {
   gguf_builder b = least_llama();
   b.set_raw("llama.rope.freq_base", 12, byte_writer().put(5e5));
   CHECK(config_of(b).rope_freq_base == 5e5f);
+  b.set_raw("llama.attention.layer_norm_rms_epsilon", 12, byte_writer().put(1e-60));
+  config_refused(b, {"'llama.attention.layer_norm_rms_epsilon'", "1e-60", "float32"});
 }
 
 TEST_CASE("every key that a model needs is missed by name") {

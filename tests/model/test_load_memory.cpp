@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <new>
 #include <string>
 #include <vector>
 
 #include "support/catch.hpp"
 #include "support/gguf_builder.hpp"
+#include "support/split_model.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <weir/model/gguf.hpp>
 #include <weir/model/incremental_decoder.hpp>
@@ -147,6 +151,38 @@ TEST_CASE("when any one allocation of a load fails, everything is given back") {
     });
     REQUIRE(failed);
   }
+}
+
+TEST_CASE("when any one allocation of loading a split model fails, every part is closed") {
+  const temporary_folder folder("load-memory");
+  const std::string path = split_model(least_llama(), 3).write(folder)[1];
+  const bool map = GENERATE(true, false);
+  const std::string within = std::filesystem::canonical(folder.path("")).string() + "/";
+  const auto mapped = [&] {
+    std::ifstream maps("/proc/self/maps");
+    std::string line;
+    std::size_t parts = 0;
+    while (std::getline(maps, line)) parts += line.find(within) != line.npos;
+    return parts;
+  };
+  const auto open = [&] { weir::gguf_file f(path, {.map = map}); };
+  counted(0, open);
+  const std::size_t calls = tally.calls;
+  REQUIRE(calls > 30);
+  for (std::size_t n = 1; n <= calls; ++n) {
+    bool failed = false;
+    counted(n, [&] {
+      try {
+        open();
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+    });
+    REQUIRE(failed);
+  }
+  REQUIRE(mapped() == 0);
+  const weir::gguf_file f(path, {.map = map});
+  REQUIRE(mapped() == (map ? 3 : 0));
 }
 
 TEST_CASE("pushing a token allocates nothing") {

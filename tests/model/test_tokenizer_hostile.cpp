@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "support/catch.hpp"
 #include "support/gguf_builder.hpp"
@@ -68,8 +70,28 @@ TEST_CASE("missing or wrongly typed lists are refused") {
                                    "tokenizer.ggml.scores", "tokenizer.ggml.token_type");
   gguf_builder b = file_of(tiny_vocabulary::least());
   refused(b.set(key, 1u), {"'" + key + "'", "uint32", "expected array"});
-  refused(b.set(key, std::vector<std::uint32_t>{1, 1, 1, 1}), {"'" + key + "'", "array of uint32"});
+  refused(b.set_array(key, 7, std::vector<std::uint8_t>{1, 1, 1, 1}),
+          {"'" + key + "'", "array of bool"});
   refused(b.erase(key), {"'" + key + "'", "missing"});
+}
+
+TEST_CASE("token types and scores may be stored in any width") {
+  tiny_vocabulary v = tiny_vocabulary::least();
+  v.add("a", token_kind::normal, -1).add("b", token_kind::normal, -2);
+  v.add("ab", token_kind::normal, -0.5f);
+  const tokenizer expected{gguf_file(file_of(v).build())};
+  gguf_builder b = file_of(v);
+  b.set_array("tokenizer.ggml.scores", 12, std::vector<double>(v.scores.begin(), v.scores.end()));
+  const std::vector<std::int8_t> kinds(v.kinds.begin(), v.kinds.end());
+  for_each_integer_array(b, "tokenizer.ggml.token_type", kinds, [&](std::uint32_t type) {
+    INFO(type);
+    const tokenizer t{gguf_file(b.build())};
+    for (std::size_t i = 0; i < v.kinds.size(); ++i)
+      REQUIRE(t.kind(static_cast<token_id>(i)) == expected.kind(static_cast<token_id>(i)));
+    REQUIRE(t.encode("ab ba abab", true) == expected.encode("ab ba abab", true));
+  });
+  b.set_array("tokenizer.ggml.scores", 12, std::vector<double>(v.scores.size(), 1e300));
+  refused(b, {"'tokenizer.ggml.scores'", "1e+300", "float32"});
 }
 
 TEST_CASE("merges of known tokens are accepted, merges that name unknown ones refused") {
@@ -158,19 +180,24 @@ TEST_CASE("all tokens that end a text or a turn are known") {
   CHECK(by_key.ends().size() == 3);
 }
 
-TEST_CASE("default special ids outside a vocabulary of one or two tokens are refused") {
+TEST_CASE("default special ids outside a vocabulary of one or two tokens are none") {
   const std::size_t size = GENERATE(1u, 2u);
   tiny_vocabulary v = tiny_vocabulary::least();
   v.tokens.resize(size);
   v.scores.resize(size);
   v.kinds.resize(size);
   gguf_builder b = file_of(v);
-  b.erase("tokenizer.ggml.bos_token_id").erase("tokenizer.ggml.eos_token_id");
-  const std::string_view key = size == 1 ? "bos_token_id" : "eos_token_id";
-  refused(b, {key, "default", std::to_string(size) + " tokens"});
-  for (const char* id : {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"})
-    b.set(id, 0u);
-  REQUIRE(tokenizer(gguf_file(b.build())).vocab_size() == size);
+  for (const char* id : {"bos_token_id", "eos_token_id", "unknown_token_id"})
+    b.erase("tokenizer.ggml." + std::string(id));
+  b.set("tokenizer.ggml.add_eos_token", true);
+  const tokenizer t{gguf_file(b.build())};
+  REQUIRE(t.vocab_size() == size);
+  REQUIRE(t.bos() == (size == 1 ? std::nullopt : std::optional<token_id>(1)));
+  REQUIRE_FALSE(t.eos().has_value());
+  REQUIRE_FALSE(t.adds_eos());
+  REQUIRE(t.unknown() == 0);
+  // Named by the file, the same ids are its mistake.
+  refused(b.set("tokenizer.ggml.eos_token_id", 2u), {"eos_token_id", std::to_string(size)});
 }
 
 TEST_CASE("byte tokens that spell no byte are refused, as text they are fine") {

@@ -37,7 +37,7 @@ bool has_parent(const weir::row& row) { return row.parent != weir::row::previous
 static_assert(complete<weir::gguf_file> && complete<weir::incremental_decoder> &&
               complete<weir::tokenizer> && complete<weir::llama_config> &&
               complete<weir::llama_model> && complete<weir::llama_weights> &&
-              complete<weir::load_options>);
+              complete<weir::load_options> && complete<weir::gguf_options>);
 static_assert(complete<weir::cache_options> && complete<weir::kv_shape> && complete<weir::row> &&
               complete<weir::bf16> && complete<weir::f16> && complete<weir::int4> &&
               complete<weir::int8>);

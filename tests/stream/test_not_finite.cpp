@@ -14,7 +14,7 @@
 #include <weir/weir.hpp>
 
 #include "stream/decoding.hpp"
-#include "stream/poisoned_model.hpp"
+#include "support/changed_model.hpp"
 #include "support/catch.hpp"
 #include "support/refusal.hpp"
 

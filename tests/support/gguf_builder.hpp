@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <weir/core/half.hpp>
@@ -126,6 +127,14 @@ class gguf_builder {
   gguf_builder& set(std::string_view key, const std::vector<std::uint32_t>& v) {
     return set_array(key, 4, v);
   }
+  /// An array of numbers of `type`, which is that of `T`.
+  template <class T>
+  gguf_builder& set_array(std::string_view key, std::uint32_t type, const std::vector<T>& v) {
+    byte_writer w;
+    w.put(type).put<std::uint64_t>(v.size());
+    for (const T x : v) w.put(x);
+    return set_raw(key, 9, std::move(w));
+  }
   gguf_builder& erase(std::string_view key) {
     std::erase_if(keys, [&](const key_record& r) { return r.key == key; });
     return *this;
@@ -178,14 +187,20 @@ class gguf_builder {
   gguf_builder& set_number(std::string_view key, std::uint32_t type, T v) {
     return set_raw(key, type, byte_writer().put(v));
   }
-  template <class T>
-  gguf_builder& set_array(std::string_view key, std::uint32_t type, const std::vector<T>& v) {
-    byte_writer w;
-    w.put(type).put<std::uint64_t>(v.size());
-    for (const T x : v) w.put(x);
-    return set_raw(key, 9, std::move(w));
-  }
 };
+
+/// Sets an array of `v`, which every integer type can hold, in each type, and calls `f` with its
+/// number.
+template <class F>
+void for_each_integer_array(gguf_builder& b, std::string_view key,
+                            const std::vector<std::int8_t>& v, const F& f) {
+  const auto in = [&]<class T>(std::uint32_t type, T) {
+    b.set_array(key, type, std::vector<T>(v.begin(), v.end()));
+    f(type);
+  };
+  in(0, std::uint8_t{}), in(1, std::int8_t{}), in(2, std::uint16_t{}), in(3, std::int16_t{});
+  in(4, std::uint32_t{}), in(5, std::int32_t{}), in(10, std::uint64_t{}), in(11, std::int64_t{});
+}
 
 /// Normally distributed weights of standard deviation `scale`, written in `type`. `count` is a
 /// multiple of its block.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <weir/cache/attend_job.hpp>
+#include <weir/cache/kv_scales.hpp>
 #include <weir/cache/split_states.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/shared_range.hpp>
@@ -117,8 +118,9 @@ class attention_pass {
     for (std::size_t r = 0; r < p.rows; ++r) {
       const std::size_t group = shape_.group(), row = (p.begin + r) / group,
                         q_head = p.head * group + (p.begin + r) % group;
-      finish(states[r], job_.out + (row * shape_.q_heads + q_head) * shape_.head_dim,
-             shape_.head_dim);
+      float* const out = job_.out + (row * shape_.q_heads + q_head) * shape_.head_dim;
+      finish(states[r], out, shape_.head_dim);
+      multiply(out, shape_.head_dim, store_.value_scale(job_.layer, p.head));
       if (job_.handout.largest == nullptr) continue;
       float* const total = job_.handout.total + 2 * handout_row(place, p.begin + r);
       total[0] = states[r].m;

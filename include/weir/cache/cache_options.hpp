@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include <weir/cache/kv_scales.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
@@ -19,6 +21,8 @@ struct cache_options {
   std::size_t extra_pages = 0;    ///< of layouts::paged: tiles in the pool for forks
   std::uint64_t first_index = 0;  ///< stream index of the first token; a multiple of 512
   executor* threads = nullptr;    ///< who works; must outlive the cache. Null: the caller alone
+  overflow on_overflow = overflow::scale;  ///< about numbers that the codec does not hold
+  std::vector<kv_range> ranges = {};       ///< [layer, kv_head], of overflow::scale; empty: unknown
 };
 
 /// Throws error::bad_config unless the numbers are in range.

@@ -8,6 +8,7 @@
 
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/eviction/keep.hpp>
+#include <weir/cache/kv_scales.hpp>
 #include <weir/cache/kv_store.hpp>
 #include <weir/cache/positional_keeper.hpp>
 #include <weir/cache/rotations.hpp>
@@ -48,11 +49,12 @@ struct cache_parts {
 
   cache_parts(const kv_shape& shape, const Keep& keep, const cache_options& options)
       : keeper((require_exact_arithmetic(), require_kernels(), validate(shape), validate(options),
-                validate(keep, shape), plan),
+                require_ranges(options.ranges, shape), validate(keep, shape), plan),
                shape, keep, options),
-        store(plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,
-              includes(keep_needs<Keep>, told::new_keys) ? std::min(options.cadence, most_recent)
-                                                         : 0),
+        store(
+            plan, shape, keeper.tile_counts(), keeper.most_tiles() + options.extra_pages,
+            includes(keep_needs<Keep>, told::new_keys) ? std::min(options.cadence, most_recent) : 0,
+            options.on_overflow == overflow::scale ? kv_scales(options.ranges) : kv_scales()),
         states(plan, shape, keeper.most_splits()),
         turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
     if (!Layout::pages_taken)

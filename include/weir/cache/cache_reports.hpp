@@ -17,6 +17,7 @@ struct cache_stats {
   std::uint64_t boundaries = 0;       ///< times a layer decided
   std::uint64_t provisional = 0;      ///< provisional rows attended
   std::uint64_t accepted = 0;         ///< of which were committed
+  std::uint64_t cut = 0;  ///< numbers of keys and values cut to the largest that the codec holds
 };
 
 /// A live entry of a (layer, KV head): one that the next token could read.

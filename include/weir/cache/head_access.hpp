@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include <weir/cache/eviction/slots_view.hpp>
 #include <weir/cache/tile_place.hpp>
@@ -33,6 +34,8 @@ class head_access {
     store_->prepare_to_write(unit(), to.tile);
     store_->copy(layer_, head_, from, to);
   }
+  /// Numbers written since it was last asked that were cut to the largest that the codec holds.
+  std::size_t take_cut() { return std::exchange(cut_, 0); }
   /// Nothing in a tile lives any more.
   void give_back(std::size_t tile) { store_->give_back(unit(), tile); }
 
@@ -89,12 +92,12 @@ class head_access {
     head_access* at;
     void operator()(slot s, const float* key, const float* value) const {
       at->store_->prepare_to_write(at->unit(), place(s).tile);
-      at->store_->write(at->layer_, at->head_, place(s), key, value);
+      at->cut_ += at->store_->write(at->layer_, at->head_, place(s), key, value);
     }
   } write_{this};
 
   Store* store_;
-  std::size_t head_, layer_ = 0, tiles_ = 0;
+  std::size_t head_, layer_ = 0, tiles_ = 0, cut_ = 0;
   float* sum_ = nullptr;
   entry_access all_{key_, value_, dots_, weighted_keys_, most_similar_, write_};
 };

@@ -90,6 +90,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         parts_(shape, keep, options),
         memory_(parts_.plan),
         rows_(options.max_rows),
+        cut_(options.max_rows),
         attended_(shape.layers) {
     bind();
     keeper().reset();
@@ -108,8 +109,10 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         parts_((other.require_usable("fork"), other.parts_)),
         memory_(other.memory_.copy()),
         rows_(options_.max_rows),
+        cut_(options_.max_rows),
         stats_(other.stats_),
         attended_(shape_.layers),
+        last_cut_(other.last_cut_),
         may_take_back_(other.may_take_back_) {
     bind();
     store().share();
@@ -132,6 +135,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     keeper().copy_from(other.keeper());
     store().share();
     stats_ = other.stats_;
+    last_cut_ = other.last_cut_;
     broken_ = false;
     may_take_back_ = other.may_take_back_;
   }
@@ -167,6 +171,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                         "(expected tell_log_probability for every token so far)");
     turn_rows(0);
     std::fill(attended_.begin(), attended_.end(), 0);
+    std::fill(cut_.begin(), cut_.end(), 0);
     open_ = true;
     step_evictions_ = 0;
     return step(*this);
@@ -184,6 +189,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
       stats_.evicted_entries = keeper().evicted(length() - 1);
     keeper().take_back();
     --stats_.appended;
+    stats_.cut -= std::exchange(last_cut_, 0);
     may_take_back_ = false;
   }
 
@@ -206,6 +212,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     keeper().reset();
     store().clear();
     stats_ = {};
+    last_cut_ = 0;
     broken_ = may_take_back_ = false;
   }
 
@@ -235,31 +242,68 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   const cache_options& options() const { return options_; }
   const cache_stats& stats() const { return stats_; }
 
-  /// Calls `visit(stream_index)` for the live entries of a (layer, KV head), in stream order.
-  /// Throws error::bad_input for one that there is not, error::bad_call while a step is open or the
-  /// stream is broken. O(entries).
+  /// Calls `visit(stream_index)` for the entries of a (layer, KV head) that the next token will
+  /// read besides itself, in stream order. Where the policy decides first, its decision is made on
+  /// a copy of the cache: O(bytes()) then, else O(entries). As long as it lacks log-probabilities
+  /// that it decides by, it has decided nothing. Throws error::bad_input for a layer or head that
+  /// there is not, error::bad_call while a step is open or the stream is broken.
   template <class Visit>
   void for_each_index(std::size_t layer, std::size_t head, Visit visit) const {
     require_visible("for_each_index", layer, head);
-    keeper().for_each_live(layer * shape_.kv_heads + head,
-                           [&](std::uint64_t index, tile_place) { visit(stream_index{index}); });
+    with_decided(layer, [&](const kv_cache& c) {
+      c.keeper().for_each_live(
+          layer * shape_.kv_heads + head,
+          [&](std::uint64_t index, tile_place) { visit(stream_index{index}); });
+    });
   }
 
-  /// Calls `visit(const cache_entry&)` for the live entries of a (layer, KV head), in stream order.
-  /// For looking, not for decoding: O(entries · head_dim). Throws what for_each_index throws.
+  /// Calls `visit(const cache_entry&)` for the entries that for_each_index tells of. For looking,
+  /// not for decoding: O(entries · head_dim) more. Throws what for_each_index throws.
   template <class Visit>
   void for_each_entry(std::size_t layer, std::size_t head, Visit visit) const {
     require_visible("for_each_entry", layer, head);
     std::vector<float> key(shape_.head_dim), value(shape_.head_dim);
-    keeper().for_each_live(layer * shape_.kv_heads + head, [&](std::uint64_t index, tile_place p) {
-      parts_.store.read_key(layer, head, p, key.data());
-      parts_.store.read_value(layer, head, p, value.data());
-      visit(cache_entry{{index}, p.tile, p.lane, key, value});
+    with_decided(layer, [&](const kv_cache& c) {
+      c.keeper().for_each_live(layer * shape_.kv_heads + head,
+                               [&](std::uint64_t index, tile_place p) {
+                                 c.parts_.store.read_key(layer, head, p, key.data());
+                                 c.parts_.store.read_value(layer, head, p, value.data());
+                                 visit(cache_entry{{index}, p.tile, p.lane, key, value});
+                               });
     });
   }
 
  private:
   friend step;
+
+  /// A copy that shares nothing, to look into the future with.
+  struct copied_whole {};
+  kv_cache(copied_whole, const kv_cache& other)
+      : shape_(other.shape_),
+        options_(other.options_),
+        parts_(other.parts_),
+        memory_(other.memory_.copy()),
+        rows_(options_.max_rows),
+        cut_(options_.max_rows),
+        attended_(shape_.layers) {
+    options_.threads = nullptr;
+    store().copy_pool();
+    bind();
+  }
+  /// `look(cache)`: this one, or one in which layers 0 … `last` have made the decision that is due
+  /// before the next token.
+  template <class Look>
+  void with_decided(std::size_t last, Look look) const {
+    if constexpr (keeper_type::has_boundaries)
+      if (keeper().boundary_due(length()) && !keeper().lacks_log_probabilities()) {
+        kv_cache next(copied_whole{}, *this);
+        for (std::size_t layer = 0; layer <= last; ++layer)
+          layer_pass<parts>(next.parts_, next.access_, next.rows_, next.threads(), layer, {})
+              .decide();
+        return look(next);
+      }
+    look(*this);
+  }
 
   void bind() {
     parts_.bind(memory_);
@@ -313,6 +357,16 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         ": no page was left, and the stream can only be reset (expected more "
         "cache_options.extra_pages, or fewer forks with a step open)");
   }
+  /// Throws if numbers of the token at `index` were cut and options refuse them.
+  void require_uncut(const char* call, std::size_t cut, std::uint64_t index) const {
+    if (cut == 0 || options_.on_overflow == overflow::warn) return;
+    error::raise<error::overflow>(
+        call, ": ", cut, " numbers of the keys and values of token ", index, " are beyond ",
+        largest_held<Codec>, ", the largest that the codec holds (expected ",
+        options_.on_overflow == overflow::scale
+            ? "cache_options.ranges that tell how large they get, or overflow::warn)"
+            : "overflow::scale and cache_options.ranges, or overflow::warn)");
+  }
   void turn_rows(std::size_t first) {
     if constexpr (keeper_type::stores_rotated_keys)  // else each head has ranks of its own
       for (std::size_t r = first; r < rows_.size(); ++r)
@@ -346,9 +400,16 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                        ")");
     attended_[layer] = end;
     layer_pass<parts> pass(parts_, access_, rows_, threads(), layer,
-                           {base, q.data(), k.data(), v.data(), out.data()});
+                           {base, q.data(), k.data(), v.data(), out.data(), cut_.data()});
     pass.run(end);
     require_all_written("attend");
+    for (std::size_t r = base; r < std::min(end, rows_.finals()); ++r)
+      require_uncut("attend", cut_[r], length() + r);
+    for (const auto& head : access_) {  // what members wrote at a boundary
+      const std::size_t cut = head->take_cut();
+      require_uncut("attend", cut, length());
+      stats_.cut += cut;
+    }
     stats_.boundaries += pass.boundaries();
     step_evictions_ += pass.dropped();
   }
@@ -358,6 +419,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
     error::require<error::bad_call>(next_layer() == shape_.layers, "commit: ", next_layer(),
                                     " layers attended (expected all ", shape_.layers, ")");
     rows_.require_path(path);
+    for (const std::size_t r : path) require_uncut("commit", cut_[r], length() + rows_.offset(r));
     for (std::size_t unit = 0; unit < shape_.units(); ++unit)
       for (const std::size_t r : path) {
         const tile_place from = keeper().place(unit, rows_, r), to = keeper().home(unit, rows_, r);
@@ -372,6 +434,9 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
       report.evicted_entries =
           keeper().evicted(length() + report.appended) - keeper().evicted(length());
     keeper().append(rows_, path, threads());
+    const auto append_cut = [&](std::size_t r) { stats_.cut += last_cut_ = cut_[r]; };
+    for (std::size_t r = 0; r < rows_.finals(); ++r) append_cut(r);
+    for (const std::size_t r : path) append_cut(r);
     stats_.appended += report.appended;
     stats_.evicted_entries += report.evicted_entries;
     stats_.provisional += rows_.drafts();
@@ -395,9 +460,11 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
   executor serial_;
   std::vector<std::unique_ptr<head_access<store_type>>> access_;  // [kv_head]
   step_rows rows_;
+  std::vector<std::uint32_t> cut_;  // [row] numbers cut of its keys and values
   cache_stats stats_;
   std::vector<std::size_t> attended_;  // [layer] rows of the step that have attended
   std::uint64_t step_evictions_ = 0;
+  std::uint64_t last_cut_ = 0;  // of the last token appended
   bool open_ = false, broken_ = false, may_take_back_ = false;
 };
 

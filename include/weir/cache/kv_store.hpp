@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <weir/cache/codec/concept.hpp>
+#include <weir/cache/kv_scales.hpp>
 #include <weir/cache/layout/contiguous.hpp>
 #include <weir/cache/layout/paged.hpp>
 #include <weir/cache/recent_keys.hpp>
@@ -43,6 +44,14 @@ class kv_store {
         : pages(plan, count),
           keys(plan.reserve<storage>((count + 1) * tiles::key_size(shape.head_dim))),
           values(plan.reserve<storage>((count + 1) * tiles::value_size(shape.head_dim))) {}
+    /// Another pool with the same contents.
+    pool(const pool& other)
+        : pages(plan, other.pages.pages()),
+          keys(plan.reserve<storage>(other.keys.count)),
+          values(plan.reserve<storage>(other.values.count)),
+          memory(other.memory.copy()) {
+      pages.bind(memory);
+    }
     void allocate() {
       memory = arena(plan);
       pages.bind(memory);
@@ -54,7 +63,7 @@ class kv_store {
   /// have at once, where pages are taken and given back; `recent`: keys of each unit, the newest,
   /// that are read again soon.
   kv_store(arena_plan& plan, const kv_shape& shape, std::vector<std::size_t> tile_counts,
-           std::size_t pages, std::size_t recent = 0);
+           std::size_t pages, std::size_t recent = 0, kv_scales scales = {});
   /// Bytes beside the plan's: those of the pool.
   std::size_t pool_bytes() const {
     if constexpr (Layout::pages_taken) return pool_->plan.bytes();
@@ -65,6 +74,10 @@ class kv_store {
   /// Finds its memory; `start` or `share` follows.
   void bind(const arena& memory);
   void start() { map_.start(tile_counts_); }
+  /// Before it finds its memory: it is the copy of another store, and takes a copy of the pool.
+  void copy_pool() {
+    if constexpr (Layout::pages_taken) pool_ = std::make_shared<pool>(*pool_);
+  }
   /// The memory, and so the table of pages, is a copy of another store's: both hold them now.
   void share() {
     if constexpr (Layout::pages_taken)
@@ -135,14 +148,25 @@ class kv_store {
 
   // ---- entries ---------------------------------------------------------------------------------
 
-  /// Encodes one token's key and value `[head_dim]` for one KV head.
-  void write(std::size_t layer, std::size_t head, tile_place at, const float* key,
-             const float* value) {
-    const std::size_t p = page(unit(layer, head), at.tile);
+  /// Encodes one token's key and value `[head_dim]` for one KV head. Returns how many of their
+  /// numbers were cut to the largest that the codec holds.
+  std::size_t write(std::size_t layer, std::size_t head, tile_place at, const float* key,
+                    const float* value) {
+    const std::size_t u = unit(layer, head), p = page(u, at.tile), dim = shape_.head_dim;
+    float room[max_head_dim];
     storage* copy = nullptr;
-    if constexpr (storage_number<Codec>) copy = recent_.add(unit(layer, head), at);
-    lanes().encode_key(key_page(p), at.lane, key, shape_.head_dim, shape_.rope, copy);
-    lanes().encode_value(value_page(p), at.lane, value, shape_.head_dim);
+    if constexpr (storage_number<Codec>) copy = recent_.add(u, at);
+    return lanes().encode_key(key_page(p), at.lane, divided(key, dim, scales_.key(u), room), dim,
+                              shape_.rope, copy) +
+           lanes().encode_value(value_page(p), at.lane, divided(value, dim, scales_.value(u), room),
+                                dim);
+  }
+  /// What stored keys and values of a KV head are multiplied with to be what was written.
+  float key_scale(std::size_t layer, std::size_t head) const {
+    return scales_.key(unit(layer, head));
+  }
+  float value_scale(std::size_t layer, std::size_t head) const {
+    return scales_.value(unit(layer, head));
   }
   void copy(std::size_t layer, std::size_t head, tile_place from, tile_place to) {
     const std::size_t dim = shape_.head_dim, source = page(unit(layer, head), from.tile),
@@ -153,15 +177,20 @@ class kv_store {
   }
   /// Decodes a key `[head_dim]` as it lies.
   void read_key(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    if constexpr (storage_number<Codec>)
-      if (const storage* const key = recent_.find(unit(layer, head), at))
-        return lanes().decode(key, shape_.head_dim, out);
-    lanes().decode_key(key_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane, out);
+    const std::size_t u = unit(layer, head), dim = shape_.head_dim;
+    const storage* copy = nullptr;
+    if constexpr (storage_number<Codec>) copy = recent_.find(u, at);
+    if (copy != nullptr)
+      lanes().decode(copy, dim, out);
+    else
+      lanes().decode_key(key_page(page(u, at.tile)), dim, at.lane, out);
+    multiply(out, dim, scales_.key(u));
   }
   /// Decodes a value `[head_dim]`.
   void read_value(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    lanes().decode_value(value_page(page(unit(layer, head), at.tile)), shape_.head_dim, at.lane,
-                         out);
+    const std::size_t u = unit(layer, head);
+    lanes().decode_value(value_page(page(u, at.tile)), shape_.head_dim, at.lane, out);
+    multiply(out, shape_.head_dim, scales_.value(u));
   }
 
   /// Asks for a value that is read soon.
@@ -186,6 +215,7 @@ class kv_store {
         block.query[0][r] = vectors + (first + std::min(r, rows - 1)) * shape_.head_dim;
       all_keys().dots(block, tile_count, at, rows, out + first * stride, stride);
     }
+    multiply(out, n * stride, key_scale(layer, head));
   }
   /// Σ weight[slot] · key over the slots whose weight is not 0: `out` `[head_dim]`. `sum`
   /// `[head_dim, 16]` is lost.
@@ -197,6 +227,7 @@ class kv_store {
     all_keys().add_weighted(block, tile_count, at, weight, sum);
     for (std::size_t k = 0; k < shape_.head_dim; ++k)
       out[k] = simd::sum_halving(sum + k * key_sum_lanes, key_sum_lanes);
+    multiply(out, shape_.head_dim, key_scale(layer, head));
   }
 
   /// Of each of `keys` the most similar one in tiles 0 … tile_count − 1: see
@@ -214,7 +245,10 @@ class kv_store {
   /// counted from its first.
   block_type block_of(std::size_t layer, std::size_t head) const {
     const std::size_t base = Layout::pages_taken ? 0 : page(unit(layer, head), 0);
-    return {.keys = key_page(base), .values = value_page(base), .head_dim = shape_.head_dim};
+    return {.keys = key_page(base),
+            .values = value_page(base),
+            .head_dim = shape_.head_dim,
+            .key_scale = key_scale(layer, head)};
   }
   /// Tells a plan's visits where their tiles lie, and what is read after them: the tiles that
   /// follow, the next head's behind the last.
@@ -264,6 +298,7 @@ class kv_store {
 
   kv_shape shape_;
   std::vector<std::size_t> tile_counts_;  // [unit]
+  kv_scales scales_;
   recent_keys<storage> recent_;
   page_map<Layout> map_;
   std::size_t table_end_;
@@ -279,9 +314,10 @@ class kv_store {
 template <kv_codec Codec, layout_policy Layout, class A>
 kv_store<Codec, Layout, A>::kv_store(arena_plan& plan, const kv_shape& shape,
                                      std::vector<std::size_t> tile_counts, std::size_t pages,
-                                     std::size_t recent)
+                                     std::size_t recent, kv_scales scales)
     : shape_(shape),
       tile_counts_(std::move(tile_counts)),
+      scales_(std::move(scales)),
       recent_(plan, shape.units(), storage_number<Codec> ? recent : 0, shape.head_dim),
       map_(plan, tile_counts_),
       table_end_(plan.bytes()) {

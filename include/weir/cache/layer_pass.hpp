@@ -27,10 +27,11 @@ namespace weir::inline WEIR_TARGET {
 /// What came to a layer, of the step's rows from `first` on.
 struct layer_input {
   std::size_t first;
-  const float* q;  ///< [row, q_head, head_dim], unrotated
-  const float* k;  ///< [row, kv_head, head_dim], unrotated
-  const float* v;  ///< [row, kv_head, head_dim]
-  float* out;      ///< [row, q_head, head_dim]
+  const float* q;      ///< [row, q_head, head_dim], unrotated
+  const float* k;      ///< [row, kv_head, head_dim], unrotated
+  const float* v;      ///< [row, kv_head, head_dim]
+  float* out;          ///< [row, q_head, head_dim]
+  std::uint32_t* cut;  ///< [row of the step] grows by what was cut of a row's keys and values
 };
 
 /// `Parts` is a cache_parts.
@@ -70,6 +71,18 @@ class layer_pass {
       keeper().prepare(layer_, rows_);
       attend(std::max(in_.first, finals), end, {});
     }
+  }
+
+  /// The decision that is due before the next token, without one that comes.
+  void decide() {
+    const std::uint64_t at = keeper().length();
+    observe_pending();
+    if constexpr (heads_decide_on_arrival)
+      for (std::size_t head = 0; head < shape_.kv_heads; ++head)
+        keeper().decide_head(unit(head), head, at, rows_, access());
+    else
+      keeper().decide(layer_, at, rows_, access(), threads_);
+    keeper().end_boundary(layer_);
   }
 
   /// Boundaries that came, and entries that were dropped there.
@@ -128,7 +141,7 @@ class layer_pass {
     const std::size_t dim = shape_.head_dim, group = shape_.group();
     const std::size_t kv_head = (r - in_.first) * shape_.kv_heads + head;
     const tile_place place = keeper().place(unit(head), rows_, r);
-    const float scale = shape_.score_scale();
+    const float scale = shape_.score_scale() * store().key_scale(layer_, head);
     const float* key = in_.k + kv_head * dim;
     float rotated[max_head_dim], scratch[2 * max_head_dim];
     rotations::factors turn;
@@ -141,7 +154,9 @@ class layer_pass {
       turn = parts_.turns.rank(keeper().query_position(unit(head), rows_, r), scratch);
     }
     store().prepare_to_write(unit(head), place.tile);
-    store().write(layer_, head, place, key, in_.v + kv_head * dim);
+    if (const std::size_t cut = store().write(layer_, head, place, key, in_.v + kv_head * dim))
+      std::atomic_ref(in_.cut[r])
+          .fetch_add(static_cast<std::uint32_t>(cut), std::memory_order_relaxed);
     const bool two_variants = keeper().uses_sink_variant(unit(head), rows_);
     for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
       const float* from = in_.q + ((r - in_.first) * shape_.q_heads + q_head) * dim;

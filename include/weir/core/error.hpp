@@ -57,6 +57,13 @@ struct not_finite : base {
   using base::base;
 };
 
+/// Finite numbers beyond the largest that a cache's codec holds, where options say that they are to
+/// be refused.
+struct overflow : base {
+  static constexpr const char* kind = "overflow";
+  using base::base;
+};
+
 #if !defined(__cpp_exceptions)
 
 /// Told what would have been thrown, say ("bad_file", "a.gguf: cannot be opened"), on the thread

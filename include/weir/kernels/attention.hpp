@@ -87,6 +87,7 @@ struct attention_block {
   std::array<attention_handout, max_block_rows> handout = {};  ///< by packed row
   const rotate_on_read* rotation = nullptr;                    ///< null: keys are read as they lie
   const std::uint32_t* rank = nullptr;  ///< [physical tile, 32], with `rotation`
+  float key_scale = 1;  ///< stored keys · key_scale are what norms were taken of; a power of two
 
   const storage* key_tile(std::size_t page) const {
     return keys + page * tiles::key_size(head_dim);

@@ -25,9 +25,10 @@ struct attention_kernels {
   using storage = typename kv_tiles<Codec>::storage;
 
   /// `copy` `[head_dim]` is null for codecs that are no numbers.
-  void (*encode_key)(storage* tile, std::size_t lane, const float* x, std::size_t head_dim,
-                     const rope_shape& rope, storage* copy);
-  void (*encode_value)(storage* tile, std::size_t lane, const float* x, std::size_t head_dim);
+  std::size_t (*encode_key)(storage* tile, std::size_t lane, const float* x, std::size_t head_dim,
+                            const rope_shape& rope, storage* copy);
+  std::size_t (*encode_value)(storage* tile, std::size_t lane, const float* x,
+                              std::size_t head_dim);
   void (*decode_key)(const storage* tile, std::size_t head_dim, std::size_t lane, float* out);
   void (*decode_value)(const storage* tile, std::size_t head_dim, std::size_t lane, float* out);
   /// Null for codecs that are no numbers.
@@ -46,9 +47,9 @@ struct kernel_group<attention_kernels<Codec>, A> {
           [](auto* tile, std::size_t lane, const float* x, std::size_t head_dim,
              const rope_shape& rope, [[maybe_unused]] auto* copy) {
             if constexpr (storage_number<Codec>)
-              encode_key<Codec, A>(tile, lane, x, head_dim, rope, copy);
+              return encode_key<Codec, A>(tile, lane, x, head_dim, rope, copy);
             else
-              encode_key<Codec, A>(tile, lane, x, head_dim, rope);
+              return encode_key<Codec, A>(tile, lane, x, head_dim, rope);
           },
       .encode_value = &encode_value<Codec, A>,
       .decode_key = &decode_key<Codec, A>,

@@ -47,6 +47,14 @@ inline constexpr std::size_t codec_number = std::same_as<Codec, f32>    ? 0
                                             : std::same_as<Codec, int8> ? 3
                                                                         : 4;
 
+/// The largest number that a codec holds.
+template <class C>
+inline constexpr float largest_held = 0x1.FEp127f;  // of bf16; and integers times their scale
+template <>
+inline constexpr float largest_held<f32> = std::numeric_limits<float>::max();
+template <>
+inline constexpr float largest_held<f16> = 65504.0f;
+
 /// How a query becomes integers from -127 to 127.
 struct query_scale {
   float inverse = 0;  ///< what numbers are multiplied by before they are rounded

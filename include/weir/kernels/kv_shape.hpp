@@ -39,6 +39,13 @@ struct kv_shape {
   }
 };
 
+/// How large the elements of a KV head's keys and values get, in magnitude, keys before they are
+/// turned. 0: that is not known.
+struct kv_range {
+  float key = 0;
+  float value = 0;
+};
+
 /// Throws error::bad_config unless the numbers fit together.
 void validate(const kv_shape& s);
 

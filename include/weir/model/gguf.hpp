@@ -17,6 +17,7 @@
 
 #include <weir/core/target.hpp>
 #include <weir/model/gguf_cursor.hpp>
+#include <weir/model/gguf_split.hpp>
 #include <weir/model/gguf_tensor.hpp>
 #include <weir/model/gguf_value.hpp>
 #include <weir/model/mapped_file.hpp>
@@ -24,18 +25,29 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// A GGUF file, checked in full and then read in place. Views that it hands out live as long as
+struct gguf_options {
+  /// Whether the file is mapped: quick, shared between programs, but written into or shortened
+  /// while it is open it changes weights, or ends the program (mapped_file). Otherwise it is read
+  /// whole, into memory of its own.
+  bool map = true;
+};
+
+/// A GGUF file, or a model in several, checked in full. Tensor data is read in place, metadata from
+/// a copy, so that no file can change what was checked. Views that it hands out live as long as
 /// the object, and survive moving it.
 ///
-/// Loading takes time proportional to the metadata; tensor data is not touched. Everything is
-/// checked before anything is allocated. All failures throw `error::bad_file` with the file's
-/// name, the byte offset, key or tensor, and what was expected.
+/// Loading takes time proportional to the metadata; of a mapped file, tensor data is not touched.
+/// Nothing larger than the records themselves is allocated before they are checked. All failures
+/// throw `error::bad_file` with the file's name, the byte offset, key or tensor, and what was
+/// expected.
 class gguf_file {
  public:
-  /// Maps `path` read-only.
-  explicit gguf_file(const std::string& path) : name_(path), map_(path) { parse(map_.bytes()); }
+  /// Opens the file at `path`. One part of a split model, named `NAME-00001-of-00003.gguf`, stands
+  /// for the whole: all parts are opened, from the same folder, and their keys and tensors seen as
+  /// one file's. Throws also when a part is missing, or the parts are not those of one model.
+  explicit gguf_file(const std::string& path, const gguf_options& options = {});
 
-  /// Copies an image from memory; `name` stands for the file in messages.
+  /// Copies the image of a whole model from memory; `name` stands for the file in messages.
   explicit gguf_file(std::span<const std::byte> image, std::string_view name = "GGUF image");
 
   gguf_file(gguf_file&&) noexcept = default;
@@ -44,7 +56,7 @@ class gguf_file {
   /// The path, or the name given to an image.
   const std::string& name() const { return name_; }
   std::uint32_t version() const { return version_; }
-  /// Bytes between which tensors are aligned.
+  /// Bytes between which tensors are aligned, in a split model those of the first part.
   std::size_t alignment() const { return alignment_; }
 
   // --- metadata ---
@@ -62,7 +74,8 @@ class gguf_file {
 
   /// These throw `error::bad_file` when the key is missing or has another type. With a second
   /// argument a missing key gives that default; another type still throws. Integers and floating
-  /// point numbers may be stored in any width; one outside the range of the result throws.
+  /// point numbers may be stored in any width, alone and in arrays; one outside the range of the
+  /// result throws, and so does a number that would become 0 or lose its digits.
   std::uint32_t get_u32(std::string_view key) const;
   std::int64_t get_i64(std::string_view key) const;
   float get_f32(std::string_view key) const;
@@ -84,15 +97,13 @@ class gguf_file {
   }
 
   gguf_strings get_strings(std::string_view key) const {
-    const gguf_value& v = array(key, gguf_type::string);
+    const gguf_value& v = required(key);
+    require_type(v, key, gguf_type::string, "array of ");
     return {v.bytes, static_cast<std::size_t>(v.count)};
   }
-  gguf_numbers<float> get_floats(std::string_view key) const {
-    return gguf_numbers<float>(array(key, gguf_type::float32).bytes);
-  }
-  gguf_numbers<std::int32_t> get_ints(std::string_view key) const {
-    return gguf_numbers<std::int32_t>(array(key, gguf_type::int32).bytes);
-  }
+  /// O(elements), to see that all can be read.
+  gguf_numbers<float> get_floats(std::string_view key) const;
+  gguf_numbers<std::int32_t> get_ints(std::string_view key) const;
 
   // --- tensors ---
 
@@ -118,6 +129,11 @@ class gguf_file {
   struct alignas(64) chunk {  // so that a copied image is aligned as a mapped one
     std::array<std::byte, 64> bytes;
   };
+  struct storage {  // what views of one file lie in
+    mapped_file file;
+    std::vector<chunk> image;        // instead, if it came from memory
+    std::vector<std::byte> records;  // a copy of all that lies before the tensors' data
+  };
 
   struct key_of {
     const std::vector<entry>& entries;
@@ -128,7 +144,31 @@ class gguf_file {
     std::string_view operator()(std::uint32_t i) const { return tensors[i].name; }
   };
 
+  gguf_file() = default;
+
+  static gguf_file open_one(const std::string& path, bool map);
+
+  /// Which part of a split model the file says to be.
+  detail::gguf_split place() const;
+
+  /// Throws `error::bad_file` if it says to be another.
+  void require_place(const detail::gguf_split& expected) const;
+
+  /// All parts of the model of which `named` is the one at `place`, in order.
+  static std::vector<gguf_file> open_parts(gguf_file named, const detail::gguf_split& place,
+                                           bool map);
+
+  static gguf_file join(std::vector<gguf_file> parts, const std::string& name);
+
+  void append(gguf_file part);
+
   const gguf_value& required(std::string_view key) const;
+
+  /// Throws `error::bad_file` unless a number fits, which is an element of an array if `i` is
+  /// given.
+  template <class Number>
+  void require_fits(bool fits, std::string_view key, Number number, std::string_view range,
+                    std::optional<std::size_t> i = {}) const;
 
   void require_type(const gguf_value& v, std::string_view key, gguf_type expected,
                     std::string_view prefix = "") const;
@@ -138,11 +178,9 @@ class gguf_file {
     return {reinterpret_cast<const char*>(v.bytes.data()), v.bytes.size()};
   }
 
-  const gguf_value& array(std::string_view key, gguf_type element) const;
-
+  /// Reads `bytes`, which lie in the only storage there is.
   void parse(std::span<const std::byte> bytes);
 
-  /// Twice over the same records: once to check them all, once to keep them.
   void parse_metadata(detail::gguf_cursor& at, std::uint64_t count);
 
   std::size_t read_alignment() const;
@@ -151,8 +189,7 @@ class gguf_file {
                      std::uint64_t count);
 
   std::string name_;
-  mapped_file map_;
-  std::vector<chunk> copy_;
+  std::vector<storage> storage_;
   std::uint32_t version_ = 0;
   std::size_t alignment_ = 0;
   std::vector<entry> entries_;

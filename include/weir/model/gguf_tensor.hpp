@@ -62,6 +62,10 @@ struct gguf_tensor_record {
 /// Reads a tensor description and checks all that it says by itself. O(1).
 gguf_tensor_record read_gguf_tensor(gguf_cursor& at, std::size_t alignment);
 
+/// Bytes before the data section: header, keys and tensor descriptions, all of which are read and,
+/// but for what one says about another, checked.
+std::size_t gguf_records_size(std::span<const std::byte> file, std::string_view name);
+
 void require_within(std::span<const std::byte> section, const gguf_tensor_record& t,
                     std::size_t start, const std::string& file);
 

@@ -15,6 +15,7 @@
 #include <weir/model/ggml_type.hpp>
 #include <weir/model/gguf_cursor.hpp>
 #include <weir/model/gguf_tensor.hpp>
+#include <weir/model/gguf_value.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -101,6 +102,17 @@ WEIR_INLINE gguf_tensor_record read_gguf_tensor(gguf_cursor& at, std::size_t ali
   field.require(t.offset % alignment == 0, "tensor '", t.name, "' has offset ", t.offset,
                 "; expected a multiple of ", alignment);
   return t;
+}
+
+WEIR_INLINE std::size_t gguf_records_size(std::span<const std::byte> file, std::string_view name) {
+  gguf_cursor at(file, name);
+  const gguf_header header = read_gguf_header(at);
+  for (std::uint64_t i = 0; i < header.key_count; ++i) {
+    const std::string_view key = read_gguf_key(at);
+    read_gguf_value(at, key);
+  }
+  for (std::uint64_t i = 0; i < header.tensor_count; ++i) read_gguf_tensor(at, 1);
+  return at.offset();
 }
 
 WEIR_INLINE void require_within(std::span<const std::byte> section, const gguf_tensor_record& t,

@@ -1,13 +1,17 @@
 // Metadata values of a GGUF file: scalars, strings and flat arrays, seen in place.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 #include <weir/core/target.hpp>
 #include <weir/model/gguf_cursor.hpp>
@@ -59,33 +63,93 @@ constexpr const gguf_type_layout& layout_of(gguf_type type) {
   return gguf_layouts[static_cast<std::size_t>(type)];
 }
 
+constexpr bool is_integer(gguf_type type) {
+  return type <= gguf_type::int32 || type == gguf_type::uint64 || type == gguf_type::int64;
+}
+constexpr bool is_real(gguf_type type) {
+  return type == gguf_type::float32 || type == gguf_type::float64;
+}
+
+template <class T>
+T stored_at(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+/// Returns `f(n)` for the integer at `at`, n having the type that it is stored in. `type` is one of
+/// integers.
+template <class F>
+auto with_integer(gguf_type type, const std::byte* at, F&& f) {
+  switch (type) {
+    case gguf_type::uint8:
+      return f(stored_at<std::uint8_t>(at));
+    case gguf_type::int8:
+      return f(stored_at<std::int8_t>(at));
+    case gguf_type::uint16:
+      return f(stored_at<std::uint16_t>(at));
+    case gguf_type::int16:
+      return f(stored_at<std::int16_t>(at));
+    case gguf_type::uint32:
+      return f(stored_at<std::uint32_t>(at));
+    case gguf_type::int32:
+      return f(stored_at<std::int32_t>(at));
+    case gguf_type::uint64:
+      return f(stored_at<std::uint64_t>(at));
+    default:
+      return f(stored_at<std::int64_t>(at));
+  }
+}
+
+/// The number at `at`, whose `type` is float32 or float64.
+inline double real_at(gguf_type type, const std::byte* at) {
+  return type == gguf_type::float32 ? stored_at<float>(at) : stored_at<double>(at);
+}
+
+/// Whether a float is `x`, or as near to it as floats are to their neighbours elsewhere: neither
+/// infinite nor 0 in its place.
+inline bool fits_float(double x) {
+  using limits = std::numeric_limits<float>;
+  const double size = std::abs(x);
+  return !std::isfinite(x) ||
+         (size <= limits::max() && (size >= limits::min() || static_cast<float>(x) == x));
+}
+
 gguf_type read_gguf_type(gguf_cursor& at, std::string_view key);
 
 }  // namespace detail
 
-/// The elements of an array of numbers, wherever they lie: files do not align them.
+/// The elements of an array of numbers as `T`, float or std::int32_t, whatever width they are
+/// stored in and wherever they lie: files do not align them.
 template <class T>
 class gguf_numbers {
  public:
   gguf_numbers() = default;
-  explicit gguf_numbers(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  /// `bytes` hold numbers of type `stored`, integers for an integer `T`. All are in its range.
+  gguf_numbers(gguf_type stored, std::span<const std::byte> bytes)
+      : stored_(stored), bytes_(bytes) {}
 
-  std::size_t size() const { return bytes_.size() / sizeof(T); }
+  std::size_t size() const { return bytes_.size() / width(); }
   bool empty() const { return bytes_.empty(); }
 
   /// Element `i` < size().
   T operator[](std::size_t i) const {
-    T value;
-    std::memcpy(&value, bytes_.data() + i * sizeof(T), sizeof(T));
-    return value;
+    const std::byte* const at = bytes_.data() + i * width();
+    if constexpr (std::is_integral_v<T>)
+      return detail::with_integer(stored_, at, [](auto n) { return static_cast<T>(n); });
+    else
+      return static_cast<T>(detail::real_at(stored_, at));
   }
 
  private:
+  std::size_t width() const { return detail::layout_of(stored_).size; }
+
+  gguf_type stored_ = std::is_integral_v<T> ? gguf_type::int32 : gguf_type::float32;
   std::span<const std::byte> bytes_;
 };
 
-/// The elements of an array of strings, as views into the file. Walks forward only, because each
-/// string says where the next one starts.
+/// The elements of an array of strings, as views into bytes that were checked and do not change.
+/// Walks forward only, because each string says where the next one starts.
 class gguf_strings {
  public:
   class iterator {
@@ -148,6 +212,12 @@ struct gguf_value {
 };
 
 namespace detail {
+
+/// Whether both have the same type, elements included, and the same bytes.
+inline bool same(const gguf_value& a, const gguf_value& b) {
+  return a.type == b.type && a.element == b.element && a.count == b.count &&
+         std::ranges::equal(a.bytes, b.bytes);
+}
 
 void require_bools(const gguf_cursor& at, std::string_view key, std::span<const std::byte> bytes);
 

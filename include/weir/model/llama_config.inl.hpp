@@ -25,11 +25,9 @@ WEIR_INLINE std::size_t llama_keys::positive_per_layer(std::string_view key,
                                                        std::size_t layers) const {
   const gguf_value* const value = file_.find(key);
   if (value == nullptr || !value->is_array()) return positive(key);
-  require(value->element == gguf_type::uint32 || value->element == gguf_type::int32, key,
-          "is an array of ", layout_of(value->element).name, "; expected uint32 or an array of it");
-  require(value->count == layers, key, "has ", value->count, " elements; expected one for each of ",
-          layers, " layers");
-  const gguf_numbers<std::int32_t> numbers(value->bytes);
+  const gguf_numbers<std::int32_t> numbers = file_.get_ints(key);
+  require(numbers.size() == layers, key, "has ", numbers.size(),
+          " elements; expected one for each of ", layers, " layers");
   require(numbers[0] > 0, key, "starts with ", numbers[0], "; expected at least 1");
   for (std::size_t i = 1; i < numbers.size(); ++i)
     require(numbers[i] == numbers[0], key, "is ", numbers[i], " for layer ", i, " and ", numbers[0],
@@ -81,23 +79,20 @@ WEIR_INLINE void read_llama_rope(const llama_keys& keys, llama_config& c) {
                "; expected a positive finite number");
   c.rope_freq_base = freq_base;
 
+  // With none, or a factor of 1, the other keys of scaling ask for nothing.
   constexpr std::string_view scaling = "llama.rope.scaling.";
   const bool none = file.get_string("llama.rope.scaling.type", "") == "none";
-  const float factor = file.get_f32("llama.rope.scaling.factor", 1.0f);
   for (std::size_t i = 0; i < file.key_count(); ++i) {
     const std::string_view key = file.key(i);
     if (!key.starts_with(scaling)) continue;
     const std::string_view what = key.substr(scaling.size());
-    bool harmless = false;  // asks for nothing
+    bool harmless = none;
     if (what == "type")
-      harmless =
-          file.get_string(key) == "none" || (file.get_string(key) == "linear" && factor == 1.0f);
+      harmless = none || file.get_string(key) == "linear";
     else if (what == "factor" || what == "attn_factor")
       harmless = none || file.get_f32(key) == 1.0f;
-    else if (what == "finetuned")
-      harmless = none || !file.get_bool(key);
-    else
-      harmless = none;
+    else if (what == "finetuned" || what == "original_context_length")
+      harmless = true;  // of a scaling that is refused by its factor
     keys.require(harmless, key, "asks for scaled rotary positions, which weir cannot compute");
   }
   if (file.contains("llama.rope.scale_linear"))

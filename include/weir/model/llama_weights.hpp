@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <weir/core/target.hpp>
+#include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/llama_config.hpp>
@@ -70,6 +71,12 @@ class weight_reader {
 /// Throws `error::bad_file` naming the tensor that is missing, superfluous, of the wrong shape or
 /// of a type that weir cannot use. Reads no weight. O(tensors).
 llama_weights read_llama_weights(const gguf_file& file, const llama_config& config);
+
+/// How large the elements of keys and values can get, `[layer, KV head]`, whatever the tokens: what
+/// a norm leaves of a row is no longer than √embedding_length, so that no element exceeds
+/// √embedding_length · ‖weight row · norm weights‖ (Cauchy and Schwarz). 0 where weights are not
+/// finite. Reads those weights: O(layers · KV heads · head_dim · embedding_length).
+std::vector<kv_range> read_kv_ranges(const llama_weights& weights, const llama_config& config);
 
 }  // namespace weir::inline WEIR_TARGET
 

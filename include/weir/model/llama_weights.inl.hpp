@@ -1,16 +1,22 @@
 // Bodies of model/llama_weights.hpp.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
+#include <weir/kernels/kernel_group.hpp>
+#include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/matrix_view.hpp>
+#include <weir/kernels/product_kernels.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 #include <weir/model/llama_weights.hpp>
@@ -66,7 +72,45 @@ WEIR_INLINE void weight_reader::require_dims(const gguf_tensor& t,
                                   "' has shape ", text(t.dims), "; expected ", text(expected));
 }
 
+/// The largest √cols · ‖row · norm‖ of rows [first, last).
+WEIR_INLINE float largest_product(const matrix_view& m, std::size_t first, std::size_t last,
+                                  std::span<const float> norm, std::vector<float>& row) {
+  constexpr std::size_t lanes = 16;
+  float most = 0;
+  for (std::size_t r = first; r < last; ++r) {
+    kernels<product_kernels>().load_row(m, r, row.data());
+    std::array<float, lanes> sum = {};
+    std::size_t i = 0;
+    const auto add = [&](std::size_t lane, std::size_t at) {
+      const float x = row[at] * norm[at];
+      sum[lane] += x * x;
+    };
+    for (; i + lanes <= m.cols; i += lanes)
+      for (std::size_t l = 0; l < lanes; ++l) add(l, i + l);
+    for (; i < m.cols; ++i) add(0, i);
+    double squares = 0;
+    for (const float s : sum) squares += double{s};
+    const double length = std::sqrt(squares * static_cast<double>(m.cols));
+    if (!(length < 0x1p127)) return 0;
+    most = std::max(most, static_cast<float>(length));
+  }
+  return most;
+}
+
 }  // namespace detail
+
+WEIR_INLINE std::vector<kv_range> read_kv_ranges(const llama_weights& weights,
+                                                 const llama_config& config) {
+  const std::size_t dim = config.head_dim;
+  std::vector<float> row(config.embedding_length);
+  std::vector<kv_range> ranges;
+  for (const llama_layer_weights& layer : weights.layers)
+    for (std::size_t first = 0; first < layer.k.rows; first += dim)
+      ranges.push_back(
+          {detail::largest_product(layer.k, first, first + dim, layer.attn_norm, row),
+           detail::largest_product(layer.v, first, first + dim, layer.attn_norm, row)});
+  return ranges;
+}
 
 WEIR_INLINE llama_weights read_llama_weights(const gguf_file& file, const llama_config& config) {
   const std::size_t width = config.embedding_length;

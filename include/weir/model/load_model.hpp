@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include <weir/core/arena.hpp>
 #include <weir/core/target.hpp>
+#include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/weight_panels.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/llama_config.hpp>
@@ -17,7 +19,8 @@ namespace weir::inline WEIR_TARGET {
 /// A Llama model: the file, what it says, and views of its weights. Immutable; any number of
 /// threads may use one. It can be moved until something refers to it.
 struct llama_model {
-  /// Reads and checks everything but the weights' values. Throws `error::bad_file`.
+  /// Reads and checks everything, but of the weights' values only those of keys and values, which
+  /// say how large these can get. Throws `error::bad_file`.
   explicit llama_model(gguf_file source);
 
   llama_model(llama_model&&) noexcept = default;
@@ -36,7 +39,8 @@ struct llama_model {
   llama_config config;
   llama_weights weights;
   weir::tokenizer tokenizer;
-  arena panels;  ///< weights, if they were repacked
+  arena panels;                     ///< weights, if they were repacked
+  std::vector<kv_range> kv_ranges;  ///< [layer, KV head] how large keys and values can get
 
  private:
   static constexpr std::size_t in_cache_lines(std::size_t bytes) {
@@ -47,9 +51,17 @@ struct llama_model {
 struct load_options {
   bool repack = false;   ///< see llama_model::repack
   unsigned threads = 0;  ///< that repack
+  bool map = true;       ///< see gguf_options::map
 };
 
-/// Maps the model file at `path`. Weights are read when they are first used, or to be repacked.
+/// Opens the model at `path`; of a split one, any part stands for all. Weights but those of keys
+/// and values are read when they are first used, or to be repacked.
+///
+/// The file stays mapped as long as the model lives. Written into meanwhile, it changes the weights
+/// that are not repacked, in the middle of a stream; shortened, it ends the program with SIGBUS
+/// when a lost weight is read. Nothing else of it is read again. Replace model files by renaming,
+/// or load with `{.map = false}`: then the whole file is read at once, into memory of the model's
+/// own.
 llama_model load_model(const std::string& path, const load_options& options = {});
 
 }  // namespace weir::inline WEIR_TARGET

@@ -22,7 +22,8 @@ WEIR_INLINE llama_model::llama_model(gguf_file source)
     : file(std::move(source)),
       config(read_llama_config(file)),
       weights(read_llama_weights(file, config)),
-      tokenizer(file) {}
+      tokenizer(file),
+      kv_ranges(read_kv_ranges(weights, config)) {}
 
 WEIR_INLINE void llama_model::repack(unsigned threads) {
   if (panels.bytes() > 0) return;
@@ -47,7 +48,7 @@ WEIR_INLINE std::size_t llama_model::repack_bytes() const {
 }
 
 WEIR_INLINE llama_model load_model(const std::string& path, const load_options& options) {
-  llama_model model{gguf_file(path)};
+  llama_model model{gguf_file(path, {.map = options.map})};
   if (options.repack) model.repack(options.threads);
   return model;
 }

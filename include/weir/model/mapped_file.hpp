@@ -16,15 +16,16 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Maps a file for as long as the object lives. Pages are read when touched. Another process that
-/// shortens the file meanwhile makes touching the lost pages fatal, as with every mapping: replace
-/// model files by renaming, never by writing into them.
+/// Maps a file for as long as the object lives. Pages are read when touched. What is written into
+/// the file meanwhile may show, now or later, and touching pages that it lost by being shortened is
+/// fatal, as with every mapping: replace model files by renaming, never by writing into them.
 class mapped_file {
  public:
   mapped_file() = default;
 
+  /// With `map` false the whole file is read into memory instead, and may then become anything.
   /// Throws `error::bad_file` when `path` cannot be opened, is not a regular file, or is empty.
-  explicit mapped_file(const std::string& path);
+  explicit mapped_file(const std::string& path, bool map = true);
 
   mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
   mapped_file& operator=(mapped_file&& other) noexcept {
@@ -44,6 +45,9 @@ class mapped_file {
       if (number >= 0) ::close(number);
     }
   };
+
+  /// Fills `to` from the start of a file.
+  static void read(const std::string& path, const descriptor& file, std::span<std::byte> to);
 
   [[noreturn]] static void fail(const std::string& path, const char* what) {
     const int reason = errno;

@@ -171,7 +171,7 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
   static cache_options options_for(const llama_model& model, const keep_type& keep,
                                    const decoder_options& options, const cautious& how,
                                    executor* used) {
-    cache_options o = options.stream.for_cache({}, used);
+    cache_options o = options.stream.for_cache(model, {}, used);
     if constexpr (detail::can_fork<Cache>)
       if (forks(how) > 0)
         o.extra_pages = Cache::pages_for_forks(shape_of(model.config), keep, o, forks(how),

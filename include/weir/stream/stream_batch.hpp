@@ -53,7 +53,8 @@ class stream_batch {
     error::require<error::bad_config>(options.streams > 0, "stream_batch: 0 streams");
     for (std::size_t i = 0; i < options.streams; ++i)
       places_.push_back({std::make_unique<sequence_type>(
-          model, keep, options.stream.for_cache(speculation.drafter.limits(), &pass_.threads()),
+          model, keep,
+          options.stream.for_cache(model, speculation.drafter.limits(), &pass_.threads()),
           options.sample, random_source{}, speculation, pass_.threads())});
   }
 
@@ -61,10 +62,11 @@ class stream_batch {
                                     const batch_options& options = {},
                                     const Speculation& speculation = {}) {
     return pass_type::required_bytes(model, pass_rows(options, speculation)) +
-           options.streams * sequence_type::required_bytes(
-                                 model, keep,
-                                 options.stream.for_cache(speculation.drafter.limits(), nullptr),
-                                 options.sample, speculation);
+           options.streams *
+               sequence_type::required_bytes(
+                   model, keep,
+                   options.stream.for_cache(model, speculation.drafter.limits(), nullptr),
+                   options.sample, speculation);
   }
 
   /// Starts a stream with `prompt` (BOS included, where one is wanted) in place `i`, whatever was

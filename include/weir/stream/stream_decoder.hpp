@@ -34,10 +34,11 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
       : base(model, std::move(options)),
         pass_(model, base::options().stream.chunk + speculation.drafter.limits().rows(), 1,
               base::options().stream.threads, base::options().stream.workers),
-        stream_(model, std::move(keep),
-                base::options().stream.for_cache(speculation.drafter.limits(), &pass_.threads()),
-                base::options().sample, {base::options().seed, base::options().stream_key},
-                speculation, pass_.threads()) {}
+        stream_(
+            model, std::move(keep),
+            base::options().stream.for_cache(model, speculation.drafter.limits(), &pass_.threads()),
+            base::options().sample, {base::options().seed, base::options().stream_key}, speculation,
+            pass_.threads()) {}
 
   /// Bytes of cache, working memory, logits, sampler and guesses, before anything is allocated.
   static std::size_t required_bytes(const llama_model& model, const keep_type& keep,
@@ -45,7 +46,8 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
                                     const Speculation& speculation = {}) {
     const draft_limits drafts = speculation.drafter.limits();
     return pass_type::required_bytes(model, options.stream.chunk + drafts.rows()) +
-           sequence_type::required_bytes(model, keep, options.stream.for_cache(drafts, nullptr),
+           sequence_type::required_bytes(model, keep,
+                                         options.stream.for_cache(model, drafts, nullptr),
                                          options.sample, speculation);
   }
 

@@ -7,26 +7,31 @@
 #include <weir/cache/kv_cache.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
+#include <weir/model/load_model.hpp>
 #include <weir/speculation/draft_tree.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
 struct stream_options {
-  std::size_t chunk = 256;        ///< most tokens that go through the model at once
-  unsigned threads = 0;           ///< 0: available_threads(); ignored with `workers`
-  executor* workers = nullptr;    ///< threads of the user's own; must outlive the stream
-  std::size_t cadence = 32;       ///< see cache_options
-  std::uint64_t first_index = 0;  ///< see cache_options
+  std::size_t chunk = 256;                 ///< most tokens that go through the model at once
+  unsigned threads = 0;                    ///< 0: available_threads(); ignored with `workers`
+  executor* workers = nullptr;             ///< threads of the user's own; must outlive the stream
+  std::size_t cadence = 32;                ///< see cache_options
+  std::uint64_t first_index = 0;           ///< see cache_options
+  overflow on_overflow = overflow::scale;  ///< see cache_options; the model says its ranges
 
-  /// What a cache is made with, for a stream that guesses within `drafts`.
-  cache_options for_cache(const draft_limits& drafts, executor* used) const {
+  /// What a cache for `model` is made with, of a stream that guesses within `drafts`.
+  cache_options for_cache(const llama_model& model, const draft_limits& drafts,
+                          executor* used) const {
     return {.max_rows = chunk + drafts.rows(),
             .max_draft_rows = drafts.rows(),
             .max_draft_width = drafts.row_width(),
             .may_take_back = false,
             .cadence = cadence,
             .first_index = first_index,
-            .threads = used};
+            .threads = used,
+            .on_overflow = on_overflow,
+            .ranges = model.kv_ranges};
   }
 };
 

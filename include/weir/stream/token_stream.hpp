@@ -41,7 +41,7 @@ class basic_token_stream {
                      const draft_limits& drafts = {})
       : pass_(model, options.chunk + drafts.rows(), 1, options.threads, options.workers),
         cache_(shape_of(model.config), std::move(keep),
-               options.for_cache(drafts, &pass_.threads())),
+               options.for_cache(model, drafts, &pass_.threads())),
         chunk_(options.chunk),
         rows_(options.chunk),
         logits_(model.config.vocab_size),
@@ -51,7 +51,8 @@ class basic_token_stream {
   static std::size_t required_bytes(const llama_model& model, const Keep& keep,
                                     const stream_options& options = {},
                                     const draft_limits& drafts = {}) {
-    return Cache::required_bytes(shape_of(model.config), keep, options.for_cache(drafts, nullptr)) +
+    return Cache::required_bytes(shape_of(model.config), keep,
+                                 options.for_cache(model, drafts, nullptr)) +
            pass_type::required_bytes(model, options.chunk + drafts.rows()) +
            (1 + told_rows) * model.config.vocab_size * sizeof(float) + options.chunk * sizeof(row);
   }

@@ -24,6 +24,10 @@ inline constexpr token_name poison = token_name{1} << 63;
 inline token_name wild(std::uint32_t which) { return token_name{0x571D571D} << 32 | which; }
 inline bool is_wild(token_name name) { return name >> 32 == 0x571D571D; }
 
+/// A name with one number beyond what f16 holds in each key and each value.
+inline token_name outsize(std::uint32_t which) { return token_name{0x00F160F1} << 32 | which; }
+inline bool is_outsize(token_name name) { return name >> 32 == 0x00F160F1; }
+
 inline std::uint64_t mix(std::uint64_t x) {  // SplitMix64
   x += 0x9E3779B97F4A7C15u;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -80,6 +84,11 @@ inline void make_rows(const kv_shape& shape, std::span<const token_name> names, 
         rows.v[r * kv_row + h * shape.head_dim + i] = number();
       }
     }
+    if (is_outsize(names[r]))
+      for (std::size_t h = 0; h < shape.kv_heads; ++h) {  // the last element never turns, or little
+        const std::size_t last = r * kv_row + (h + 1) * shape.head_dim - 1;
+        rows.k[last] = -1e5f, rows.v[last] = 2e5f;
+      }
     if (is_wild(names[r])) {
       constexpr float none = std::numeric_limits<float>::quiet_NaN(),
                       infinity = std::numeric_limits<float>::infinity(), large = 3e38f;

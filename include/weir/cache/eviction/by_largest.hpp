@@ -1,7 +1,8 @@
 // Goes by the largest attention probability among the query heads that share a KV head, instead of
-// their mean: one head that needs an entry is enough. An option of several authors' code
-// (PyramidKV's among them); of sums and averages over rows, each row's largest counts. Works around
-// any member that is told probabilities.
+// their mean: one head that needs an entry is enough. Of sums and averages over rows, each row's
+// largest counts. This is our rule: authors' code that has a maximum among its options (PyramidKV's
+// is such) adds up each query head's rows first and takes the largest of these sums, which keeps
+// other entries wherever heads differ. Works around any member that is told probabilities.
 #pragma once
 
 #include <utility>

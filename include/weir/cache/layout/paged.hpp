@@ -2,6 +2,7 @@
 // writes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -24,7 +25,7 @@ class page_pool {
       : holders_block_(plan.reserve<std::uint32_t>(pages)) {}
   void bind(const arena& memory) {
     holders_ = memory[holders_block_];
-    left_ = holders_.size();
+    left_ = static_cast<std::size_t>(std::ranges::count(holders_, 0u));
   }
 
   std::size_t pages() const { return holders_.size(); }

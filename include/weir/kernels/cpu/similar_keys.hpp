@@ -33,10 +33,11 @@ void round_tile(const attention_block<Codec>& block, std::size_t page, const flo
   const attention_block<Codec> keys{.keys = block.keys, .head_dim = head_dim};  // in registers
   const tile_reader<A, 1, Codec> reader(keys);
   const auto shift = simd::broadcast<A>(simd::rounder);  // as in round_to_int16
+  const auto one = simd::broadcast<A>(unit_keys::one * block.key_scale);
   for (std::size_t k = 0; k < head_dim; k += 2) {
     ahead.template prefetch<2 * bytes>(k * bytes);
     for (std::size_t at = 0; at < tile_lanes; at += lanes) {
-      const auto scale = simd::load<A>(inverse_norm + at) * simd::broadcast<A>(unit_keys::one);
+      const auto scale = simd::load<A>(inverse_norm + at) * one;
       const auto rounded = [&](std::size_t i) {
         const auto x = i < head_dim ? reader.key(page, i, at) : simd::broadcast<A>(0.0f);
         return simd::bits_as<integers>(simd::fma<A>(x, scale, shift));

@@ -25,7 +25,8 @@ similar_key most_similar_key(const attention_block<Codec>& block, std::size_t ti
     for (std::size_t k = 0; k < block.head_dim; ++k) {
       const float x = kv_tiles<Codec>::key(block.key_tile(page(s / tile_lanes)), block.head_dim,
                                            s % tile_lanes, k);
-      sum += simd::round_to_int16(x, inverse * unit_keys::one) * std::int32_t{keys(i, k)};
+      sum += simd::round_to_int16(x, inverse * (unit_keys::one * block.key_scale)) *
+             std::int32_t{keys(i, k)};
     }
     if (sum > most) most = sum, found = {{s}, unit_keys::cosine(sum)};
   }
