@@ -72,7 +72,9 @@ int main(int argc, char** argv) {
   settings s;
   tool::command_line line("calibrate", "Writes down where a model aims its queries.");
   line.file("--model", s.model, "GGUF file")->required();
-  line.file("--text", s.text, "text file, taken byte by byte; BOS is put before it")->required();
+  line.file("--text", s.text,
+            "text file, or - for standard input, taken byte by byte; BOS is put before it")
+      ->required();
   line.file("--out", s.out, "file to write")->required();
   line.number<std::size_t>("--max-tokens", s.max_tokens, "tokens to look at, at most", 2);
   tool::add_work_flags(line, s.work);

@@ -322,7 +322,9 @@ int main(int argc, char** argv) {
   settings s;
   tool::command_line line("compare_policies", "Compares eviction policies over one text.");
   line.file("--model", s.model, "GGUF file")->required();
-  line.file("--text", s.text, "text file, taken byte by byte; BOS is put before it")->required();
+  line.file("--text", s.text,
+            "text file, or - for standard input, taken byte by byte; BOS is put before it")
+      ->required();
   line.number<std::size_t>("--max-tokens", s.max_tokens, "tokens to rate, at most", 1);
   line.text("--budgets", s.budget_list, "most entries that any token reads, with commas between")
       ->capture_default_str();

@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
   tool::command_line line("perplexity", "Rates a text token by token and prints one JSON object.");
   line.file("--model", s.model, "GGUF file")->required();
   line.on_off("--repack", s.repack, tool::repack_help);
-  line.file("--text", s.text, "text file, taken byte by byte")->required();
+  line.file("--text", s.text, "text file, or - for standard input, taken byte by byte")->required();
   line.marks(s.marks);
   line.number<std::size_t>("--max-tokens", s.max_tokens, "tokens to rate, at most", 1)
       ->default_str("the whole text");

@@ -10,20 +10,24 @@
 #include <cstdio>
 #include <iostream>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "support/flags.hpp"
 #include "support/interrupt.hpp"
+#include "support/prompt.hpp"
 #include "support/session.hpp"
 #include "support/status.hpp"
 
 namespace {
 
 struct settings {
-  std::string model, prompt, draft;
+  std::string model, draft;
+  tool::prompt_choice prompt;
   bool repack = false;
   std::size_t tokens = 200, rounds = 3;
   bool quiet = false;
@@ -39,20 +43,20 @@ struct timed_run {
 };
 
 template <class Each>
-timed_run run(tool::generator& generator, const settings& s, const std::stop_token& interrupted,
-              Each each) {
+timed_run run(tool::generator& generator, std::span<const weir::token_id> prompt,
+              std::size_t tokens, const std::stop_token& interrupted, Each each) {
   using clock = std::chrono::steady_clock;
   timed_run r;
   clock::time_point first;
   generator.reset();
-  generator.generate(s.prompt,
+  generator.generate(prompt,
                      [&](const weir::token_event& e) {
                        if (r.ids.empty()) first = clock::now();
                        r.ids.push_back(e.id);
                        each(e);
                        return true;
                      },
-                     {s.tokens, interrupted});
+                     {tokens, interrupted});
   if (!r.ids.empty()) r.seconds = std::chrono::duration<double>(clock::now() - first).count();
   return r;
 }
@@ -98,27 +102,26 @@ void print(const weir::speculation_counters& c, std::size_t tokens) {
                1e3 * c.verify_seconds);
 }
 
-void compare(settings s, const std::stop_token& interrupted) {
+void compare(settings s, std::string_view text, const std::stop_token& interrupted) {
   const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
   std::optional<weir::llama_model> draft;
   if (!s.draft.empty())
     s.speculation.draft = &draft.emplace(weir::load_model(s.draft, {.repack = s.repack}));
-  const weir::tokenizer& t = model.tokenizer;
-  s.cache.rows = tool::require_context(
-      s.cache, t.encode(s.prompt, s.decoder.marks).size() + s.tokens - 1, model);
+  const std::vector<weir::token_id> prompt = model.tokenizer.encode(text, s.decoder.marks);
+  s.cache.rows = tool::require_context(s.cache, prompt.size() + s.tokens - 1, model);
   const auto plain = tool::make_generator(model, s.cache, s.decoder);
   const auto guessing = tool::make_speculator(model, s.cache, s.decoder, s.speculation);
 
   std::vector<double> plain_seconds, seconds, ratios;
   timed_run expected, got;
   for (std::size_t round = 0; round < s.rounds && !interrupted.stop_requested(); ++round) {
-    expected = run(*plain, s, interrupted, [](const weir::token_event&) {});
+    expected = run(*plain, prompt, s.tokens, interrupted, [](const weir::token_event&) {});
     const bool shown = round == 0;
     tool::status_line status(
         *guessing, s.cache,
         shown && !s.quiet ? tool::status_line::when::on_terminal : tool::status_line::when::never,
         [&] { return live(guessing->counters()); });
-    got = run(*guessing, s, interrupted, [&](const weir::token_event& e) {
+    got = run(*guessing, prompt, s.tokens, interrupted, [&](const weir::token_event& e) {
       if (!shown) return;
       std::cout << e.text << std::flush;
       status.count();
@@ -154,7 +157,8 @@ int main(int argc, char** argv) {
   tool::command_line line("speculative", "Decodes without and with guesses, and compares.");
   line.file("--model", s.model, "GGUF file")->required();
   line.on_off("--repack", s.repack, tool::repack_help);
-  line.text("--prompt", s.prompt, "text to go on from; BOS is put before it");
+  tool::add_prompt_flags(line, s.prompt, nullptr);
+  line.marks(s.decoder.marks);
   line.number<std::size_t>("--tokens", s.tokens, "tokens to generate", 2, std::size_t{1} << 31);
   line.number<std::size_t>("--rounds", s.rounds, "times that both are run", 1, 1000);
   line.choice("--drafter", guess.drafter, tool::drafter_names(), "who guesses");
@@ -198,6 +202,7 @@ int main(int argc, char** argv) {
   });
   return line.run(argc, argv, [&] {
     if (draw == "gumbel") sample.draw = weir::draw_rule::gumbel;
-    compare(std::move(s), tool::stop_on_interrupt());
+    const std::string text = tool::read_prompt(s.prompt);  // may wait, and be interrupted
+    compare(std::move(s), text, tool::stop_on_interrupt());
   });
 }

@@ -1,6 +1,7 @@
 // Streams text from a model, for ever if asked to, at a held level of memory.
 //
 //   stream --model model.gguf --prompt "It was a dark night" --tokens 300
+//   cat prompt.txt | stream --model model.gguf --prompt - --escape --stop '\n\n'
 //
 // Only generated text (or ids) goes to stdout. Exit status: 0 done or interrupted, 1 an input was
 // refused, 2 wrong usage.
@@ -11,17 +12,21 @@
 #include <iostream>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "support/flags.hpp"
 #include "support/interrupt.hpp"
+#include "support/prompt.hpp"
 #include "support/session.hpp"
 #include "support/status.hpp"
 
 namespace {
 
 struct settings {
-  std::string model, prompt;
+  std::string model;
+  tool::prompt_choice prompt;
   bool repack = false;
   std::size_t tokens = 300;
   bool ids = false, status = false, quiet = false;
@@ -44,15 +49,12 @@ const char* name_of(weir::finish_reason why) {
   }
 }
 
-/// The tokens that go through the model: the last one generated does not.
-std::uint64_t rows_to_feed(const settings& s, const weir::llama_model& model) {
-  const weir::tokenizer& t = model.tokenizer;
-  return s.tokens == 0 ? tool::no_end : t.encode(s.prompt, s.decoder.marks).size() + s.tokens - 1;
-}
-
-void stream(settings s, const std::stop_token& interrupted) {
+void stream(settings s, std::string_view text, const std::stop_token& interrupted) {
   const weir::llama_model model = weir::load_model(s.model, {.repack = s.repack});
-  s.cache.rows = tool::require_context(s.cache, rows_to_feed(s, model), model);
+  const std::vector<weir::token_id> prompt = model.tokenizer.encode(text, s.decoder.marks);
+  // The last token generated does not go through the model.
+  s.cache.rows = tool::require_context(
+      s.cache, s.tokens == 0 ? tool::no_end : prompt.size() + s.tokens - 1, model);
   const auto generator = tool::make_generator(model, s.cache, s.decoder);
 
   using when = tool::status_line::when;
@@ -74,7 +76,7 @@ void stream(settings s, const std::stop_token& interrupted) {
     status.count();
     return bool{std::cout};
   };
-  const weir::finish_reason why = generator->generate(s.prompt, show, {s.tokens, interrupted});
+  const weir::finish_reason why = generator->generate(prompt, show, {s.tokens, interrupted});
   if (!s.ids && why == weir::finish_reason::cancelled)
     std::cout << generator->held_text() << std::flush;
   status.finish(name_of(why), mid_line);
@@ -89,7 +91,7 @@ int main(int argc, char** argv) {
   tool::command_line line("stream", "Streams text from a model.");
   line.file("--model", s.model, "GGUF file")->required();
   line.on_off("--repack", s.repack, tool::repack_help);
-  line.text("--prompt", s.prompt, "text to go on from");
+  tool::add_prompt_flags(line, s.prompt, &s.decoder.stop);
   line.marks(s.decoder.marks);
   line.number<std::size_t>("--tokens", s.tokens, "tokens to generate; 0: for ever", 0,
                            std::size_t{1} << 62);
@@ -110,5 +112,10 @@ int main(int argc, char** argv) {
   auto* status =
       line.on_off("--status", s.status, "show the status line even where stderr is no terminal");
   line.on_off("--quiet", s.quiet, "print nothing but the result")->excludes(status);
-  return line.run(argc, argv, [&] { stream(std::move(s), tool::stop_on_interrupt()); });
+  return line.run(argc, argv, [&] {
+    const std::string text = tool::read_prompt(s.prompt);  // may wait, and be interrupted
+    if (s.prompt.escape)
+      for (std::string& stop : s.decoder.stop) stop = tool::unescaped("--stop", stop);
+    stream(std::move(s), text, tool::stop_on_interrupt());
+  });
 }

@@ -5,27 +5,50 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weir/core/error.hpp>
 
 namespace tool {
 
-/// The file's bytes, unchanged.
-inline std::string read_bytes(const std::filesystem::path& path) {
+/// The bytes of a text, unchanged: all that there is to read in a file or pipe, or, for "-", from
+/// standard input. Throws error::bad_input naming it.
+inline std::string read_bytes(const std::string& path) {
   using weir::error::bad_input, weir::error::require;
-  require<bad_input>(!std::filesystem::is_directory(path), path.string(),
-                     ": is a directory (expected a text)");
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes(std::istreambuf_iterator<char>(file), {});
-  require<bad_input>(file.good() || file.eof(), path.string(), ": cannot be read");
-  return bytes;
+  struct descriptor {
+    int number;
+    bool is_own;
+    ~descriptor() {
+      if (is_own) ::close(number);
+    }
+  };
+  const bool is_own = path != "-";
+  const std::string name = is_own ? path : "standard input";
+  const int number = is_own ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+  struct stat status {};
+  require<bad_input>(number >= 0 && ::fstat(number, &status) == 0, name, ": cannot be read");
+  const descriptor file{number, is_own};
+  require<bad_input>(!S_ISDIR(status.st_mode), name, ": is a directory (expected a text)");
+  std::string bytes;
+  if (S_ISREG(status.st_mode)) bytes.reserve(static_cast<std::size_t>(status.st_size));
+  std::vector<char> part(std::size_t{1} << 16);
+  for (;;) {
+    const ssize_t n = ::read(file.number, part.data(), part.size());
+    if (n < 0 && errno == EINTR) continue;
+    require<bad_input>(n >= 0, name, ": cannot be read");
+    if (n == 0) return bytes;
+    bytes.append(part.data(), static_cast<std::size_t>(n));
+    require<bad_input>(bytes.size() < std::size_t{1} << 31, name,
+                       ": has no end below 2^31 bytes (expected a text)");
+  }
 }
 
 /// A file that is written as a whole or not at all.

@@ -1,6 +1,7 @@
 // Command lines of the tools. Wrong usage (2) is told from well-formed values that are refused (1).
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <concepts>
 #include <cstddef>
@@ -95,6 +96,13 @@ class command_line {
   void marks(weir::text_marks& value) {
     mark("--bos", value.bos, "put BOS before the text: as the file says, or on or off");
     mark("--eos", value.eos, "put EOS behind the text: as the file says, or on or off");
+    no_prefix_blank(value);
+  }
+  void no_prefix_blank(weir::text_marks& value) {
+    app_.add_flag_callback(
+            "--no-prefix-blank", [&value] { value.prefix_blank = weir::mark::off; },
+            "encode the text as it is, even where the file wants a blank before it")
+        ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
   }
   CLI::Option* on_off(const char* name, bool& value, const char* help) {
     return app_.add_flag(name, value, help)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
@@ -134,7 +142,7 @@ class command_line {
       for (const auto& check : checks_) check();
     });
     try {
-      app_.parse(argc, argv);
+      app_.parse(arguments(argc, argv));
       weir::error::require<weir::error::bad_config>(refusal_.empty(), refusal_);
       weir::instruction_set();  // throws if it cannot be had
       body();
@@ -149,6 +157,28 @@ class command_line {
   }
 
  private:
+  /// The arguments, last first, as CLI11 takes them. It would read `--name=` as `--name` without a
+  /// value; here that is `--name ""`.
+  std::vector<std::string> arguments(int argc, char** argv) const {
+    std::vector<std::string> all;
+    for (int i = 1; i < argc; ++i) {
+      std::string_view given = argv[i];
+      const bool is_empty = given.ends_with('=');
+      if (is_empty) given.remove_suffix(1);
+      const CLI::Option* flag = app_.get_option_no_throw(std::string(given));
+      const bool takes_value = flag != nullptr && flag->get_items_expected_min() > 0;
+      if (takes_value && is_empty) {
+        all.emplace_back(given);
+        all.emplace_back();
+      } else {
+        all.emplace_back(argv[i]);
+        if (takes_value && i + 1 < argc) all.emplace_back(argv[++i]);  // whatever it looks like
+      }
+    }
+    std::reverse(all.begin(), all.end());
+    return all;
+  }
+
   static std::string version() {
     return "weir " + std::to_string(WEIR_VERSION_MAJOR) + '.' + std::to_string(WEIR_VERSION_MINOR) +
            '.' + std::to_string(WEIR_VERSION_PATCH) + " (" + std::string(weir::instruction_set()) +

@@ -91,7 +91,7 @@ class session {
 class generator : public session {
  public:
   using shown = weir::function_ref<bool(const weir::token_event&)>;
-  virtual weir::finish_reason generate(std::string_view prompt, shown show,
+  virtual weir::finish_reason generate(std::span<const weir::token_id> prompt, shown show,
                                        weir::generate_options options) = 0;
   /// What was held back in case it began a stop string: see text_decoder.
   virtual std::string_view held_text() = 0;

@@ -46,7 +46,7 @@ class generator_of final
       : session_over<generator, weir::stream_decoder<Cache, Speculation>>(
             model, std::move(maker), std::move(options), speculation) {}
 
-  weir::finish_reason generate(std::string_view prompt, generator::shown show,
+  weir::finish_reason generate(std::span<const weir::token_id> prompt, generator::shown show,
                                weir::generate_options options) override {
     return this->stream_.generate(prompt, show, std::move(options));
   }

@@ -238,6 +238,125 @@ TEST_CASE("--version names the instruction set, and WEIR_ISA forces one that was
   }
 }
 
+TEST_CASE("A prompt comes by argument, by file or by pipe, of any size") {
+  if (!examples_built()) return;
+  const std::string bare = "$stream --quiet --ids --tokens 20 --model " + tiny + " ";
+  for (const std::string& text :
+       {std::string("It was a dark night"), std::string("-"), std::string("two\nlines\n"),
+        std::string("\xC3\xA9 \xFF"), std::string()}) {
+    const std::string file = scratch.with("prompt", text);
+    const std::string expected = output_of(bare + "--prompt-file '" + file + "'");
+    INFO(text);
+    CHECK(output_of(bare + "--prompt - <'" + file + "'") == expected);
+    CHECK(output_of("cat '" + file + "' | " + bare + "--prompt -") == expected);
+    CHECK(output_of("cat '" + file + "' | " + bare + "--prompt-file -") == expected);
+    CHECK(output_of("cat '" + file + "' | " + bare + "--prompt-file /dev/stdin") == expected);
+    if (text == "-") continue;  // stands for a pipe
+    CHECK(output_of(bare + "--prompt '" + text + "'") == expected);
+    CHECK(output_of(bare + "--prompt='" + text + "'") == expected);
+  }
+  CHECK(output_of(bare + "--escape --prompt '\\x2D'") ==
+        output_of(bare + "--prompt-file '" + scratch.with("prompt", "-") + "'"));
+
+  // More than an argument may hold. The end of it alone decides behind a window.
+  const std::string large = scratch.with("prompt", words(150'000 / 9 + 1).substr(0, 150'000));
+  REQUIRE(std::filesystem::file_size(large) == 150'000);
+  const std::string quick = bare + "--temperature 0 --sinks 0 --window 16 --codec f32 ";
+  const std::string piped = output_of("cat '" + large + "' | " + quick + "--prompt -");
+  CHECK(lines_of(piped).size() == 20);
+  CHECK(output_of(quick + "--prompt-file '" + large + "'") == piped);
+  CHECK(output_of("cat '" + large + "' | $tokenize --text - --model " + tiny) ==
+        output_of("$tokenize --text '" + large + "' --model " + tiny));
+}
+
+TEST_CASE("Prompts that cannot be had are refused, two of them are wrong usage") {
+  if (!examples_built()) return;
+  const std::string bare = "$stream --quiet --tokens 4 --model " + tiny + " ";
+  const std::string file = "'" + scratch.with("prompt", "It was") + "'";
+  for (const char* tool : {"$stream", "$speculative"}) {
+    const std::string both = std::string(tool) + " --quiet --model " + tiny + " ";
+    require_wrong_usage(both + "--prompt-file " + file + " --prompt x");
+    require_wrong_usage(both + "--prompt - --prompt-file " + file);
+    require_wrong_usage(both + "--prompt x --prompt y");
+    require_wrong_usage(both + "--prompt-file " + file + " --prompt-file " + file);
+    require_wrong_usage(both + "--prompt");
+    require_wrong_usage(both + "--escape");
+    require_wrong_usage(both + "--escape --prompt - <" + file);
+    require_wrong_usage(both + "--escape --prompt-file " + file);
+    require_wrong_usage(both + "--no-prefix-blank --no-prefix-blank");
+  }
+  require_refused(bare + "--prompt-file nowhere.txt", "nowhere.txt: cannot be read");
+  require_refused(bare + "--prompt-file ''", ": cannot be read");
+  require_refused(bare + "--prompt-file=", ": cannot be read");
+  require_refused(bare + "--prompt-file /", "/: is a directory (expected a text)");
+  require_refused(bare + "--prompt - </", "standard input: is a directory");
+  require_refused(bare + "--prompt - <&-", "standard input: cannot be read");
+  require_refused(perplexity + "--text - </", "standard input: is a directory");
+  for (const char* text : {"\\q", "\\", "a\\x4", "\\xG0", "\\x", "\\N", "\\0", "\\\n"}) {
+    require_refused(bare + "--escape --prompt '" + text + "'", "--prompt: '\\");
+    require_refused(bare + "--escape --prompt x --stop ok --stop '" + text + "'", "--stop: '\\");
+  }
+  require_refused(bare + "--escape --prompt 'ab\\q'", "'\\q' at byte 2 is no escape");
+}
+
+TEST_CASE("--escape spells what a shell does not") {
+  if (!examples_built()) return;
+  const std::string bare = "$stream --quiet --tokens 30 --model " + tiny + " ";
+  const std::string file = scratch.with("prompt", "a\n\tb\\n\xC3\xA9-\x7F");
+  CHECK(output_of(bare + "--escape --prompt 'a\\n\\tb\\\\n\\xC3\\xa9-\\x7f'") ==
+        output_of(bare + "--prompt-file '" + file + "'"));
+  CHECK(output_of(bare + "--prompt 'a\\n'") ==
+        output_of(bare + "--prompt-file '" + scratch.with("prompt", "a\\n") + "'"));
+  const std::string text = output_of(stream + "--tokens 60");
+  const std::string stop = text.substr(text.size() / 2, 1);
+  const std::string digits = "0123456789ABCDEF";
+  const auto byte = static_cast<unsigned char>(stop[0]);
+  REQUIRE(byte < 0x80);
+  CHECK(output_of(stream + "--tokens 60 --escape --stop '\\x" + digits[byte / 16] +
+                  digits[byte % 16] + "'") == text.substr(0, text.find(stop)));
+}
+
+TEST_CASE("--name= is a flag with an empty value, and a value may look like a flag") {
+  if (!examples_built()) return;
+  const std::string bare = "$stream --quiet --tokens 20 --model " + tiny + " ";
+  CHECK(output_of(bare + "--prompt=") == output_of(bare + "--prompt ''"));
+  CHECK(output_of(bare + "--prompt= --seed 3") == output_of(bare + "--seed 3"));
+  CHECK(output_of(bare + "--seed 3 --prompt=") == output_of(bare + "--seed 3"));
+  for (const char* text : {"--stop=", "--seed", "--", "-", "=", "a="}) {
+    const std::string file = scratch.with("prompt", text);
+    if (text != std::string("-"))
+      CHECK(output_of(bare + "--prompt '" + text + "'") ==
+            output_of(bare + "--prompt-file '" + file + "'"));
+  }
+  require_refused(stream + "--stop=", "stop string: empty");
+  require_wrong_usage(stream + "--window=");
+  require_wrong_usage(stream + "--policy=");
+  require_wrong_usage(stream + "--bogus=");
+}
+
+TEST_CASE("--no-prefix-blank encodes a text as it is") {
+  if (!examples_built()) return;
+  const std::string file = "'" + scratch.with("text", "the wind") + "'";
+  const std::string blank = "'" + scratch.with("blank", " the wind") + "'";
+  const std::string tokenize = "$tokenize --model " + tiny + " --text ";
+  const std::string as_it_is = output_of(tokenize + file + " --no-prefix-blank");
+  CHECK(as_it_is != output_of(tokenize + file));
+  CHECK(output_of(tokenize + blank + " --no-prefix-blank") == output_of(tokenize + file));
+  CHECK(output_of(tokenize + file + " --no-special --no-prefix-blank") == as_it_is.substr(2));
+  const std::string bare = "$stream --quiet --ids --tokens 30 --model " + tiny + " --prompt ";
+  const std::string plain = output_of(bare + "'the wind'");
+  CHECK(output_of(bare + "' the wind' --no-prefix-blank") == plain);
+  CHECK(output_of(bare + "'the wind' --no-prefix-blank") != plain);
+  const auto rated = [](const std::string& json) { return json.substr(0, json.find("seconds")); };
+  CHECK(rated(output_of(perplexity + "--no-prefix-blank --text " + blank)) ==
+        rated(output_of(perplexity + "--text " + file)));
+  CHECK(rated(output_of(perplexity + "--no-prefix-blank --text " + file)) !=
+        rated(output_of(perplexity + "--text " + file)));
+  const std::string guess = "$speculative --quiet --tokens 8 --rounds 1 --model " + tiny + " ";
+  CHECK(output_of(guess + "--prompt ' the wind' --no-prefix-blank") ==
+        output_of(guess + "--prompt-file " + file));
+}
+
 TEST_CASE("--bos, --eos and --end-token overrule the file") {
   if (!examples_built()) return;
   const std::string text = scratch.with("text", words(3));

@@ -1,6 +1,7 @@
 // The tokenizer's rules on vocabularies made for each of them, and the incremental decoder.
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <weir/model/gguf.hpp>
 #include <weir/model/incremental_decoder.hpp>
 #include <weir/model/tokenizer.hpp>
+#include <weir/model/utf8.hpp>
 
 using weir::token_id;
 using weir::token_kind;
@@ -113,6 +115,130 @@ TEST_CASE("joining equals its definition on random vocabularies and texts") {
   }
 }
 
+// --- against the rules written out, on anything that a file may hold ---
+
+namespace {
+
+/// Encoding as it is defined, without a table, a tree or an automaton.
+class defined_encoding {
+ public:
+  defined_encoding(const tiny_vocabulary& v, bool with_bytes) : with_bytes_(with_bytes) {
+    for (std::size_t i = v.tokens.size(); i-- > 0;) {  // of equal tokens the first
+      const std::string& raw = v.tokens[i];
+      std::string text;
+      for (std::size_t at = 0; at < raw.size();) {
+        const bool is_blank = raw.compare(at, blank.size(), blank) == 0;
+        text += is_blank ? ' ' : raw[at];
+        at += is_blank ? blank.size() : 1;
+      }
+      if (text.empty()) continue;
+      const auto kind = static_cast<token_kind>(v.kinds[i]);
+      const entry e{static_cast<token_id>(i), v.scores[i]};
+      if (kind == token_kind::user_defined) user_defined_[text] = e;
+      if (kind == token_kind::normal && raw.find(' ') == std::string::npos) normal_[text] = e;
+    }
+  }
+
+  ids encode(const std::string& text) const {
+    struct part {
+      std::string text;
+      token_id user_defined;
+    };
+    std::vector<part> parts;
+    for (std::size_t at = 0; at < text.size();) {
+      part next{
+          text.substr(at, weir::utf8::first_sequence(std::string_view(text).substr(at)).length),
+          -1};
+      for (const auto& [word, e] : user_defined_)
+        if (text.compare(at, word.size(), word) == 0 &&
+            (next.user_defined < 0 || word.size() > next.text.size()))
+          next = {word, e.id};
+      at += next.text.size();
+      parts.push_back(next);
+    }
+    for (;;) {
+      std::size_t best = parts.size();
+      float best_score = 0;
+      for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
+        if (parts[i].user_defined >= 0 || parts[i + 1].user_defined >= 0) continue;
+        const auto found = normal_.find(parts[i].text + parts[i + 1].text);
+        if (found == normal_.end()) continue;
+        if (best < parts.size() && found->second.score <= best_score) continue;
+        best = i;
+        best_score = found->second.score;
+      }
+      if (best == parts.size()) break;
+      parts[best].text += parts[best + 1].text;
+      parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    }
+    ids result;
+    for (const part& p : parts) {
+      const auto found = normal_.find(p.text);
+      if (p.user_defined >= 0)
+        result.push_back(p.user_defined);
+      else if (found != normal_.end())
+        result.push_back(found->second.id);
+      else if (with_bytes_)
+        for (const char c : p.text) result.push_back(3 + static_cast<unsigned char>(c));
+      else
+        result.push_back(0);
+    }
+    return result;
+  }
+
+ private:
+  struct entry {
+    token_id id;
+    float score;
+  };
+  std::map<std::string, entry> normal_, user_defined_;
+  bool with_bytes_;
+};
+
+}  // namespace
+
+TEST_CASE("encoding equals its definition on thousands of vocabularies of all kinds") {
+  std::mt19937 random(23);
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random()) % n; };
+  const std::vector<std::string> characters = {
+      "a",           "b", "a", "b", "c", blank, " ", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\xA6\x99",
+      "\xE2\x96\x82"};
+  const std::vector<std::string> broken = {"\xE2", "\xE2\x96", "\xFF", "\x80", "\xF0\x9F", "\xC3"};
+  for (int round = 0; round < 3000; ++round) {
+    const bool with_bytes = round % 3 != 0;
+    const std::size_t letters = 2 + below(characters.size() - 1);
+    tiny_vocabulary v = with_bytes ? tiny_vocabulary::of_size(259) : tiny_vocabulary::least();
+    if (!with_bytes) v.tokens.back() = "zz";  // the blank has no token either, at times
+    const std::size_t first = v.tokens.size();
+    const std::size_t longest = 1 + below(9);
+    for (std::size_t i = 0, n = below(60); i < n; ++i) {
+      std::string piece;
+      if (v.tokens.size() > first + 1 && below(2) == 0)
+        piece = v.tokens[first + below(v.tokens.size() - first)] +
+                v.tokens[first + below(v.tokens.size() - first)];
+      else
+        for (std::size_t c = 0, of = 1 + below(longest); c < of; ++c)
+          piece += characters[below(letters)];
+      if (below(40) == 0) piece.clear();
+      const auto kind = below(8) == 0   ? token_kind::user_defined
+                        : below(9) == 0 ? token_kind::unused
+                        : below(9) == 0 ? token_kind::control
+                                        : token_kind::normal;
+      v.add(piece, kind, static_cast<float>(below(6)) - 3);  // many ties
+    }
+    gguf_builder b = file_of(v);
+    const tokenizer t = tokenizer_of(b.set("tokenizer.ggml.add_space_prefix", false));
+    const defined_encoding expected(v, with_bytes);
+    for (int i = 0; i < 12; ++i) {
+      std::string text;
+      for (std::size_t c = 0, of = 1 + below(50); c < of; ++c)
+        text += below(25) == 0 ? broken[below(broken.size())] : characters[below(letters)];
+      INFO("round " << round << ": " << text);
+      REQUIRE(t.encode(text, false) == expected.encode(text));
+    }
+  }
+}
+
 TEST_CASE("a long text of one letter takes no quadratic time") {
   const tokenizer t = tokenizer_of(tiny_vocabulary::of_size(2000));
   const std::string text(1'000'000, 'a');
@@ -170,6 +296,29 @@ TEST_CASE("the space prefix is put before text and taken off again, or neither")
   REQUIRE(without.encode("a", false) == ids{4});
   REQUIRE(without.encode(" a", false) == ids{5});
   REQUIRE(without.decode(ids{5}) == " a");
+
+  // The caller overrules the file.
+  using weir::mark;
+  const auto put = [](mark how) { return weir::text_marks{mark::off, mark::off, how}; };
+  for (const tokenizer* t : {&with, &without}) {
+    CHECK(t->encode("a", put(mark::on)) == ids{5});
+    CHECK(t->encode("a", put(mark::off)) == ids{4});
+    CHECK(t->encode("a", put(mark::by_file)) == t->encode("a", false));
+    CHECK(t->encode("", put(mark::on)).empty());
+  }
+}
+
+TEST_CASE("the place of a byte without a token is counted in the caller's text") {
+  tiny_vocabulary v = tiny_vocabulary::least();
+  v.kinds[0] = 1;
+  v.tokens.back() = "a";
+  gguf_builder b = file_of(v);
+  const tokenizer t = tokenizer_of(b.erase("tokenizer.ggml.unknown_token_id"));
+  for (const char* text : {"a", "z", " a"})  // the blank before it has no token already
+    require_refused<weir::error::bad_input>([&] { t.encode(text, false); },
+                                            {"byte 32", "offset 0 "});
+  const weir::text_marks bare = {weir::mark::off, weir::mark::off, weir::mark::off};
+  require_refused<weir::error::bad_input>([&] { t.encode("az", bare); }, {"byte 122", "offset 1 "});
 }
 
 TEST_CASE("characters without a piece fall back to bytes, or to one unknown without these") {

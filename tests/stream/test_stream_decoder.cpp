@@ -127,6 +127,52 @@ TEST_CASE("a second prompt goes behind the first answer, without another BOS") {
   REQUIRE(decoder.length() == before + 1 + bundled().tokenizer.encode("And then", false).size());
 }
 
+TEST_CASE("generating behind tokens is generating behind the text that they are") {
+  const tokenizer& t = bundled().tokenizer;
+  const auto from_text = [](decoder_options options, std::string_view text) {
+    stream_decoder<streaming> decoder(bundled(), small, std::move(options));
+    std::string all = text_of(decoder, text, 40) + '|';
+    all += text_of(decoder, "And then", 40);
+    return all + std::to_string(decoder.length());
+  };
+  const auto from_tokens = [](const std::vector<token_id>& first,
+                              const std::vector<token_id>& second) {
+    stream_decoder<streaming> decoder(bundled(), small, threads(1));
+    std::string text;
+    for (const std::string_view piece : decoder.generate(first, {.max_tokens = 40})) text += piece;
+    text += '|';
+    const auto show = [&](const token_event& e) {
+      text += e.text;
+      return true;
+    };
+    decoder.generate(second, show, {.max_tokens = 40});
+    return text + std::to_string(decoder.length());
+  };
+  const std::string with_bos = from_text(threads(1), prompt);
+  CHECK(from_tokens(t.encode(prompt, true), t.encode("And then", false)) == with_bos);
+  CHECK(from_tokens({*t.bos()}, t.encode("And then", false)) == from_text(threads(1), ""));
+
+  // Without the blank that a text is encoded with.
+  decoder_options bare = threads(1);
+  bare.marks = {.bos = mark::off, .prefix_blank = mark::off};
+  const std::string without = from_text(bare, prompt);
+  CHECK(without != with_bos);
+  CHECK(from_tokens(t.encode(prompt, bare.marks), t.encode("And then", bare.marks)) == without);
+  CHECK(t.decode(t.encode(prompt, bare.marks)) == prompt);
+}
+
+TEST_CASE("tokens that cannot be generated behind are refused and leave the stream as it was") {
+  stream_decoder<streaming> decoder(bundled(), small, threads(1));
+  const std::vector<token_id> none, unknown = {1, 4096}, negative = {-1};
+  for (const auto* tokens : {&none, &unknown, &negative})
+    REQUIRE_THROWS_AS(decoder.generate(*tokens), error::bad_input);
+  REQUIRE(decoder.length() == 0);
+  stream_decoder<streaming> other(bundled(), small, threads(1));
+  REQUIRE(ids(decoder, prompt, 20) == ids(other, prompt, 20));
+  REQUIRE_THROWS_AS(decoder.generate(unknown), error::bad_input);
+  REQUIRE(ids(decoder, "And then", 20) == ids(other, "And then", 20));
+}
+
 TEST_CASE("stop strings end a generation and are not shown") {
   stream_decoder<streaming> plain(bundled(), small, threads(1));
   const std::string text = text_of(plain, prompt, 120);

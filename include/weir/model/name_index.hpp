@@ -40,6 +40,15 @@ class name_index {
     return found.number;
   }
 
+  /// For tables of a kind with this one: a seed, and a mixture of a number's bits.
+  static std::uint64_t random_seed();
+
+  static constexpr std::uint64_t mix(std::uint64_t x) {
+    x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
+    x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
+    return x ^ (x >> 32);
+  }
+
  private:
   static constexpr std::uint32_t vacant = 0xFFFFFFFFu;
 
@@ -63,14 +72,6 @@ class name_index {
     for (; slots_[i].number != vacant; i = i + 1 == slots_.size() ? 0 : i + 1)
       if (slots_[i].tag == tag && name_of(slots_[i].number) == name) break;
     return {i, tag};
-  }
-
-  static std::uint64_t random_seed();
-
-  static constexpr std::uint64_t mix(std::uint64_t x) {
-    x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
-    x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
-    return x ^ (x >> 32);
   }
 
   std::uint64_t hash(std::string_view name) const;

@@ -1,60 +1,111 @@
 // Bodies of model/piece_merger.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include <weir/core/target.hpp>
+#include <weir/core/token.hpp>
+#include <weir/model/leftmost_largest.hpp>
+#include <weir/model/piece_joins.hpp>
 #include <weir/model/piece_merger.hpp>
 #include <weir/model/utf8.hpp>
 #include <weir/model/vocabulary.hpp>
 
 namespace weir::inline WEIR_TARGET::detail {
 
-WEIR_INLINE piece_merger::piece_merger(const vocabulary& pieces, std::string_view text)
-    : pieces_(pieces) {
-  split(text);
-  for (std::uint32_t i = 1; i < symbols_.size(); ++i) consider(i - 1, i);
-  while (!pairs_.empty()) {
-    const pair p = pairs_.top();
-    pairs_.pop();
-    symbol& left = symbols_[p.left];
-    symbol& right = symbols_[p.right];
-    // Since the pair was seen either side may have gone, or grown, which changes the sum.
-    if (left.text.empty() || right.text.empty()) continue;
-    if (left.text.size() + right.text.size() != p.bytes) continue;
-    left.text = {left.text.data(), p.bytes};
-    left.token = p.token;
-    left.next = right.next;
-    right.text = {};
-    if (left.next != none) symbols_[left.next].previous = p.left;
-    if (left.previous != none) consider(left.previous, p.left);
-    if (left.next != none) consider(p.left, left.next);
+WEIR_INLINE piece_merger::piece_merger(const vocabulary& pieces, const piece_joins& joins,
+                                       std::string_view text)
+    : pieces_(pieces), joins_(joins), text_(text), sizes_(text.size()) {
+  // First of the user-defined token that starts at each byte, which words then overwrite.
+  pieces.match_user_defined(text, sizes_, steps_);
+  split();
+  symbols_ = std::vector<std::uint32_t>();
+  scores_ = leftmost_largest();
+}
+
+WEIR_INLINE std::size_t piece_merger::most_tokens() const {
+  std::size_t most = 0;
+  for (std::size_t at = 0; at < text_.size(); at += sizes_[at])
+    most += character(at).size() == sizes_[at] ? std::size_t{sizes_[at]} : 1;
+  return most;
+}
+
+WEIR_INLINE std::string_view piece_merger::character(std::size_t at) const {
+  return text_.substr(at, utf8::first_sequence(text_.substr(at)).length);
+}
+
+WEIR_INLINE void piece_merger::split() {
+  for (std::size_t at = 0; at < text_.size();) {
+    std::size_t end = at + sizes_[at];
+    if (end > at) {
+      mark(at, end - at);
+    } else {
+      end = end_of_word(at);
+      merge(at, end);
+    }
+    at = end;
   }
 }
 
-WEIR_INLINE void piece_merger::split(std::string_view text) {
-  while (!text.empty()) {
-    const auto user_defined = pieces_.find_user_defined(text);
-    const std::size_t length =
-        user_defined ? pieces_.text(*user_defined).size() : utf8::first_sequence(text).length;
-    const std::string_view part = text.substr(0, length);
-    const auto i = static_cast<std::uint32_t>(symbols_.size());
-    symbols_.push_back({part, user_defined ? *user_defined : pieces_.find(part).value_or(-1),
-                        user_defined.has_value(), i == 0 ? none : i - 1, i + 1});
-    text.remove_prefix(length);
+WEIR_INLINE std::size_t piece_merger::end_of_word(std::size_t begin) {
+  std::string_view last = character(begin);
+  std::uint32_t left = joins_.symbol_of(last);
+  std::size_t at = begin + last.size();
+  while (left != piece_joins::none && at < text_.size() && sizes_[at] == 0) {
+    last = character(at);
+    const std::uint32_t right = joins_.symbol_of(last);
+    steps_ += 2;
+    if (right == piece_joins::none || joins_.joined(left, right) == piece_joins::none) break;
+    left = right;
+    at += last.size();
   }
-  if (!symbols_.empty()) symbols_.back().next = none;
+  return at;
 }
 
-WEIR_INLINE void piece_merger::consider(std::uint32_t left, std::uint32_t right) {
-  const symbol& a = symbols_[left];
-  const symbol& b = symbols_[right];
-  if (a.fixed || b.fixed) return;
-  const std::size_t bytes = a.text.size() + b.text.size();
-  const auto token = pieces_.find({a.text.data(), bytes});  // neighbours in one text
-  if (token) pairs_.push({pieces_.score(*token), left, right, *token, bytes});
+WEIR_INLINE void piece_merger::merge(std::size_t begin, std::size_t end) {
+  const std::size_t n = end - begin;
+  if (const std::size_t first = character(begin).size(); first == n) return mark(begin, n);
+  if (n > symbols_.size()) {
+    symbols_ = std::vector<std::uint32_t>();  // not the old ones beside the new ones
+    symbols_.resize(n);
+  }
+  scores_.assign(n);
+  const auto size_at = [&](std::size_t i) { return std::size_t{sizes_[begin + i]}; };
+  for (std::size_t i = 0, before = 0; i < n;) {
+    const std::string_view here = character(begin + i);
+    mark(begin + i, here.size());
+    symbols_[i] = joins_.symbol_of(here);
+    if (i > 0) scores_.set(before, score(before, i), steps_);
+    before = i;
+    i += here.size();
+  }
+  while (scores_.largest() > leftmost_largest::least) {
+    const std::size_t left = scores_.index(steps_);
+    const std::size_t right = left + size_at(left);
+    const std::size_t next = right + size_at(right);
+    symbols_[left] = joins_.joined(symbols_[left], symbols_[right]);
+    mark(begin + left, next - left);
+    scores_.set(right, leftmost_largest::least, steps_);
+    scores_.set(left, next < n ? score(left, next) : leftmost_largest::least, steps_);
+    if (left == 0) continue;
+    const std::size_t previous = left - size_at(left - 1);
+    scores_.set(previous, score(previous, left), steps_);
+  }
+}
+
+WEIR_INLINE void piece_merger::mark(std::size_t begin, std::size_t size) {
+  sizes_[begin] = sizes_[begin + size - 1] = static_cast<std::uint16_t>(size);
+}
+
+WEIR_INLINE float piece_merger::score(std::size_t left, std::size_t right) {
+  ++steps_;
+  const std::uint32_t token = joins_.joined(symbols_[left], symbols_[right]);
+  if (token >= piece_joins::apart) return leftmost_largest::least;
+  return pieces_.score(static_cast<token_id>(token));
 }
 
 }  // namespace weir::inline WEIR_TARGET::detail

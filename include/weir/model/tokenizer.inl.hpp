@@ -15,6 +15,7 @@
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
 #include <weir/model/gguf.hpp>
+#include <weir/model/piece_joins.hpp>
 #include <weir/model/piece_merger.hpp>
 #include <weir/model/quoted.hpp>
 #include <weir/model/tokenizer.hpp>
@@ -24,6 +25,7 @@ namespace weir::inline WEIR_TARGET {
 
 WEIR_INLINE tokenizer::tokenizer(const gguf_file& file)
     : pieces_((require_llama(file), file)),
+      joins_(pieces_),
       adds_space_prefix_(file.get_bool("tokenizer.ggml.add_space_prefix", true)),
       adds_bos_(file.get_bool("tokenizer.ggml.add_bos_token", true)),
       adds_eos_(file.get_bool("tokenizer.ggml.add_eos_token", false)) {
@@ -37,35 +39,34 @@ WEIR_INLINE std::vector<token_id> tokenizer::encode(std::string_view text, text_
   const auto put = [](mark how, bool by_file) {
     return how == mark::on || (how == mark::by_file && by_file);
   };
+  const bool opens = put(marks.bos, adds_bos());
   const bool closes = put(marks.eos, adds_eos());
-  error::require<error::bad_input>(!closes || eos_.has_value(),
-                                   "EOS was asked for, but the vocabulary has none");
-  std::vector<token_id> tokens = encode(text, put(marks.bos, adds_bos()));
-  if (closes) tokens.push_back(*eos_);
-  return tokens;
-}
-
-WEIR_INLINE std::vector<token_id> tokenizer::encode(std::string_view text, bool add_bos) const {
   error::require<error::bad_input>(text.size() < most_text_bytes, "text of ", text.size(),
                                    " bytes; expected fewer than ", most_text_bytes);
-  error::require<error::bad_input>(!add_bos || bos_.has_value(),
+  error::require<error::bad_input>(!opens || bos_.has_value(),
                                    "BOS was asked for, but the vocabulary has none");
-  std::vector<token_id> tokens;
-  if (add_bos) tokens.push_back(*bos_);
-  if (text.empty()) return tokens;
+  error::require<error::bad_input>(!closes || eos_.has_value(),
+                                   "EOS was asked for, but the vocabulary has none");
+  const std::size_t blanks = !text.empty() && put(marks.prefix_blank, adds_space_prefix_) ? 1 : 0;
   std::string prefixed;
-  if (adds_space_prefix_) {
+  if (blanks > 0) {
     prefixed.reserve(text.size() + 1);
     prefixed.append(1, ' ').append(text);
     text = prefixed;
   }
-  const char* const begin = text.data();
-  detail::piece_merger(pieces_, text).for_each([&](std::string_view part, token_id token) {
+  const detail::piece_merger merged(pieces_, joins_, text);
+  std::vector<token_id> tokens;
+  tokens.reserve(merged.most_tokens() + 2);
+  if (opens) tokens.push_back(*bos_);
+  merged.for_each([&](std::string_view part, token_id token) {
     if (token >= 0)
       tokens.push_back(token);
-    else
-      fall_back(part, static_cast<std::size_t>(part.data() - begin), tokens);
+    else  // what is wrong with the blank before the text is said of its first byte
+      fall_back(part,
+                std::max(static_cast<std::size_t>(part.data() - text.data()), blanks) - blanks,
+                tokens);
   });
+  if (closes) tokens.push_back(*eos_);
   return tokens;
 }
 
@@ -144,10 +145,9 @@ WEIR_INLINE void tokenizer::fall_back(std::string_view part, std::size_t offset,
       tokens.push_back(*token);
       continue;
     }
-    error::require<error::bad_input>(unknown_.has_value(), "byte ",
-                                     static_cast<int>(static_cast<unsigned char>(c)), " at offset ",
-                                     offset - (adds_space_prefix_ ? 1 : 0),
-                                     " has no token, and the vocabulary has no unknown token");
+    error::require<error::bad_input>(
+        unknown_.has_value(), "byte ", static_cast<int>(static_cast<unsigned char>(c)),
+        " at offset ", offset, " has no token, and the vocabulary has no unknown token");
     tokens.resize(before);
     tokens.push_back(*unknown_);
     return;

@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <weir/core/target.hpp>
@@ -18,6 +18,7 @@
 #include <weir/model/quoted.hpp>
 #include <weir/model/utf8.hpp>
 #include <weir/model/vocabulary.hpp>
+#include <weir/model/word_automaton.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -59,19 +60,19 @@ WEIR_INLINE std::optional<token_id> vocabulary::find(std::string_view text) cons
   return static_cast<token_id>(*i);
 }
 
-WEIR_INLINE std::optional<token_id> vocabulary::find_user_defined(std::string_view text) const {
-  auto low = user_defined_.begin();
-  auto high = user_defined_.end();
-  std::optional<token_id> found;
-  // Narrows the sorted range to the tokens that share one more byte with the text.
-  for (std::size_t i = 0; i < text.size() && low != high; ++i) {
-    const auto at = [&](token_id id) { return static_cast<unsigned char>(this->text(id)[i]); };
-    const auto wanted = static_cast<unsigned char>(text[i]);
-    low = std::partition_point(low, high, [&](token_id id) { return at(id) < wanted; });
-    high = std::partition_point(low, high, [&](token_id id) { return at(id) == wanted; });
-    if (low != high && this->text(*low).size() == i + 1) found = *low++;
+WEIR_INLINE void vocabulary::match_user_defined(std::string_view text,
+                                                std::span<std::uint16_t> sizes,
+                                                std::uint64_t& steps) const {
+  if (user_defined_sizes_.empty()) {
+    std::ranges::fill(sizes, std::uint16_t{0});
+    return;
   }
-  return found;
+  auto state = detail::word_automaton::at_end;
+  for (std::size_t i = text.size(); i-- > 0;) {
+    state = user_defined_.read(state, static_cast<unsigned char>(text[i]), steps);
+    const std::uint32_t word = user_defined_.longest(state);
+    sizes[i] = word == detail::word_automaton::none ? std::uint16_t{0} : user_defined_sizes_[word];
+  }
 }
 
 WEIR_INLINE void vocabulary::require_text(const gguf_file& file,
@@ -163,20 +164,24 @@ WEIR_INLINE int vocabulary::parse_byte(std::string_view raw) {
 
 WEIR_INLINE void vocabulary::index_matchable(const std::vector<std::string_view>& raw) {
   matchable_ = name_index(size());
-  for (std::size_t i = 0; i < size(); ++i) {
-    const auto id = static_cast<token_id>(i);
-    if (text(id).empty()) continue;
-    if (kind(id) == token_kind::user_defined) user_defined_.push_back(id);
-    // A normal token spelled with a real blank never occurs in text whose blanks are metaspaces.
-    if (kind(id) == token_kind::normal && raw[i].find(' ') == std::string_view::npos)
-      matchable_.insert(text(id), static_cast<std::uint32_t>(i), text_of{*this});
-  }
-  std::sort(user_defined_.begin(), user_defined_.end(),
-            [&](token_id a, token_id b) { return std::pair(text(a), a) < std::pair(text(b), b); });
+  const auto add = [&](std::size_t i) {
+    const auto number = static_cast<std::uint32_t>(i);
+    return !matchable_.insert(text(static_cast<token_id>(i)), number, text_of{*this}).has_value();
+  };
   // Spelled with a blank or a metaspace, a user-defined token matches the same text: keep one.
-  user_defined_.erase(std::unique(user_defined_.begin(), user_defined_.end(),
-                                  [&](token_id a, token_id b) { return text(a) == text(b); }),
-                      user_defined_.end());
+  std::vector<std::string_view> user_defined;
+  for (std::size_t i = 0; i < size(); ++i) {
+    const std::string_view whole = text(static_cast<token_id>(i));
+    if (kinds_[i] != token_kind::user_defined || whole.empty() || !add(i)) continue;
+    user_defined.push_back(whole);
+    user_defined_sizes_.push_back(static_cast<std::uint16_t>(whole.size()));
+  }
+  user_defined_ = detail::word_automaton(user_defined);
+  // A normal token spelled with a real blank never occurs in text whose blanks are metaspaces.
+  for (std::size_t i = 0; i < size(); ++i)
+    if (kinds_[i] == token_kind::normal && !raw[i].empty() &&
+        raw[i].find(' ') == std::string_view::npos)
+      add(i);
 }
 
 }  // namespace weir::inline WEIR_TARGET

@@ -29,7 +29,7 @@ struct decoder_options {
   sampling sample = {};
   std::uint64_t seed = 0;
   std::uint64_t stream_key = 0;  ///< tells streams with one seed apart
-  text_marks marks = {};         ///< BOS before the first prompt, EOS behind each
+  text_marks marks = {};         ///< BOS before the first prompt; EOS and the blank of each
   bool stop_at_eos = false;      ///< at tokenizer::ends_text; false: an infinite stream goes on
   std::vector<token_id> end_tokens = {};  ///< more tokens that end a generation
   std::vector<std::string> stop = {};     ///< text that ends a generation; never shown
@@ -135,7 +135,13 @@ class text_decoder {
   /// A prompt longer than the budget streams through it. Throws error::bad_input, and changes
   /// nothing, if the cache keeps everything and prompt plus max_tokens do not fit.
   generation generate(std::string_view prompt, generate_options options = {}) {
-    accept(prompt, options);
+    accept(encoded(prompt), options);
+    return generation(*this, std::move(options));
+  }
+  /// The same behind tokens, which are taken as they are: no BOS or EOS is put to them. Throws
+  /// error::bad_input also for an id outside the vocabulary.
+  generation generate(std::span<const token_id> tokens, generate_options options = {}) {
+    accept(tokens, options);
     return generation(*this, std::move(options));
   }
   /// Goes on where the last generation ended or was left, or was cancelled in its prompt. Throws
@@ -149,7 +155,14 @@ class text_decoder {
   template <class Show>
     requires std::is_invocable_r_v<bool, Show&, const token_event&>
   finish_reason generate(std::string_view prompt, Show&& show, generate_options options = {}) {
-    accept(prompt, options);
+    accept(encoded(prompt), options);
+    return run(show, options);
+  }
+  template <class Show>
+    requires std::is_invocable_r_v<bool, Show&, const token_event&>
+  finish_reason generate(std::span<const token_id> tokens, Show&& show,
+                         generate_options options = {}) {
+    accept(tokens, options);
     return run(show, options);
   }
   template <class Show>
@@ -206,19 +219,27 @@ class text_decoder {
     return self().length() == options_.stream.first_index && self().waiting() == 0;
   }
 
+  std::vector<token_id> encoded(std::string_view prompt) {
+    self().leave();
+    text_marks marks = options_.marks;
+    if (!is_new()) marks.bos = mark::off;
+    return model_->tokenizer.encode(prompt, marks);
+  }
   /// Queues the prompt's tokens behind those not fed yet.
-  void accept(std::string_view prompt, const generate_options& options) {
+  void accept(std::span<const token_id> tokens, const generate_options& options) {
     self().leave();
     const bool starts = is_new();
-    const std::vector<token_id> tokens = model_->tokenizer.encode(
-        prompt, {starts ? options_.marks.bos : mark::off, options_.marks.eos});
     error::require<error::bad_input>(!starts || !tokens.empty(),
                                      "generate: an empty prompt without BOS (expected something to "
                                      "begin with)");
+    model_->tokenizer.require_in_vocabulary(tokens);
     require_room(self().waiting() + tokens.size(), options);
     self().cut();
     self().queue(tokens);
-    text_.reset(starts && prompt.empty());
+    bool at_start = starts;
+    for (std::size_t i = 0; at_start && i < tokens.size(); ++i)
+      model_->tokenizer.text_in_stream(tokens[i], at_start);
+    text_.reset(at_start);
     stops_.reset();
     finished_ = finish_reason::unfinished;
   }
