@@ -3,6 +3,7 @@
 // be refused. Whatever came before, a stream equals, bit for bit, a new cache that was fed the
 // tokens that stayed.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -32,6 +33,13 @@ struct stream {
   std::vector<token_output> outs;  // of each, when it came
 };
 
+/// What keys and values are fed.
+enum class numbers : std::uint8_t {
+  held,       ///< by every codec
+  any,        ///< also NaN, infinities, and more than a codec holds
+  too_large,  ///< also more than a codec holds, which is refused
+};
+
 /// Rows of a step, drawn so that the cache has to take them.
 struct drawn_step {
   std::vector<row> rows;
@@ -40,6 +48,9 @@ struct drawn_step {
   std::vector<std::size_t> path;  // rows
   row_parts parts;
 };
+
+/// More than the keys and values that are fed have, by any factor.
+float large(fuzz_input& in) { return 8 * std::exp2(static_cast<float>(in.within(0, 40))); }
 
 class sequence {
  public:
@@ -60,7 +71,14 @@ class sequence {
     if (type_.fork != nullptr) options_.extra_pages = in.within(0, 40);
     entries_ = in.within(16, 64);
     salt_ = in.number<std::uint16_t>();
-    wild_ = in.one_in(4);
+    constexpr numbers kinds_of_numbers[] = {numbers::held, numbers::held, numbers::any,
+                                            numbers::too_large};
+    numbers_ = in.pick(kinds_of_numbers);
+    if (numbers_ == numbers::any) options_.on_overflow = weir::overflow::warn;
+    if (numbers_ == numbers::too_large) options_.on_overflow = weir::overflow::refuse;
+    if (numbers_ == numbers::held && in.one_in(3))
+      for (std::size_t unit = 0; unit < shape_.units(); ++unit)
+        options_.ranges.push_back({large(in), large(in)});
   }
 
   void run() {
@@ -85,9 +103,14 @@ class sequence {
 
   std::unique_ptr<weir::any_cache> make() const { return type_.make(entries_, shape_, options_); }
 
+  /// Forks may have taken the pages, or a number is beyond the codec.
+  bool may_refuse() const { return type_.fork != nullptr || numbers_ == numbers::too_large; }
+
   token_name next_name() {
     const std::uint64_t n = mix(salt_ * 1'000'003 + drawn_++);
-    if (wild_ && n % 16 == 0) return wild(static_cast<std::uint32_t>(n >> 8));
+    const auto which = static_cast<std::uint32_t>(n >> 8);
+    if (numbers_ == numbers::any && n % 16 == 0) return wild(which);
+    if (numbers_ != numbers::held && n % 16 == 1) return outsize(which);
     return n & ~poison;
   }
 
@@ -120,7 +143,7 @@ class sequence {
       default:
         step(s, true);
     }
-    if (which < streams_.size()) look_at(s);  // it may have been a fork that went
+    if (which < streams_.size() && in_.one_in(8)) look_at(s);  // unless it was a fork that went
   }
 
   /// A chain of final rows, and behind it a tree of guesses and a path of it that stays.
@@ -171,8 +194,7 @@ class sequence {
     if (d.rows.empty()) return;
     std::vector<token_output> out;
     if (!succeeds([&] { out = attend_rows(*s.cache, shape_, d.rows, d.names, d.parts); })) {
-      // Forks may have taken the pages: refused as it was begun, or extended before any final row.
-      check(type_.fork != nullptr, "takes a step that is within its bounds");
+      check(may_refuse(), "takes a step that is within its bounds");
       s.cache->rollback();
       if (!usable(s)) reset(s);
       return;
@@ -183,7 +205,7 @@ class sequence {
     }
     weir::commit_report report;
     if (!succeeds([&] { report = s.cache->commit(d.path); })) {
-      check(type_.fork != nullptr, "commits a step that it took");
+      check(may_refuse(), "commits a step that it took");
       s.cache->rollback();
       reset(s);
       return;
@@ -210,7 +232,7 @@ class sequence {
     for (std::size_t layer = 0; layer < layers; ++layer) {
       make_rows(shape_, d.names, layer, x);
       if (!succeeds([&] { s.cache->attend(layer, x.q, x.k, x.v, x.out); })) {
-        check(type_.fork != nullptr, "attends in a layer whose turn it is");
+        check(may_refuse(), "attends in a layer whose turn it is");
         break;
       }
     }
@@ -274,7 +296,7 @@ class sequence {
         return;
       }
       case 1: {
-        const row rows[] = {{}, {in_.number<std::int8_t>() | 2, false}};
+        const row rows[] = {{}, {1 + static_cast<int>(in_.within(0, 99)), false}};
         refuses([&] { c.begin(rows); }, "final rows that are no chain");
         return;
       }
@@ -347,7 +369,7 @@ class sequence {
         s.names.push_back(next[0]);
         s.outs.push_back(std::move(out[0]));
       } else {
-        check(type_.fork != nullptr, "takes one more token");
+        check(may_refuse(), "takes one more token");
         return;
       }
     }
@@ -358,7 +380,8 @@ class sequence {
     check(s.cache->length() == fresh->length() && s.cache->room() == fresh->room(),
           "length and room of a cache that was only ever fed");
     check(s.cache->stats().evicted_entries == fresh->stats().evicted_entries &&
-              s.cache->stats().boundaries == fresh->stats().boundaries,
+              s.cache->stats().boundaries == fresh->stats().boundaries &&
+              s.cache->stats().cut == fresh->stats().cut,
           "statistics of a cache that was only ever fed");
     for (std::size_t unit = 0; unit < shape_.units(); ++unit) {
       const std::size_t layer = unit / shape_.kv_heads, head = unit % shape_.kv_heads;
@@ -382,7 +405,7 @@ class sequence {
   weir::cache_options options_;
   std::size_t entries_ = 0;
   std::uint64_t salt_ = 0, drawn_ = 0;
-  bool wild_ = false;
+  numbers numbers_ = numbers::held;
   std::vector<stream> streams_;
   bool may_take_back_[most_streams] = {};  // [stream] the last token
 };

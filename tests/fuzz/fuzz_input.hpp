@@ -20,9 +20,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace weir_fuzz {
 
+/// What weir refused last, for whoever looks into a finding.
+inline std::string last_refusal;
+
 /// A finding: says it and ends the program, as a sanitizer would.
 [[noreturn]] inline void found(std::string_view what) {
   std::fprintf(stderr, "finding: %.*s\n", static_cast<int>(what.size()), what.data());
+  if (!last_refusal.empty()) std::fprintf(stderr, "refused last: %s\n", last_refusal.c_str());
   std::fflush(stderr);
   std::abort();
 }
@@ -40,7 +44,8 @@ bool succeeds(Work&& work) {
   try {
     work();
     return true;
-  } catch (const weir::error::base&) {
+  } catch (const weir::error::base& e) {
+    last_refusal = e.what();
     return false;
   } catch (const std::exception& e) {
     found(std::string("threw something else than weir::error: ") + e.what());

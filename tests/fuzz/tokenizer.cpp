@@ -276,7 +276,7 @@ void check_streamed(const tokenizer& t, std::span<const token_id> tokens) {
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz_input in(data, size);
-  const bool all_bytes = in.one_in(4);
+  const bool all_bytes = in.one_in(8);
   const std::vector<token> v = any_vocabulary(in, all_bytes);
   static image_writer image;
   const marks m = write(image, in, v);
