@@ -55,9 +55,12 @@ build "$folder/replay" -O1 -fprofile-instr-generate -fcoverage-mapping \
   -- "${sources[@]}" tests/fuzz/replay.cpp
 
 status=0
+# Half of the time would go into frames that are kept aside and into weighing what is rare.
 UBSAN_OPTIONS=print_stacktrace=1 ASAN_SYMBOLIZER_PATH="$(command -v llvm-symbolizer-16)" \
-  "$folder/fuzz" -runs="$runs" -max_len=768 -timeout=10 -malloc_limit_mb=64 -print_final_stats=1 \
-  -artifact_prefix="$folder/found/" "$@" "$folder/corpus" "tests/fuzz/corpus/$harness" \
+ASAN_OPTIONS=detect_stack_use_after_return=0:quarantine_size_mb=16:malloc_context_size=4 \
+  "$folder/fuzz" -runs="$runs" -max_len=256 -entropic=0 -reduce_inputs=0 -timeout=10 \
+  -malloc_limit_mb=64 -print_final_stats=1 -artifact_prefix="$folder/found/" "$@" \
+  "$folder/corpus" "tests/fuzz/corpus/$harness" \
   >"$folder/log" 2>&1 || status=$?
 grep -E '^stat::|^Done ' "$folder/log" || true
 if [[ $status -ne 0 ]]; then

@@ -1,6 +1,6 @@
 // GGUF files that are nearly valid: refused with a typed error, or a model that can be used. The
 // input says what is wrong with one of a few small models.
-#include <sys/mman.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -387,15 +389,31 @@ void write(image_writer& w, const file_plan& f) {
   if (w.size() % 64 != 0) align(0);
 }
 
-/// The image as a file that can be named.
-const std::string& as_file(std::span<const std::byte> image) {
-  static const int file = memfd_create("model.gguf", 0);
-  static const std::string path = "/proc/self/fd/" + std::to_string(file);
-  check(ftruncate(file, 0) == 0 &&
-            pwrite(file, image.data(), image.size(), 0) == static_cast<ssize_t>(image.size()),
-        "the harness writes its file");
-  return path;
-}
+/// Files that can be named, in memory if there is a folder for that.
+class folder {
+ public:
+  folder()
+      : path_((std::filesystem::exists("/dev/shm") ? std::filesystem::path("/dev/shm")
+                                                   : std::filesystem::temp_directory_path()) /
+              ("weir-fuzz-" + std::to_string(getpid()))) {
+    std::filesystem::create_directory(path_);
+  }
+  ~folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string write(const char* name, std::span<const std::byte> image) const {
+    const std::string path = path_ / name;
+    const int file = open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    const ssize_t written = ::write(file, image.data(), image.size());
+    check(close(file) == 0 && written == static_cast<ssize_t>(image.size()),
+          "the harness writes its file");
+    return path;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
 
 /// Every way of reading a key, whatever is in it.
 void read_all(const weir::gguf_file& file) {
@@ -457,14 +475,38 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     for (const model_size& m : sizes) list.push_back(model_of(m));
     return list;
   }();
+  static const folder files;
   fuzz_input in(data, size);
-  const std::size_t which = in.within(0, std::size(sizes) - 1);
+  const file_plan& model = models[in.within(0, std::size(sizes) - 1)];
   file_plan f;
-  f.keys = models[which].keys;
-  f.tensors = models[which].tensors;
-  for (std::size_t n = size == 0 ? 0 : in.within(0, 5); n > 0; --n) spoil(in, f);
+  f.keys = model.keys;
+  f.tensors = model.tensors;
+  enum { in_memory, one_file, two_files } where = in_memory;
+  if (in.one_in(12)) where = in.one_in(2) ? two_files : one_file;
+  const bool map = !in.one_in(4), second_named = in.one_in(2);
 
+  // Of two parts the second is spoilt, or the first, which then has the rest of the model.
   static image_writer image;
+  if (where == two_files) {
+    file_plan part;
+    const std::size_t first = in.within(0, f.tensors.size());
+    const auto split = [&](file_plan& to, std::uint16_t number) {
+      to.keys.push_back({"split.no", 2, f.keep(bytes_of(number))});
+      to.keys.push_back({"split.count", 2, f.keep(bytes_of(std::uint16_t{2}))});
+      to.keys.push_back({"split.tensors.count", 5,
+                         f.keep(bytes_of(static_cast<std::int32_t>(model.tensors.size())))});
+    };
+    part.tensors.assign(f.tensors.begin(), f.tensors.begin() + static_cast<std::ptrdiff_t>(first));
+    f.tensors.erase(f.tensors.begin(), f.tensors.begin() + static_cast<std::ptrdiff_t>(first));
+    part.alignment = 32;
+    split(part, second_named ? 0 : 1);
+    split(f, second_named ? 1 : 0);
+    if (in.one_in(4)) spoil(in, part);
+    write(image, part);
+    files.write(second_named ? "m-00001-of-00002.gguf" : "m-00002-of-00002.gguf", image.bytes());
+  }
+
+  for (std::size_t n = size == 0 ? 0 : in.within(0, 5); n > 0; --n) spoil(in, f);
   write(image, f);
   std::size_t end = image.size();
   if (in.one_in(8)) end = std::min<std::size_t>(end, in.within(0, 4095));  // cut short
@@ -473,20 +515,24 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     *image.at(in.number<std::uint16_t>() % end) = std::byte{in.byte()};
   const auto bytes = image.bytes().first(end);
 
-  const bool mapped = in.one_in(16), use_it = in.one_in(4), repack = in.one_in(2);
+  const bool use_it = in.one_in(4), repack = in.one_in(2);
   std::optional<weir::gguf_file> file;
-  if (!succeeds([&] {
-        if (mapped)
-          file.emplace(as_file(bytes));
-        else
-          file.emplace(bytes);
-      }))
-    return 0;
+  const bool opened = succeeds([&] {
+    if (where == in_memory)
+      file.emplace(bytes);
+    else if (where == one_file)
+      file.emplace(files.write("model.gguf", bytes), weir::gguf_options{.map = map});
+    else
+      file.emplace(
+          files.write(second_named ? "m-00002-of-00002.gguf" : "m-00001-of-00002.gguf", bytes),
+          weir::gguf_options{.map = map});
+  });
+  if (!opened) return 0;
   read_all(*file);
   read_each_way(*file, in.pick(key_names));
   succeeds([&] {
-    weir::llama_model model(std::move(*file));
-    if (use_it || size == 0) use(model, repack);
+    weir::llama_model loaded(std::move(*file));
+    if (use_it || size == 0) use(loaded, repack);
   });
   return 0;
 }
