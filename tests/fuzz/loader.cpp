@@ -270,6 +270,9 @@ void spoil(fuzz_input& in, file_plan& f) {
     if (f.tensors.empty()) f.tensors.push_back({"another", 0, 1, {1, 1, 1, 1, 1}, 4});
     return f.tensors[in.within(0, f.tensors.size() - 1)];
   };
+  const auto erase = [](auto& list, const auto& element) {
+    list.erase(list.begin() + (&element - list.data()));
+  };
   switch (in.within(0, 23)) {
     case 0:
       set_value(in, f, any_key());
@@ -307,7 +310,7 @@ void spoil(fuzz_input& in, file_plan& f) {
       any_key().name_length = any_count(in);
       return;
     case 8:
-      f.keys.erase(f.keys.begin() + (&any_key() - f.keys.data()));
+      erase(f.keys, any_key());
       return;
     case 9: {
       const key_record twice = any_key();
@@ -344,7 +347,7 @@ void spoil(fuzz_input& in, file_plan& f) {
       any_tensor().name_length = any_count(in);
       return;
     case 19:
-      f.tensors.erase(f.tensors.begin() + (&any_tensor() - f.tensors.data()));
+      erase(f.tensors, any_tensor());
       return;
     case 20: {
       const tensor_record twice = any_tensor();
