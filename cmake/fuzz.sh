@@ -49,7 +49,7 @@ build() {
 echo "Building $harness" >&2
 build "$folder/fuzz" -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
   -fno-sanitize-recover=all -fno-sanitize-coverage=trace-cmp,indirect-calls -- "${sources[@]}"
-build "$folder/replay" -O1 -fprofile-instr-generate -fcoverage-mapping \
+build "$folder/replay" -O0 -fprofile-instr-generate -fcoverage-mapping \
   -- "${sources[@]}" tests/fuzz/replay.cpp
 
 status=0
