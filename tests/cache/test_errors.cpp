@@ -102,7 +102,7 @@ TEST_CASE("options out of range are refused") {
     refuse([](setup& x) { x.shape.head_dim = 513; }, {"head_dim: 513", "expected 1 to 512"});
     refuse([](setup& x) { x.shape.rope.dims = 7; }, {"rope.dims: 7", "even"});
     refuse([](setup& x) { x.shape.rope.dims = 18; }, {"rope.dims: 18", "at most head_dim 16"});
-    for (const double base : {0.0, -1.0, std::numeric_limits<double>::infinity(),
+    for (const double base : {0.0, -1.0, 0x1p-53, std::numeric_limits<double>::infinity(),
                               std::numeric_limits<double>::quiet_NaN()})
       refuse([&](setup& x) { x.shape.rope.base = base; }, {"rope.base", "finite and positive"});
     refuse([](setup& x) { x.shape.scale = std::numeric_limits<float>::quiet_NaN(); },

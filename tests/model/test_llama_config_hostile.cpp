@@ -137,11 +137,13 @@ TEST_CASE("a norm epsilon of NaN, 0, infinity or below 0 is refused") {
                  {"'llama.attention.layer_norm_rms_epsilon'", "expected a positive finite"});
 }
 
-TEST_CASE("a rope base of 0, NaN, infinity or below 0 is refused, a missing one is 10000") {
-  const float base = GENERATE(0.0f, not_a_number, infinite, -infinite, -10000.0f);
+TEST_CASE(
+    "a rope base of 0, next to 0, NaN, infinity or below 0 is refused, a missing one is 10000") {
+  const float base = GENERATE(0.0f, 0x1p-53f, 1e-40f, not_a_number, infinite, -infinite, -10000.0f);
   config_refused(least_llama().set("llama.rope.freq_base", base),
                  {"'llama.rope.freq_base'", "expected a positive finite"});
   REQUIRE(config_of(least_llama().erase("llama.rope.freq_base")).rope_freq_base == 10000.0);
+  REQUIRE(config_of(least_llama().set("llama.rope.freq_base", 0x1p-52f)).rope_freq_base == 0x1p-52);
 }
 
 TEST_CASE("a context_length of 0 or 2^32 is refused") {

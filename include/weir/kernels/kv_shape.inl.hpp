@@ -26,8 +26,9 @@ WEIR_INLINE void validate(const kv_shape& s) {
   require<bad_config>(s.rope.dims % 2 == 0 && s.rope.dims <= s.head_dim,
                       "kv_shape.rope.dims: ", s.rope.dims, " (expected even, at most head_dim ",
                       s.head_dim, ")");
-  require<bad_config>(s.rope.dims == 0 || (std::isfinite(s.rope.base) && s.rope.base > 0),
-                      "kv_shape.rope.base: ", s.rope.base, " (expected finite and positive)");
+  require<bad_config>(
+      s.rope.dims == 0 || (std::isfinite(s.rope.base) && s.rope.base >= least_rope_base),
+      "kv_shape.rope.base: ", s.rope.base, " (expected finite and positive, at least 2^-52)");
   require<bad_config>(std::isfinite(s.scale), "kv_shape.scale: ", s.scale, " (expected finite)");
 }
 

@@ -22,10 +22,14 @@ enum class rope_pairing : std::uint8_t {
   half_split,   ///< (i, i + dims/2): NeoX, and llama models in Hugging Face order
 };
 
+/// The least base: with a smaller one a pair would turn more than 2^52 times between two positions,
+/// more than an angle is held to.
+inline constexpr double least_rope_base = 0x1p-52;
+
 /// What a model rotates by. `dims == 0`: weir rotates nothing (no RoPE, or the model does it).
 struct rope_shape {
   std::size_t dims = 0;  ///< leading elements of a head that turn; even, at most head_dim
-  double base = 10000;
+  double base = 10000;   ///< finite, at least least_rope_base
   rope_pairing pairing = rope_pairing::interleaved;
 
   /// The two elements of a head that make up pair i of dims / 2.

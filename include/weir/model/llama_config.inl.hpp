@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <weir/core/target.hpp>
+#include <weir/kernels/rope.hpp>
 #include <weir/model/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 #include <weir/model/quoted.hpp>
@@ -75,8 +76,8 @@ WEIR_INLINE void read_llama_rope(const llama_keys& keys, llama_config& c) {
 
   constexpr std::string_view base = "llama.rope.freq_base";
   const float freq_base = file.get_f32(base, 10000.0f);
-  keys.require(std::isfinite(freq_base) && freq_base > 0, base, "is ", freq_base,
-               "; expected a positive finite number");
+  keys.require(std::isfinite(freq_base) && freq_base >= least_rope_base, base, "is ", freq_base,
+               "; expected a positive finite number, at least 2^-52");
   c.rope_freq_base = freq_base;
 
   // With none, or a factor of 1, the other keys of scaling ask for nothing.
