@@ -49,8 +49,8 @@ TEST_CASE("a weight that is not a number ends the tools with a sentence that nam
             model + " --model " + tiny);
     INFO(o.err);
     REQUIRE(o.status == 1);
-    REQUIRE(o.err.find("draft") != std::string::npos);
-    REQUIRE(o.err.find(place) != std::string::npos);
+    REQUIRE(o.err.find("the draft model's numbers are not finite") != std::string::npos);
+    REQUIRE(lines_of(o.err).size() == 1);
   }
 }
 
@@ -72,7 +72,7 @@ TEST_CASE("--on-overflow: refuse, warn or scale") {
   REQUIRE(cut.out != exact.out);
   const std::string text = scratch.with("text", "It was a dark night, and the wind blew.");
   const std::string rate = "$perplexity --text '" + text + "' --model " + model;
-  REQUIRE(output_of(rate).find("\"cut_numbers\": 0,") != std::string::npos);
-  REQUIRE(output_of(rate + " --on-overflow warn").find("\"cut_numbers\": 0,") == std::string::npos);
+  REQUIRE(output_of(rate).find("\"cut_numbers\": 0}") != std::string::npos);
+  REQUIRE(output_of(rate + " --on-overflow warn").find("\"cut_numbers\": 0}") == std::string::npos);
   REQUIRE(run(stream + tiny + " --on-overflow maybe").status == 2);
 }

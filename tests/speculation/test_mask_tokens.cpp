@@ -425,7 +425,7 @@ TEST_CASE("masks that cannot be read are refused") {
         stream_decoder<window_cache, speculation> decoder(bundled(), small, {},
                                                           {{&eight, mask_plan::quadratic(8)}});
       },
-      {"max_draft_rows: 80", "expected at most 64"});
+      {"80 provisional rows", "expected at most 64"});
 }
 
 TEST_CASE("rows by embedding are those of tokens, and must fit") {

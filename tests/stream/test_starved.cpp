@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weir/cache/eviction/heavy_hitters.hpp>
@@ -54,33 +55,53 @@ told attempt(Work&& work) {
   }
 }
 
+/// Asks `at(n, hungry)` for n = 0, 1, … until it did not meet the allocation that fails, once for
+/// one that fails and once for all behind it. It returns whether it did, and says what is wrong by
+/// `wrong`, which ends all. Catch keeps memory of its own, and is asked nothing in between.
+struct starved_places {
+  const char* wrong = nullptr;
+
+  template <class At>
+  void each(const At& at) {
+    std::size_t places = 0, n = 0;
+    bool for_good = false;
+    for (; wrong == nullptr; ++n)
+      if (at(n, for_good))
+        ++places;
+      else if (wrong == nullptr && std::exchange(for_good, true))
+        break;
+      else if (wrong == nullptr)
+        n = ~std::size_t{0};
+    INFO((wrong == nullptr ? "" : wrong)
+         << ": allocation " << n - 1 << (for_good ? ", and all behind it" : ""));
+    REQUIRE(wrong == nullptr);
+    REQUIRE(places > 0);
+  }
+  void require(bool holds, const char* otherwise) {
+    if (!holds && wrong == nullptr) wrong = otherwise;
+  }
+};
+
 /// `make` with memory lacking at every place: what it makes is gone again when it returns.
-void starve_making(const std::function<void()>& make) {
+template <class Make>
+void starve_making(const Make& make) {
   make();  // what is made once for all is there now
   const std::size_t before = live_allocations();
-  std::size_t places = 0;
-  for (const bool for_good : {false, true})
-    for (std::size_t n = 0;; ++n) {
-      told how = told::done;
-      bool failed = false;
-      {
-        const starving hunger(n, for_good);
-        how = attempt(make);
-        failed = hunger.has();
-      }
-      const std::size_t live = live_allocations();  // before notes of the test's own
-      INFO("allocation " << n << (for_good ? ", and all behind it" : ""));
-      REQUIRE(live == before);
-      if (!failed) {
-        REQUIRE(how == told::done);
-        break;
-      }
-      REQUIRE(how != told::done);
-      // Where nothing is left, there is no room for the words of an error either.
-      if (!for_good) REQUIRE(how == told::typed);
-      ++places;
+  starved_places places;
+  places.each([&](std::size_t n, bool for_good) {
+    told how = told::done;
+    bool failed = false;
+    {
+      const starving hunger(n, for_good);
+      how = attempt(make);
+      failed = hunger.has();
     }
-  REQUIRE(places > 4);
+    places.require(live_allocations() == before, "memory is lost");
+    places.require((how != told::done) == failed, "a failure is kept secret");
+    // Where nothing is left, there is no room for the words of an error either.
+    places.require(how != told::bare || for_good, "no error of weir's");
+    return failed;
+  });
 }
 
 /// `call(object)`, with memory lacking at every place, on an object that `make` has made; called
@@ -91,35 +112,32 @@ void starve_calling(const std::function<std::unique_ptr<Object>()>& make,
   const tokens expected = call(*make());
   REQUIRE(!expected.empty());
   const std::size_t before = live_allocations();
-  std::size_t places = 0;
-  for (const bool for_good : {false, true})
-    for (std::size_t n = 0;; ++n) {
-      bool failed = false;
+  starved_places places;
+  places.each([&](std::size_t n, bool for_good) {
+    bool failed = false;
+    {
+      const auto object = make();
+      tokens got;
+      told how = told::done;
       {
-        const auto object = make();
-        tokens got;
-        told how = told::done;
-        {
-          const starving hunger(n, for_good);
-          how = attempt([&] { got = call(*object); });
-          failed = hunger.has();
-        }
-        INFO("allocation " << n << (for_good ? ", and all behind it" : ""));
-        REQUIRE((how != told::done) == failed);
-        if (failed) got = call(*object);
-        REQUIRE(got == expected);
+        const starving hunger(n, for_good);
+        how = attempt([&] { got = call(*object); });
+        failed = hunger.has();
       }
-      REQUIRE(live_allocations() == before);
-      if (!failed) break;
-      ++places;
+      places.require((how != told::done) == failed, "a failure is kept secret");
+      if (failed) got = call(*object);
+      places.require(got == expected, "the second call gives something else");
     }
-  REQUIRE(places > 0);
+    places.require(live_allocations() == before, "memory is lost");
+    return failed;
+  });
 }
 
 }  // namespace
 
 TEST_CASE("starved: loading a model") {
-  starve_making([] { load_model(WEIR_SOURCE_DIR "/examples/models/weir-tiny-f16.gguf"); });
+  const std::string path = WEIR_SOURCE_DIR "/examples/models/weir-tiny-f16.gguf";
+  starve_making([&] { load_model(path); });
 }
 
 TEST_CASE("starved: making caches, samplers and drafters") {

@@ -27,7 +27,7 @@ WEIR_INLINE arena::arena(std::size_t bytes) : bytes_(bytes) {
                                                           : cache_line};
   memory_ = {static_cast<std::byte*>(::operator new(bytes, alignment, std::nothrow)),
              detail::release_aligned{alignment}};
-  error::require<error::out_of_memory>(memory_ != nullptr, "memory: ", bytes,
+  error::require<error::out_of_memory>(memory_ != nullptr, "not enough memory: ", bytes,
                                        " bytes in one piece cannot be had");
 #if defined(__linux__)
   // Advice: refused, it leaves things as they are.

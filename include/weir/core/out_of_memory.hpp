@@ -13,8 +13,8 @@
 /// Without exceptions there is nothing to catch.
 #if defined(__cpp_exceptions)
 #define WEIR_TRY try
-#define WEIR_OR_OUT_OF_MEMORY(what)                                                      \
-  catch (const std::bad_alloc&) {                                                        \
+#define WEIR_OR_OUT_OF_MEMORY(what)                                                           \
+  catch (const std::bad_alloc&) {                                                             \
     ::weir::error::raise<::weir::error::out_of_memory>(what, ": there is not enough memory"); \
   }
 #else

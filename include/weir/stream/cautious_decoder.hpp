@@ -85,9 +85,9 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
   using keep_type = keep_of<Cache>;
 
   /// Throws error::bad_config, error::out_of_memory. No allocation happens later but for prompts.
-  cautious_decoder(const llama_model& model, const keep_type& keep, decoder_options options = {},
-                   const cautious& how = {}) WEIR_TRY
-      : base(model, std::move(options)),
+  cautious_decoder(const llama_model& model, const keep_type& keep,
+                   const decoder_options& options = {}, const cautious& how = {}) WEIR_TRY
+      : base(model, options),
         how_((how.validate(), how)),
         random_{base::options().seed, base::options().stream_key},
         pass_(model, pass_rows(base::options(), how), how.most, base::options().stream.threads,

@@ -32,9 +32,9 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
   using keep_type = keep_of<Cache>;
 
   /// Throws error::bad_config, error::out_of_memory. No allocation happens later but for prompts.
-  stream_decoder(const llama_model& model, keep_type keep, decoder_options options = {},
+  stream_decoder(const llama_model& model, keep_type keep, const decoder_options& options = {},
                  const Speculation& speculation = {}) WEIR_TRY
-      : base(model, std::move(options)),
+      : base(model, options),
         pass_(model, base::options().stream.pass_rows(speculation.drafter.limits()), 1,
               base::options().stream.threads, base::options().stream.workers),
         stream_(model, std::move(keep),

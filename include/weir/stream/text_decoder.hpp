@@ -112,7 +112,7 @@ class text_decoder {
    private:
     friend text_decoder;
     generation(text_decoder& decoder, generate_options options)
-        : decoder_(&decoder), options_(std::move(options)) {}
+        : decoder_(&decoder), options_(options) {}
 
     /// On to the next piece that is not empty. The last one is what was held back, if the
     /// generation was cancelled.
@@ -192,9 +192,9 @@ class text_decoder {
 
  protected:
   /// Throws error::bad_config for an empty stop string or an end token outside the vocabulary.
-  text_decoder(const llama_model& model, decoder_options options)
+  text_decoder(const llama_model& model, const decoder_options& options)
       : model_(&model),
-        options_(std::move(options)),
+        options_(options),
         text_(model.tokenizer),
         stops_(options_.stop, longest_text(model.tokenizer)) {
     shown_.reserve(longest_text(model.tokenizer));
