@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <weir/cache/codec/concept.hpp>
+#include <weir/cache/layout/concept.hpp>
 
 namespace weir_record {
 
@@ -11,6 +12,12 @@ namespace {
 
 void append(cache_list& all, cache_list some) {
   all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
+}
+
+template <class Codec>
+void append_layouts(cache_list& all) {
+  append(all, caches_in<Codec, weir::layouts::contiguous>());
+  append(all, caches_in<Codec, weir::layouts::paged>());
 }
 
 template <std::size_t... Part>
@@ -22,11 +29,11 @@ void append_presets(cache_list& all, std::index_sequence<Part...>) {
 
 cache_list caches_of_codecs() {
   cache_list all;
-  append(all, caches_in<weir::f32>());
-  append(all, caches_in<weir::f16>());
-  append(all, caches_in<weir::bf16>());
-  append(all, caches_in<weir::int8>());
-  append(all, caches_in<weir::int4>());
+  append_layouts<weir::f32>(all);
+  append_layouts<weir::f16>(all);
+  append_layouts<weir::bf16>(all);
+  append_layouts<weir::int8>(all);
+  append_layouts<weir::int4>(all);
   return all;
 }
 

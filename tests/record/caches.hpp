@@ -15,7 +15,8 @@ namespace weir_record {
 /// Entries that a head may claim, and tokens between boundaries.
 inline constexpr std::size_t budget = 40, cadence = 8;
 
-/// A preset with a codec and positions, by name: "h2o int8 original".
+/// A preset with a codec, positions and a layout, by name: "h2o int8 original", "h2o int8 original
+/// paged".
 struct recorded_cache {
   std::string name;
   std::function<weir::cache_maker(const weir::kv_shape&, std::size_t entries)> make;
@@ -23,8 +24,9 @@ struct recorded_cache {
 using cache_list = std::vector<recorded_cache>;
 
 /// Presets of different kinds, with original positions and, where they may be, within the cache.
-/// Compiled for each codec: f32, f16, bf16, int8, int4.
-template <class Codec>
+/// Compiled for each codec: f32, f16, bf16, int8, int4; and for contiguous and, four of them, paged
+/// layout.
+template <class Codec, class Layout>
 cache_list caches_in();
 
 /// All other presets in f16 with original positions, a share of them in each of `preset_parts`.

@@ -21,6 +21,9 @@ namespace recipes = weir::presets::recipes;
 /// Masks; sums of attention; noise; trigonometry; merging, and exponentials in layer budgets.
 using every_codec = std::tuple<recipes::streaming_llm, recipes::h2o, recipes::keyformer,
                                recipes::triattention, recipes::d2o>;
+/// Masks; sums of attention; trigonometry; merging.
+using also_paged =
+    std::tuple<recipes::streaming_llm, recipes::h2o, recipes::triattention, recipes::d2o>;
 using listed = decltype(std::tuple_cat(recipes::all{}, recipes::calibrated{}, recipes::labelled{}));
 
 /// Centres of no model's queries.
@@ -40,13 +43,17 @@ inline std::shared_ptr<const weir::query_centres> made_up_centres(const weir::kv
   return centres;
 }
 
-template <class Codec, class Positions, class Recipe>
-recorded_cache recorded(std::string_view codec, std::string_view positions) {
+template <class Recipe>
+constexpr bool only_paged = weir::keep_has_changing_budgets<recipes::keep_of<Recipe>>;
+
+/// In a contiguous layout, unless the preset needs pages.
+template <class Codec, class Positions, class Recipe, class Layout = weir::layouts::contiguous>
+recorded_cache recorded(std::string_view codec, std::string_view positions,
+                        std::string_view layout_name = "") {
   using keep = recipes::keep_of<Recipe>;
-  using layout = std::conditional_t<weir::keep_has_changing_budgets<keep>, weir::layouts::paged,
-                                    weir::layouts::contiguous>;
+  using layout = std::conditional_t<only_paged<Recipe>, weir::layouts::paged, Layout>;
   std::string name(Recipe::name);
-  name.append(" ").append(codec).append(" ").append(positions);
+  name.append(" ").append(codec).append(" ").append(positions).append(layout_name);
   return {name, [](const weir::kv_shape& shape, std::size_t entries) {
             recipes::ask ask{.entries = entries, .cadence = cadence, .shape = shape};
             if constexpr (recipes::needs_centres<Recipe>) ask.centres = made_up_centres(shape);
@@ -59,16 +66,29 @@ recorded_cache recorded(std::string_view codec, std::string_view positions) {
           }};
 }
 
-template <class Codec, class... Recipes>
-cache_list both_positions(std::string_view codec, const std::tuple<Recipes...>*) {
+template <class Codec, class Layout, class... Recipes>
+cache_list both_positions(std::string_view codec, std::string_view layout,
+                          const std::tuple<Recipes...>*) {
   cache_list all;
   const auto add = [&]<class Recipe>(std::type_identity<Recipe>) {
-    all.push_back(recorded<Codec, weir::positions::original, Recipe>(codec, "original"));
+    all.push_back(
+        recorded<Codec, weir::positions::original, Recipe, Layout>(codec, "original", layout));
     if constexpr (!weir::keep_needs_original_positions<recipes::keep_of<Recipe>>)
-      all.push_back(recorded<Codec, weir::positions::within_cache, Recipe>(codec, "within-cache"));
+      all.push_back(recorded<Codec, weir::positions::within_cache, Recipe, Layout>(
+          codec, "within-cache", layout));
   };
   (add(std::type_identity<Recipes>{}), ...);
   return all;
+}
+template <class Codec>
+cache_list in_contiguous(std::string_view codec) {
+  return both_positions<Codec, weir::layouts::contiguous>(codec, "",
+                                                          static_cast<every_codec*>(nullptr));
+}
+template <class Codec>
+cache_list in_paged(std::string_view codec) {
+  return both_positions<Codec, weir::layouts::paged>(codec, " paged",
+                                                     static_cast<also_paged*>(nullptr));
 }
 
 template <class Recipe, class... Others>

@@ -103,7 +103,7 @@ void record_caches(record& out) {
   for (const recorded_cache& c : all_caches()) record_shape(out, c, c.name, small, budget, 110);
   // Odd shapes, and reads that are split.
   for (const recorded_cache& c : caches_of_codecs())
-    if (c.name.starts_with("streaming-llm ")) {
+    if (c.name.starts_with("streaming-llm ") && !c.name.ends_with(" paged")) {
       record_shape(out, c, c.name + " wide", wide, budget, 70);
       record_shape(out, c, c.name + " long", narrow, 600, 640);
     }
