@@ -110,7 +110,7 @@ TEST_CASE("text held back is not lost where a generation is cancelled or left") 
   for (std::size_t at = 3; at + 12 < text.size(); at += 5) {
     const std::string stop = text.substr(at, 4) + "#";
     INFO("'" << stop << "'");
-    for (std::size_t cut = 1; cut < 30; ++cut) {
+    for (const std::size_t cut : {1u, 2u, 3u, 5u, 8u, 13u, 21u, 29u}) {
       std::stop_source source;
       auto decoder = decoder_with({stop}), looped = decoder_with({stop}),
            called = decoder_with({stop});
