@@ -8,8 +8,8 @@
 #include <string>
 
 #include <weir/core/error.hpp>
-#include <weir/model/gguf.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/gguf/gguf.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 #include "support/files.hpp"
 #include "support/flags.hpp"

@@ -16,7 +16,7 @@
 #include <weir/core/philox.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/quantized_rows.hpp>
-#include <weir/model/ggml_type.hpp>
+#include <weir/model/gguf/ggml_type.hpp>
 #include "support/byte_buffer.hpp"
 #include "support/random.hpp"
 #include "support/random_weights.hpp"  // of the tests

@@ -2,8 +2,8 @@
 #include <weir/core/target.hpp>
 
 #if WEIR_DECLARED_ONLY
+#include <weir/cache/attention/rotations.inl.hpp>
 #include <weir/cache/cache_options.inl.hpp>
-#include <weir/cache/rotations.inl.hpp>
 #include <weir/cache/step_rows.inl.hpp>
 #include <weir/core/arena.inl.hpp>
 #include <weir/core/available_threads.inl.hpp>

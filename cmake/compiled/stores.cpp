@@ -1,5 +1,5 @@
 // Stores of keys and values of each codec and layout, and passes over them.
-#include <weir/cache/compiled_stores.hpp>
+#include <weir/cache/store/compiled_stores.hpp>
 
 #if WEIR_DECLARED_ONLY
 namespace weir::inline WEIR_TARGET {

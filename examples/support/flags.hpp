@@ -21,7 +21,7 @@
 
 #include <weir/core/error.hpp>
 #include <weir/kernels/instruction_set.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 #include <weir/version.hpp>
 
 #include "session.hpp"

@@ -9,7 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include <weir/core/error.hpp>
-#include <weir/model/quoted.hpp>
+#include <weir/model/gguf/quoted.hpp>
 
 #include "files.hpp"
 #include "flags.hpp"

@@ -1,6 +1,6 @@
 // Whoever takes which split: the same bits, and everybody's rows stored and finished once, with all
 // that they handed out.
-#include <weir/cache/attention_pass.hpp>
+#include <weir/cache/attention/attention_pass.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include <weir/cache/kv_store.hpp>
+#include <weir/cache/store/kv_store.hpp>
 #include "support/catch.hpp"
 #include "support/random_weights.hpp"
 

@@ -1,9 +1,9 @@
 // Who keeps what at a boundary: order of members, ties, NaN, budgets; and what each member may be.
-#include <weir/cache/claim_round.hpp>
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
 #include <weir/cache/position/positions.hpp>
+#include <weir/cache/retention/claim_round.hpp>
 
 #include <algorithm>
 #include <functional>

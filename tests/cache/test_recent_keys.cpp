@@ -1,4 +1,4 @@
-#include <weir/cache/recent_keys.hpp>
+#include <weir/cache/retention/recent_keys.hpp>
 
 #include <algorithm>
 #include <vector>

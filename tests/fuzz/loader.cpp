@@ -20,7 +20,7 @@
 #include <weir/cache/eviction/keep.hpp>
 #include <weir/cache/kv_cache.hpp>
 #include <weir/core/error.hpp>
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/load_model.hpp>
 #include <weir/stream/stream_decoder.hpp>
 

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include <weir/core/error.hpp>
-#include <weir/model/gguf.hpp>
-#include <weir/model/incremental_decoder.hpp>
-#include <weir/model/tokenizer.hpp>
-#include <weir/model/utf8.hpp>
+#include <weir/model/gguf/gguf.hpp>
+#include <weir/model/tokenizer/incremental_decoder.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
+#include <weir/model/tokenizer/utf8.hpp>
 
 #include "fuzz/fuzz_input.hpp"
 #include "fuzz/gguf_image.hpp"

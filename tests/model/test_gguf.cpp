@@ -15,9 +15,9 @@
 #include "support/refusal.hpp"
 #include "support/shared.hpp"
 
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_weights.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 using weir::ggml_type;
 using weir::gguf_file;

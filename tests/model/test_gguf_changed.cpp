@@ -19,11 +19,11 @@
 #include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 #include <weir/model/llama_weights.hpp>
 #include <weir/model/load_model.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 using weir::gguf_file;
 using namespace weir_test;

@@ -13,9 +13,9 @@
 #include "support/gguf_builder.hpp"
 #include "support/refusal.hpp"
 
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_weights.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 using weir::ggml_type;
 using weir::gguf_file;

@@ -12,7 +12,7 @@
 #include "support/split_model.hpp"
 #include "support/temporary_folder.hpp"
 
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/load_model.hpp>
 
 using weir::gguf_file;

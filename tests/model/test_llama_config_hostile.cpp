@@ -8,7 +8,7 @@
 #include "support/gguf_builder.hpp"
 #include "support/refusal.hpp"
 
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 #include <weir/model/llama_weights.hpp>
 

@@ -14,10 +14,10 @@
 #include "support/split_model.hpp"
 #include "support/temporary_folder.hpp"
 
-#include <weir/model/gguf.hpp>
-#include <weir/model/incremental_decoder.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_weights.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/incremental_decoder.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 namespace {
 

@@ -10,10 +10,10 @@
 #include "support/gguf_builder.hpp"
 #include "support/refusal.hpp"
 
-#include <weir/model/gguf.hpp>
-#include <weir/model/incremental_decoder.hpp>
-#include <weir/model/tokenizer.hpp>
-#include <weir/model/utf8.hpp>
+#include <weir/model/gguf/gguf.hpp>
+#include <weir/model/tokenizer/incremental_decoder.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
+#include <weir/model/tokenizer/utf8.hpp>
 
 using weir::token_id;
 using weir::token_kind;

@@ -10,12 +10,12 @@
 #include "support/gguf_builder.hpp"
 #include "support/shared.hpp"
 
-#include <weir/model/gguf.hpp>
-#include <weir/model/piece_joins.hpp>
-#include <weir/model/piece_merger.hpp>
-#include <weir/model/tokenizer.hpp>
-#include <weir/model/vocabulary.hpp>
-#include <weir/model/word_automaton.hpp>
+#include <weir/model/gguf/gguf.hpp>
+#include <weir/model/tokenizer/piece_joins.hpp>
+#include <weir/model/tokenizer/piece_merger.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
+#include <weir/model/tokenizer/vocabulary.hpp>
+#include <weir/model/tokenizer/word_automaton.hpp>
 
 namespace {
 

@@ -14,8 +14,8 @@
 #include "support/refusal.hpp"
 #include "support/skip.hpp"
 
-#include <weir/model/gguf.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/gguf/gguf.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 using weir::gguf_file;
 using weir::mark;

@@ -10,9 +10,9 @@
 #include "support/catch.hpp"
 #include "support/shared.hpp"
 
-#include <weir/model/gguf.hpp>
-#include <weir/model/incremental_decoder.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/gguf/gguf.hpp>
+#include <weir/model/tokenizer/incremental_decoder.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "support/catch.hpp"
 
-#include <weir/model/utf8.hpp>
+#include <weir/model/tokenizer/utf8.hpp>
 
 namespace utf8 = weir::utf8;
 

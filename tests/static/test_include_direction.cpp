@@ -124,7 +124,7 @@ TEST_CASE("the rules of direction hold for what they are about") {
   CHECK(allowed("cache/codec/int8.hpp", "cache/codec/concept.hpp"));
   CHECK_FALSE(allowed("cache/codec/int8.hpp", "cache/layout/paged.hpp"));
   CHECK_FALSE(allowed("cache/codec/int8.hpp", "cache/kv_cache.hpp"));
-  CHECK_FALSE(allowed("cache/kv_cache.hpp", "model/gguf.hpp"));
+  CHECK_FALSE(allowed("cache/kv_cache.hpp", "model/gguf/gguf.hpp"));
   CHECK(allowed("model/forward.hpp", "cache/concept.hpp"));
   CHECK_FALSE(allowed("sampling/top_k.hpp", "cache/kv_cache.hpp"));
   CHECK_FALSE(allowed("speculation/prompt_lookup.hpp", "stream/decoder.hpp"));

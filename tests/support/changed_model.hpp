@@ -10,7 +10,7 @@
 #include <vector>
 
 #include <weir/core/half.hpp>
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/load_model.hpp>
 
 #include "support/catch.hpp"

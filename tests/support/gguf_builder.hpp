@@ -16,9 +16,9 @@
 #include <vector>
 
 #include <weir/core/half.hpp>
-#include <weir/model/ggml_type.hpp>
-#include <weir/model/gguf_value.hpp>
-#include <weir/model/vocabulary.hpp>
+#include <weir/model/gguf/ggml_type.hpp>
+#include <weir/model/gguf/gguf_value.hpp>
+#include <weir/model/tokenizer/vocabulary.hpp>
 #include "support/packed_weights.hpp"
 
 namespace weir_test {

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include <weir/cache/kv_scales.hpp>
 #include <weir/cache/step_rows.hpp>
+#include <weir/cache/store/kv_scales.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/thread_pool.hpp>
 

@@ -6,14 +6,14 @@
 #include <span>
 #include <type_traits>
 
+#include <weir/cache/attention/rotations.hpp>
+#include <weir/cache/attention/split_states.hpp>
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/eviction/keep.hpp>
-#include <weir/cache/kv_scales.hpp>
-#include <weir/cache/kv_store.hpp>
 #include <weir/cache/positional_keeper.hpp>
-#include <weir/cache/rotations.hpp>
 #include <weir/cache/scored_keeper.hpp>
-#include <weir/cache/split_states.hpp>
+#include <weir/cache/store/kv_scales.hpp>
+#include <weir/cache/store/kv_store.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>

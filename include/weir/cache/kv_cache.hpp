@@ -15,18 +15,18 @@
 #include <utility>
 #include <vector>
 
+#include <weir/cache/attention/layer_pass.hpp>
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/cache_parts.hpp>
 #include <weir/cache/cache_reports.hpp>
 #include <weir/cache/cache_step.hpp>
 #include <weir/cache/codec/concept.hpp>
-#include <weir/cache/compiled_stores.hpp>
 #include <weir/cache/eviction/keep.hpp>
-#include <weir/cache/head_access.hpp>
-#include <weir/cache/layer_pass.hpp>
 #include <weir/cache/legal_cache.hpp>
 #include <weir/cache/position/positions.hpp>
 #include <weir/cache/refused_cache.hpp>
+#include <weir/cache/retention/head_access.hpp>
+#include <weir/cache/store/compiled_stores.hpp>
 #include <weir/core/checked_size.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/out_of_memory.hpp>

@@ -14,10 +14,10 @@
 #include <type_traits>
 #include <vector>
 
+#include <weir/cache/attention/visit_plan.hpp>
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/eviction/per_head.hpp>
-#include <weir/cache/tile_ring.hpp>
-#include <weir/cache/visit_plan.hpp>
+#include <weir/cache/placement/tile_ring.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>

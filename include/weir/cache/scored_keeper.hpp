@@ -9,12 +9,12 @@
 #include <span>
 #include <vector>
 
-#include <weir/cache/arrivals.hpp>
-#include <weir/cache/attend_job.hpp>
+#include <weir/cache/attention/attend_job.hpp>
 #include <weir/cache/cache_options.hpp>
-#include <weir/cache/member_lists.hpp>
-#include <weir/cache/observations.hpp>
-#include <weir/cache/slot_stream.hpp>
+#include <weir/cache/placement/slot_stream.hpp>
+#include <weir/cache/retention/arrivals.hpp>
+#include <weir/cache/retention/member_lists.hpp>
+#include <weir/cache/retention/observations.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>

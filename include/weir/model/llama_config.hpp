@@ -10,7 +10,7 @@
 
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 
 namespace weir::inline WEIR_TARGET {
 

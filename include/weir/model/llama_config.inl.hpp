@@ -8,9 +8,9 @@
 
 #include <weir/core/target.hpp>
 #include <weir/kernels/rope.hpp>
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
+#include <weir/model/gguf/quoted.hpp>
 #include <weir/model/llama_config.hpp>
-#include <weir/model/quoted.hpp>
 
 namespace weir::inline WEIR_TARGET {
 

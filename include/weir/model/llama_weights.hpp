@@ -11,7 +11,7 @@
 #include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/matrix_view.hpp>
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 
 namespace weir::inline WEIR_TARGET {

@@ -17,7 +17,7 @@
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/product_kernels.hpp>
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 #include <weir/model/llama_weights.hpp>
 

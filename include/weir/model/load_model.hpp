@@ -9,10 +9,10 @@
 #include <weir/core/target.hpp>
 #include <weir/kernels/kv_shape.hpp>
 #include <weir/kernels/weight_panels.hpp>
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 #include <weir/model/llama_weights.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 namespace weir::inline WEIR_TARGET {
 

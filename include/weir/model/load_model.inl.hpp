@@ -11,11 +11,11 @@
 #include <weir/core/thread_pool.hpp>
 #include <weir/kernels/matrix_view.hpp>
 #include <weir/kernels/weight_panels.hpp>
-#include <weir/model/gguf.hpp>
+#include <weir/model/gguf/gguf.hpp>
 #include <weir/model/llama_config.hpp>
 #include <weir/model/llama_weights.hpp>
 #include <weir/model/load_model.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 
 namespace weir::inline WEIR_TARGET {
 

@@ -19,7 +19,7 @@
 #include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 #include <weir/sampling/gumbel.hpp>
 #include <weir/sampling/sampling.hpp>
 

@@ -13,7 +13,7 @@
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 #include <weir/sampling/cautious.hpp>
 #include <weir/sampling/sampling.hpp>
 

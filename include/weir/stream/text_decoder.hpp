@@ -17,9 +17,9 @@
 #include <weir/core/function_ref.hpp>
 #include <weir/core/target.hpp>
 #include <weir/core/token.hpp>
-#include <weir/model/incremental_decoder.hpp>
 #include <weir/model/load_model.hpp>
-#include <weir/model/tokenizer.hpp>
+#include <weir/model/tokenizer/incremental_decoder.hpp>
+#include <weir/model/tokenizer/tokenizer.hpp>
 #include <weir/sampling/sampling.hpp>
 #include <weir/stream/stop_matcher.hpp>
 #include <weir/stream/stream_options.hpp>

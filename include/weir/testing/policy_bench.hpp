@@ -11,9 +11,9 @@
 #include <vector>
 
 #include <weir/cache/eviction/keep.hpp>
-#include <weir/cache/head_access.hpp>
-#include <weir/cache/kv_store.hpp>
+#include <weir/cache/retention/head_access.hpp>
 #include <weir/cache/scored_keeper.hpp>
+#include <weir/cache/store/kv_store.hpp>
 #include <weir/core/error.hpp>
 #include <weir/core/target.hpp>
 
