@@ -19,15 +19,15 @@ class verifier {
  public:
   static constexpr std::size_t tokens = 64;
 
-  verifier(const weir::llama_model& model, std::size_t most_rows, unsigned width)
+  verifier(const weir::llama_model& model, std::size_t max_rows, unsigned width)
       : threads_(threads_of(width)),
         shape_(weir::shape_of(model.config)),
-        cache_(shape_, tokens, most_rows),
-        pass_(model.config, model.weights, most_rows),
-        ids_(most_rows),
-        logits_(most_rows * model.config.vocab_size) {
+        cache_(shape_, tokens, max_rows),
+        pass_(model.config, model.weights, max_rows),
+        ids_(max_rows),
+        logits_(max_rows * model.config.vocab_size) {
     cache_.use_threads(width);
-    for (std::size_t i = 0; i < most_rows; ++i) ids_[i] = static_cast<weir::token_id>(1000 + i);
+    for (std::size_t i = 0; i < max_rows; ++i) ids_[i] = static_cast<weir::token_id>(1000 + i);
   }
 
   void verify(std::size_t rows) {

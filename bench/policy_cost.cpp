@@ -42,7 +42,7 @@ constexpr kv_shape shape{.layers = layers,
                          .head_dim = 128,
                          .rope = {.dims = 128, .base = 500000}};
 
-/// What was kept: stream indices by boundary and unit.
+/// What was kept: stream indices by boundary and KV head.
 using kept_sets = std::vector<std::vector<std::vector<std::uint64_t>>>;
 
 /// Keeps what it is told to.
@@ -50,7 +50,7 @@ struct replay {
   std::size_t budget = 0;
   const kept_sets* sets = nullptr;
   std::size_t cadence = 1;
-  void claim(claims& open) const {
+  void select(selection& open) const {
     const slots_view& view = open.view();
     const auto& set = (*sets)[view.boundary().value / cadence - 1]
                              [view.layer() * shape.kv_heads + view.kv_head()];
@@ -136,17 +136,18 @@ cost measure(const Keep& keep, const setting& s, executor& threads) {
   std::size_t most = 0;
   {
     cache_type cache(shape, keep, options);
-    if (!keep_has_changing_budgets<Keep>) most = cache.most_entries() - s.cadence;
+    if (!keep_has_changing_budgets<Keep>) most = cache.max_entries() - s.cadence;
     for (std::size_t t = 0; t < tokens; ++t) {
       append(cache, rows);
       const std::uint64_t boundary = cache.length() - 1;  // it ran before the token came
       if (boundary == 0 || boundary % s.cadence != 0) continue;
-      sets.emplace_back(shape.units());
-      for (std::size_t unit = 0; unit < shape.units(); ++unit) {
-        auto& set = sets.back()[unit];
-        cache.for_each_index(unit / shape.kv_heads, unit % shape.kv_heads, [&](stream_index i) {
-          if (i.value < boundary) set.push_back(i.value);
-        });
+      sets.emplace_back(shape.total_kv_heads());
+      for (std::size_t head_index = 0; head_index < shape.total_kv_heads(); ++head_index) {
+        auto& set = sets.back()[head_index];
+        cache.for_each_index(head_index / shape.kv_heads, head_index % shape.kv_heads,
+                             [&](stream_index i) {
+                               if (i.value < boundary) set.push_back(i.value);
+                             });
         most = std::max(most, set.size());
       }
     }

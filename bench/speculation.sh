@@ -46,9 +46,9 @@ quote() {
     for adaptive in "" --adaptive; do
       "$build/examples/speculative" --model "$models/weir-tiny-f16.gguf" --policy window \
         --window 500 --prompt "$passage He read it again: \"${passage:0:80}" --tokens 160 \
-        --rounds 9 --drafter "$drafter" --guesses 8 $adaptive 2>&1 > "$work/said" |
+        --rounds 9 --drafter "$drafter" --draft-tokens 8 $adaptive 2>&1 > "$work/said" |
         awk -v name="$drafter${adaptive:+, adaptive}" '
-          /^tokens /{ tokens = $2 } /^passes/{ passes = $5 } /^guesses/{ guesses = $2 }
+          /^tokens /{ tokens = $2 } /^passes/{ passes = $5 } /^drafts/{ drafts = $2 }
           /^  accepted/{ accepted = $3 " %" } /times as fast/{ faster = $7 }
           /^the tokens/{ same = $0 }
           END { printf "| %s | %.2f | %s | %s× | %s |\n", name, tokens / passes, accepted, faster, same }'
@@ -87,16 +87,16 @@ Made by \`bench/speculation.sh\`: $(awk -F': *' '/model name/ { print $2; exit }
 
 ## Nothing changes
 
-Every stream is decoded without guesses, alone, and with them, alone and in batches of 4 and 8 whose
+Every stream is decoded without drafts, alone, and with them, alone and in batches of 4 and 8 whose
 streams differ in length and in what is accepted. Prompts are 64 pieces of novels, of 8 to 71 tokens;
 128 tokens follow each. Compared are the ids, and every bit of the logits that each was drawn from.
 Each table counts all streams, another way each.
 
 $(cat "$work/exactness")
 
-## Tokens a pass, by the shape of the guesses
+## Tokens a pass, by the shape of the drafts
 
-weir-tiny, guessed by weir-nano: 64 prompts of 128 tokens, mean and standard error over prompts. A
+weir-tiny, drafted by weir-nano: 64 prompts of 128 tokens, mean and standard error over prompts. A
 chain is draft_model; a fixed tree is static_tree, its shape chosen by how often what the target says
 is the draft model's first, second, … choice; a grown tree is dynamic_tree with chances learned.
 Shapes and chances come from 64 other prompts. The last two columns are differences, prompt by prompt.
@@ -110,9 +110,9 @@ them, over a pass of one row measured in turns; two threads.
 
 $(cat "$work/verify")
 
-## What guessing brings where weights come from memory
+## What drafting brings where weights come from memory
 
-The same model in Q8_0, repacked, with chains of guesses from an oracle that is right as often as the first
+The same model in Q8_0, repacked, with chains of drafts from an oracle that is right as often as the first
 column says. "Passes cost" is the time of a round over that of a plain token.
 
 $(cat "$work/speed")
@@ -122,7 +122,7 @@ $(cat "$work/speed")
 weir-tiny goes on behind 700 characters of a novel and the beginning of their repetition, greedy: 160
 tokens; medians of 9 runs in turns.
 
-| drafter | tokens a pass | guesses accepted | times as fast as plain | |
+| drafter | tokens a pass | drafts accepted | times as fast as plain | |
 |---|---|---|---|---|
 $(cat "$work/quote")
 

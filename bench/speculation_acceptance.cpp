@@ -1,5 +1,5 @@
-// How many tokens a pass of the target gives, by the shape of what a draft model guesses, at equal
-// numbers of guesses: a chain, a fixed tree chosen by measured acceptance, and trees that grow.
+// How many tokens a pass of the target gives, by the shape of what a draft model drafts, at equal
+// numbers of drafts: a chain, a fixed tree chosen by measured acceptance, and trees that grow.
 //
 //   speculation_acceptance TARGET DRAFT TEXT [PROMPTS] [TOKENS]
 //
@@ -103,7 +103,7 @@ void table(const char* title, scene s, const std::vector<std::vector<token_id>>&
               ranks[0]);
   for (std::size_t k = 1; k < 6; ++k) std::printf(" %.3f", ranks[k]);
   std::printf(
-      ".\n\n| guesses | chain | fixed tree | grown tree | grown, depth by depth | grown − chain | "
+      ".\n\n| drafts | chain | fixed tree | grown tree | grown, depth by depth | grown − chain | "
       "grown − fixed |\n|---|---|---|---|---|---|---|\n");
   for (const std::size_t nodes : {2u, 4u, 8u, 12u, 16u}) {
     const std::vector<std::vector<double>> accepted(8, ranks);

@@ -1,6 +1,6 @@
-// Do guesses change anything? Every kind of eviction × position × codec × drafter, greedy and
+// Do drafts change anything? Every kind of eviction × position × codec × drafter, greedy and
 // sampled, on two models, alone and in batches: each stream's ids, and the bits of the logits that
-// they were drawn from, against decoding without guesses.
+// they were drawn from, against decoding without drafts.
 //
 //   speculation_exactness MODELS TEXT [PROMPTS] [TOKENS] [DRAFTER]
 //
@@ -29,12 +29,12 @@ struct tally {
   std::size_t streams = 0, same_ids = 0, same_logits = 0;
   std::uint64_t proposed = 0, accepted = 0;
 
-  void add(const decoded& plain, const decoded& guessed) {
+  void add(const decoded& plain, const decoded& drafted) {
     ++streams;
-    same_ids += plain.ids == guessed.ids;
-    same_logits += plain == guessed;
-    proposed += guessed.counters.proposed;
-    accepted += guessed.counters.accepted;
+    same_ids += plain.ids == drafted.ids;
+    same_logits += plain == drafted;
+    proposed += drafted.counters.proposed;
+    accepted += drafted.counters.accepted;
   }
   void add(const tally& t) {
     streams += t.streams;
@@ -71,7 +71,7 @@ class results {
   }
   /// Prints a table; false if something in it differed.
   bool print(const std::string& table) {
-    std::printf("| %s | streams | same ids | same logits, bit for bit | guesses accepted |\n",
+    std::printf("| %s | streams | same ids | same logits, bit for bit | drafts accepted |\n",
                 table.c_str());
     std::printf("|---|---|---|---|---|\n");
     bool same = true;
@@ -104,8 +104,8 @@ void run(const work& w, std::span<const std::vector<weir::token_id>> prompts, st
     tally t;
     for (std::size_t first = 0; first < streams; first += batch) {
       const auto part = prompts.subspan(first, std::min(batch, streams - first));
-      const auto guessed = decode(job, part, first, speculation);
-      for (std::size_t i = 0; i < part.size(); ++i) t.add(plain[first + i], guessed[i]);
+      const auto drafted = decode(job, part, first, speculation);
+      for (std::size_t i = 0; i < part.size(); ++i) t.add(plain[first + i], drafted[i]);
     }
     all.add("batch", std::to_string(batch), t);
     return t;

@@ -1,9 +1,9 @@
-// What guessing brings where weights are read from memory: a 1.1B model of random weights (Q8_0),
-// with and without a chain of guesses of which a known part is right.
+// What drafting brings where weights are read from memory: a 1.1B model of random weights (Q8_0),
+// with and without a chain of drafts of which a known part is right.
 //
 //   speculation_speed [TOKENS] [RUNS]
 //
-// The guesses come from an oracle that knows what the model will say, and says something else at
+// The drafts come from an oracle that knows what the model will say, and says something else at
 // random as often as asked. Prints a table: medians of RUNS runs in turns.
 #include <algorithm>
 #include <chrono>
@@ -26,10 +26,10 @@ using weir_bench::median;
 using cache = kv_cache<f16, keep<sinks, window>, positions::within_cache>;
 using ids = std::vector<token_id>;
 
-/// Guesses what it was told would come.
+/// Drafts what it was told would come.
 struct oracle {
   std::shared_ptr<const ids> truth;  ///< [stream index]
-  double acceptance = 1;             ///< the chance that a guess is right, if those before it were
+  double acceptance = 1;             ///< the chance that a draft is right, if those before it were
   std::size_t tokens = 4;
 
   static constexpr sibling_kind siblings = sibling_kind::point_mass;
@@ -102,28 +102,28 @@ int main(int argc, char** argv) try {
   for (const token_id id : run(plain, prompt, tokens).said) truth->push_back(id);
 
   std::printf(
-      "| acceptance | guesses | tokens a pass | expected | passes cost | times as fast as plain |\n"
+      "| acceptance | drafts | tokens a pass | expected | passes cost | times as fast as plain |\n"
       "|---|---|---|---|---|---|\n");
   bool same = true;
-  for (const auto& [acceptance, guesses] :
+  for (const auto& [acceptance, drafts] :
        {std::pair{0.8, 4u}, {0.8, 2u}, {0.8, 7u}, {0.6, 4u}, {1.0, 4u}, {1.0, 7u}}) {
     using speculation = speculate<oracle>;
-    stream_batch<cache, speculation> guessing(model, kept, options,
-                                              speculation{{truth, acceptance, guesses}});
+    stream_batch<cache, speculation> drafting(model, kept, options,
+                                              speculation{{truth, acceptance, drafts}});
     std::vector<double> ratios, costs;
     timed last;
     for (std::size_t r = 0; r < runs; ++r) {
       const timed a = run(plain, prompt, tokens);
-      last = run(guessing, prompt, tokens);
+      last = run(drafting, prompt, tokens);
       same = same && a.said == last.said;
       ratios.push_back(a.seconds / last.seconds);
-      // A pass of guesses over one of plain decoding.
+      // A pass of drafts over one of plain decoding.
       costs.push_back(last.seconds / static_cast<double>(last.counters.rounds - 1) /
                       (a.seconds / static_cast<double>(tokens - 1)));
     }
     const double expected =
-        acceptance < 1 ? (1 - std::pow(acceptance, guesses + 1)) / (1 - acceptance) : guesses + 1;
-    std::printf("| %.1f | %u | %.2f | %.2f | %.2f× | %.2f× |\n", acceptance, guesses,
+        acceptance < 1 ? (1 - std::pow(acceptance, drafts + 1)) / (1 - acceptance) : drafts + 1;
+    std::printf("| %.1f | %u | %.2f | %.2f | %.2f× | %.2f× |\n", acceptance, drafts,
                 static_cast<double>(tokens) / static_cast<double>(last.counters.rounds), expected,
                 median(costs), median(ratios));
     std::fflush(stdout);

@@ -12,14 +12,14 @@
 
 #include <weir/weir.hpp>
 
-// The policy: at every boundary it ranks the entries of each KV head that nobody has claimed yet;
+// The policy: at every boundary it ranks the entries of each KV head that nobody has selected yet;
 // the largest scores stay. Kernels, chunks, threads and renumbering are not its business.
 // [policy]
 struct longest_keys {
   std::size_t budget;
   float score(const weir::slots_view& cache, weir::slot s) const { return cache.key_norm(s); }
 };
-static_assert(weir::eviction_member<longest_keys>);
+static_assert(weir::eviction_policy<longest_keys>);
 // [/policy]
 
 /// Reads a whole number that is all of `text`.
@@ -46,7 +46,7 @@ int main(int argc, char** argv) try {
   std::cout << "\n\n"
             << did.appended << " tokens went in; " << did.evicted_entries
             << " entries (one a token, layer and KV head) were evicted, layers having decided "
-            << did.boundaries << " times; no row read more than " << decoder.cache().most_entries()
+            << did.boundaries << " times; no row read more than " << decoder.cache().max_entries()
             << ".\n";
 
   std::cout << "What the first layer's first head kept from before its window:";

@@ -55,8 +55,8 @@ struct model {
   }
 };
 
-/// 200 tokens. With `guess`, what followed the last token earlier is tried in the same step.
-std::vector<std::size_t> decode(bool guess) {
+/// 200 tokens. With `draft`, what followed the last token earlier is tried in the same step.
+std::vector<std::size_t> decode(bool draft) {
   model m;
   cache kv({.layers = model::layers,
             .q_heads = model::q_heads,
@@ -68,30 +68,30 @@ std::vector<std::size_t> decode(bool guess) {
   while (text.size() < 200) {
     std::vector<std::size_t> tokens{text.back()};
     const auto earlier = std::find(text.rbegin() + 1, text.rend(), text.back()).base();
-    if (guess && earlier != text.begin())
+    if (draft && earlier != text.begin())
       tokens.insert(tokens.end(), earlier,
                     earlier + std::min<std::ptrdiff_t>(4, text.end() - earlier));
     std::vector<weir::row> rows(tokens.size(), {.provisional = true});
-    rows[0].provisional = false;  // the last token is certain, the guesses behind it are not
+    rows[0].provisional = false;  // the last token is certain, the drafts behind it are not
 
     auto step = kv.begin(rows);
     const std::vector<std::size_t> next = m.forward(tokens, step);
-    std::vector<std::size_t> path;  // the rows that guessed right; the others are taken back
+    std::vector<std::size_t> path;  // the rows that drafted right; the others are taken back
     while (path.size() + 1 < tokens.size() && tokens[path.size() + 1] == next[path.size()])
       path.push_back(path.size() + 1);
     step.commit(path);
     text.insert(text.end(), next.begin(),
                 next.begin() + static_cast<std::ptrdiff_t>(path.size()) + 1);
   }
-  std::cout << kv.stats().provisional << " guesses, " << kv.stats().accepted << " accepted\n";
+  std::cout << kv.stats().provisional << " drafts, " << kv.stats().accepted << " accepted\n";
   return text;
 }
 
 int main() try {
-  std::vector<std::size_t> plain = decode(false), guessed = decode(true);
-  guessed.resize(plain.size());
-  std::cout << (plain == guessed ? "The same tokens with and without guesses.\n" : "Different!\n");
-  return plain == guessed ? 0 : 1;
+  std::vector<std::size_t> plain = decode(false), drafted = decode(true);
+  drafted.resize(plain.size());
+  std::cout << (plain == drafted ? "The same tokens with and without drafts.\n" : "Different!\n");
+  return plain == drafted ? 0 : 1;
 } catch (const std::exception& e) {
   std::cerr << "03_bring_your_own_model: " << e.what() << '\n';
   return 1;

@@ -188,7 +188,7 @@ json rate(const settings& s, const weir::llama_model& model, const tool::cache_c
               {"perplexity", std::exp(mean)},
               {"seconds", seconds.count()},
               {"cache_bytes", scorer->cache_bytes()},
-              {"most_entries", scorer->most_entries()},
+              {"max_entries", scorer->max_entries()},
               {"evicted_entries", scorer->evicted_entries()}};
   if (wants_map) run["map"] = runs_of(last_seen);
   return run;

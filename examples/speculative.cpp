@@ -1,7 +1,7 @@
-// Decodes a prompt without and with guesses, in turns, and says what the guesses brought.
+// Decodes a prompt without and with drafts, in turns, and says what the drafts brought.
 //
 //   speculative --model model.gguf --prompt "It was a dark night" --drafter prompt-lookup
-//   speculative --model model.gguf --prompt … --drafter dynamic-tree --draft small.gguf --guesses 8
+//   speculative --model model.gguf --prompt … --drafter dynamic-tree --draft small.gguf
 //
 // Generated text goes to stdout, the rest to stderr. Exit status: 0 done or interrupted, 1 an input
 // was refused, or tokens differ that must not, 2 wrong usage.
@@ -79,7 +79,7 @@ std::string live(const weir::speculation_counters& c) {
   std::snprintf(
       text, sizeof text, "%.2f tokens a pass, ",
       c.rounds > 0 ? 1 + static_cast<double>(c.accepted) / static_cast<double>(c.rounds) : 0.0);
-  return text + share(c.accepted, c.proposed) + " of guesses accepted";
+  return text + share(c.accepted, c.proposed) + " of drafts accepted";
 }
 
 void print(const weir::speculation_counters& c, std::size_t tokens) {
@@ -89,12 +89,12 @@ void print(const weir::speculation_counters& c, std::size_t tokens) {
   };
   line("tokens", tokens);
   line("passes of the target", c.rounds);
-  line("  with guesses", c.guessed);
-  line("    all of a path accepted", c.fully, share(c.fully, c.guessed));
-  line("    some of it", c.partly, share(c.partly, c.guessed));
-  line("    none", c.not_at_all, share(c.not_at_all, c.guessed));
+  line("  with drafts", c.drafted);
+  line("    all of a path accepted", c.fully, share(c.fully, c.drafted));
+  line("    some of it", c.partly, share(c.partly, c.drafted));
+  line("    none", c.not_at_all, share(c.not_at_all, c.drafted));
   line("  clipped at a boundary", c.clipped);
-  line("guesses", c.proposed);
+  line("drafts", c.proposed);
   line("  accepted", c.accepted, share(c.accepted, c.proposed));
   line("corrections", c.corrections);
   line("bonus tokens", c.bonus);
@@ -109,7 +109,7 @@ void compare(settings s, std::string_view text, const std::stop_token& interrupt
   const std::vector<weir::token_id> prompt = model.tokenizer.encode(text, s.decoder.marks);
   s.cache.rows = tool::require_context(s.cache, prompt.size() + s.tokens - 1, model);
   const auto plain = tool::make_generator(model, s.cache, s.decoder);
-  const auto guessing = tool::make_speculator(model, s.cache, s.decoder, s.speculation);
+  const auto drafting = tool::make_speculator(model, s.cache, s.decoder, s.speculation);
 
   std::vector<double> plain_seconds, seconds, ratios;
   timed_run expected, got;
@@ -117,10 +117,10 @@ void compare(settings s, std::string_view text, const std::stop_token& interrupt
     expected = run(*plain, prompt, s.tokens, interrupted, [](const weir::token_event&) {});
     const bool shown = round == 0;
     tool::status_line status(
-        *guessing, s.cache,
+        *drafting, s.cache,
         shown && !s.quiet ? tool::status_line::when::on_terminal : tool::status_line::when::never,
-        [&] { return live(guessing->counters()); });
-    got = run(*guessing, prompt, s.tokens, interrupted, [&](const weir::token_event& e) {
+        [&] { return live(drafting->counters()); });
+    got = run(*drafting, prompt, s.tokens, interrupted, [&](const weir::token_event& e) {
       if (!shown) return;
       std::cout << e.text << std::flush;
       status.count();
@@ -133,10 +133,10 @@ void compare(settings s, std::string_view text, const std::stop_token& interrupt
   if (interrupted.stop_requested()) return;
   const bool same = got.ids == expected.ids;
   if (!s.quiet) {
-    print(guessing->counters(), got.ids.size());
+    print(drafting->counters(), got.ids.size());
     const auto rate = [&](double spent) { return static_cast<double>(got.ids.size() - 1) / spent; };
     std::fprintf(stderr,
-                 "plain %.0f tokens/s, with guesses %.0f: %.2f times as fast (medians of %zu)\n"
+                 "plain %.0f tokens/s, with drafts %.0f: %.2f times as fast (medians of %zu)\n"
                  "the tokens are %s\n",
                  rate(median(plain_seconds)), rate(median(seconds)), median(ratios), s.rounds,
                  same ? "the same" : "others");
@@ -152,28 +152,29 @@ int main(int argc, char** argv) {
   settings s;
   weir::sampling& sample = s.decoder.sample;
   sample.temperature = 0;
-  tool::speculation_choice& guess = s.speculation;
-  tool::command_line line("speculative", "Decodes without and with guesses, and compares.");
+  tool::speculation_choice& how = s.speculation;
+  tool::command_line line("speculative", "Decodes without and with drafts, and compares.");
   line.file("--model", s.model, "GGUF file")->required();
   line.loading(s.load);
   tool::add_prompt_flags(line, s.prompt, nullptr);
   line.marks(s.decoder.marks);
   line.number<std::size_t>("--tokens", s.tokens, "tokens to generate", 2, std::size_t{1} << 31);
   line.number<std::size_t>("--rounds", s.rounds, "times that both are run", 1, 1000);
-  line.choice("--drafter", guess.drafter, tool::drafter_names(), "who guesses");
-  line.choice("--verifier", guess.verifier, {"match", "rejection", "typical-lossy"},
-              "match: the tokens of plain decoding; rejection: its law; typical-lossy: neither");
+  line.choice("--drafter", how.drafter, tool::drafter_names(), "who drafts");
+  line.choice(
+      "--verifier", how.verifier, {"match", "rejection", "typical-lossy"},
+      "match: the tokens of plain decoding; rejection: its distribution; typical-lossy: neither");
   auto* draft =
       line.file("--draft", s.draft, "the draft model (draft-model, static-tree, dynamic-tree)");
-  line.number<std::size_t>("--guesses", guess.guesses, "in a round, at most", 1, 64);
-  auto* depth = line.number<std::size_t>("--depth", guess.depth, "of a tree", 1, 64);
-  auto* width = line.number<std::size_t>("--width", guess.width, "of a tree", 1, 64);
+  line.number<std::size_t>("--draft-tokens", how.drafts, "in a round, at most", 1, 64);
+  auto* depth = line.number<std::size_t>("--depth", how.depth, "of a tree", 1, 64);
+  auto* width = line.number<std::size_t>("--width", how.width, "of a tree", 1, 64);
   auto* threshold = line.number<double>(
-      "--threshold", guess.threshold,
-      "0: guess by guess; else depth by depth, none worth less (dynamic-tree)", 0, 0.999);
-  auto* layers = line.number<std::size_t>("--layers", guess.layers,
-                                          "of the model that guess (early-exit)", 1, 1024);
-  line.on_off("--adaptive", guess.adaptive, "as many guesses as have paid lately");
+      "--threshold", how.threshold,
+      "0: draft by draft; else depth by depth, none worth less (dynamic-tree)", 0, 0.999);
+  auto* layers = line.number<std::size_t>("--layers", how.layers,
+                                          "of the model that draft (early-exit)", 1, 1024);
+  line.on_off("--adaptive", how.adaptive, "as many drafts as have paid lately");
   line.number<float>("--temperature", sample.temperature, "0: always the most probable token", 0);
   line.number<std::size_t>("--top-k", sample.top_k, "choose among so many; 0: all", 0);
   line.number<float>("--top-p", sample.top_p, "choose among those that reach this probability", 0,
@@ -188,7 +189,7 @@ int main(int argc, char** argv) {
   tool::add_work_flags(line, s.decoder.stream);
   line.on_off("--quiet", s.quiet, "print nothing but the text");
   line.check([&] {
-    const std::string& d = guess.drafter;
+    const std::string& d = how.drafter;
     const auto unread = [&](const CLI::Option* flag, bool read) {
       if (flag->count() > 0 && !read)
         throw CLI::ValidationError(flag->get_name(), "not read by --drafter " + d);

@@ -81,13 +81,13 @@ namespace detail {
 template <class Block>
 double median_of_rounds(benchmark::State& state, Block&& block) {
   constexpr double block_seconds = 0.004;
-  constexpr double enough_seconds = 1, most_seconds = 10;
+  constexpr double enough_seconds = 1, max_seconds = 10;
   constexpr std::size_t enough_rounds = 9;
   const auto samples =
       static_cast<std::size_t>(std::clamp(block_seconds / std::max(block(1), 1e-9), 1.0, 1e4));
   std::vector<double> seconds;
   for (double spent = 0;
-       spent < enough_seconds || (seconds.size() < enough_rounds && spent < most_seconds);) {
+       spent < enough_seconds || (seconds.size() < enough_rounds && spent < max_seconds);) {
     const double t = block(samples);
     spent += t;
     seconds.push_back(t / static_cast<double>(samples));

@@ -1,4 +1,4 @@
-// Bodies of what guesses tokens.
+// Bodies of what drafts tokens.
 #include <weir/core/target.hpp>
 
 #if WEIR_DECLARED_ONLY

@@ -1,5 +1,5 @@
 // A drafter that is chosen at run time, so that decoders are compiled once for all that make their
-// guesses alike: one virtual call for each round.
+// drafts alike: one virtual call for each round.
 #pragma once
 
 #include <concepts>

@@ -25,13 +25,13 @@ constexpr std::string_view renumbered[] = {"streaming-llm", "accllm",          "
                                            "streaming-vlm", "rolling-forcing", "motion-stream"};
 
 /// Fixed budgets that differ from layer to layer.
-template <class Member>
+template <class Policy>
 concept budgets_by_layer =
-    requires(const Member& m, const weir::kv_shape& s) { m.budget_for(s, 0, 0); };
+    requires(const Policy& m, const weir::kv_shape& s) { m.budget_for(s, 0, 0); };
 template <class Keep>
 constexpr bool has_budgets_by_layer = false;
-template <class... Members>
-constexpr bool has_budgets_by_layer<weir::keep<Members...>> = (budgets_by_layer<Members> || ...);
+template <class... Policies>
+constexpr bool has_budgets_by_layer<weir::keep<Policies...>> = (budgets_by_layer<Policies> || ...);
 
 template <class Recipe>
 preset_facts facts_of() {

@@ -34,17 +34,17 @@ struct cache_choice {
   std::size_t rows = 0;                 ///< tokens to be fed in all; read where all are kept
 };
 
-/// How a stream guesses, by the names of drafter and verifier.
+/// How a stream drafts, by the names of drafter and verifier.
 struct speculation_choice {
   std::string drafter = "prompt-lookup";     ///< see drafter_names
   std::string verifier = "match";            ///< match, rejection or typical-lossy
-  std::size_t guesses = 6;                   ///< in a round, at most
+  std::size_t drafts = 6;                    ///< in a round, at most
   std::size_t depth = 6;                     ///< of them on a path, for trees
   std::size_t width = 4;                     ///< of them beside each other, for trees
   double threshold = 0;                      ///< see weir::dynamic_tree
   std::size_t layers = 1;                    ///< of the target, for early-exit
   const weir::llama_model* draft = nullptr;  ///< for drafters that ask a model
-  bool adaptive = false;                     ///< as many guesses as have paid lately
+  bool adaptive = false;                     ///< as many drafts as have paid lately
 };
 std::vector<std::string> drafter_names();
 /// True if the drafter asks a model of its own.
@@ -78,7 +78,7 @@ class session {
   /// Bytes that the cache holds, from the first token on.
   virtual std::size_t cache_bytes() const = 0;
   /// Most entries that any row reads.
-  virtual std::size_t most_entries() const = 0;
+  virtual std::size_t max_entries() const = 0;
   /// (token, layer, KV head) entries that no row will read again.
   virtual std::uint64_t evicted_entries() const = 0;
   /// Numbers of keys and values that were cut to the largest that the codec holds.
@@ -97,7 +97,7 @@ class generator : public session {
   virtual std::string_view held_text() = 0;
   /// Forgets the stream.
   virtual void reset() = 0;
-  /// What was guessed, and came of it.
+  /// What was drafted, and came of it.
   virtual const weir::speculation_counters& counters() const = 0;
 };
 

@@ -21,7 +21,7 @@ class session_over : public Base {
   explicit session_over(Settings&&... settings) : stream_(std::forward<Settings>(settings)...) {}
   std::uint64_t length() const override { return stream_.length(); }
   std::size_t cache_bytes() const override { return stream_.cache().bytes(); }
-  std::size_t most_entries() const override { return stream_.cache().told().most_entries(); }
+  std::size_t max_entries() const override { return stream_.cache().told().max_entries(); }
   std::uint64_t evicted_entries() const override {
     return stream_.cache().told().stats().evicted_entries;
   }

@@ -1,4 +1,4 @@
-// Sessions that guess.
+// Sessions that draft.
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -41,39 +41,38 @@ weir::draft_source<weir::token_stream<draft_cache>> source_of(const speculation_
           .keep = {weir::sinks{4}, weir::window{std::min<std::size_t>(context, 512) - 4}}};
 }
 
-/// draft-model and dynamic-tree, whose guesses are made in any way.
+/// draft-model and dynamic-tree, whose drafts are made in any way.
 template <sibling_kind kind>
 chosen_drafter<kind> model_drafter(const speculation_choice& c) {
   if (c.drafter == "dynamic-tree")
     return chosen<kind>(weir::dynamic_tree<draft_cache, kind>{.source = source_of(c),
-                                                              .nodes = c.guesses,
+                                                              .nodes = c.drafts,
                                                               .depth = c.depth,
                                                               .width = c.width,
                                                               .threshold = c.threshold},
                         c.adaptive);
   return chosen<kind>(
-      weir::draft_model<draft_cache, kind>{.source = source_of(c), .tokens = c.guesses},
-      c.adaptive);
+      weir::draft_model<draft_cache, kind>{.source = source_of(c), .tokens = c.drafts}, c.adaptive);
 }
-/// Drafters whose guesses are tokens, chosen with or without the target's randomness.
+/// Drafters whose drafts are tokens, chosen with or without the target's randomness.
 template <sibling_kind kind>
 chosen_drafter<kind> tokens_drafter(const speculation_choice& c) {
   if (c.drafter == "lookahead")
-    return chosen<kind>(weir::lookahead{.guesses = c.guesses, .depth = c.depth, .width = c.width},
+    return chosen<kind>(weir::lookahead{.drafts = c.drafts, .depth = c.depth, .width = c.width},
                         c.adaptive);
   if (c.drafter == "ngram-cache")
-    return chosen<kind>(weir::ngram_cache{.tokens = c.guesses}, c.adaptive);
+    return chosen<kind>(weir::ngram_cache{.tokens = c.drafts}, c.adaptive);
   if (c.drafter == "static-tree") {
     // How often a draft model's choices were accepted, by rank: what weir-nano does for weir-tiny.
     const std::vector<std::vector<double>> accepted(c.depth,
                                                     {.55, .15, .07, .05, .03, .02, .02, .01});
     return chosen<kind>(
         weir::static_tree<draft_cache>{.source = source_of(c),
-                                       .shape = weir::best_tree(accepted, c.guesses)},
+                                       .shape = weir::best_tree(accepted, c.drafts)},
         c.adaptive);
   }
   if (asks_model(c.drafter)) return model_drafter<kind>(c);
-  return chosen<kind>(weir::prompt_lookup{.tokens = c.guesses}, c.adaptive);
+  return chosen<kind>(weir::prompt_lookup{.tokens = c.drafts}, c.adaptive);
 }
 
 struct decoder_parts {
@@ -106,12 +105,12 @@ std::unique_ptr<generator> make_speculator(const weir::llama_model& model, const
   parts.options.stream.cadence = c.cadence;
   weir::error::require<weir::error::bad_config>(
       !parts.maker.wants_log_probabilities, "--policy ", c.policy,
-      ": goes by log-probabilities, and is not offered with guesses here");
+      ": goes by log-probabilities, and is not offered with drafts here");
   if (s.drafter == "early-exit") {
     weir::error::require<weir::error::bad_config>(
         s.verifier == "match" && !s.adaptive,
         "--drafter early-exit: is offered with --verifier match, without --adaptive");
-    return make(std::move(parts), weir::early_exit{.layers = s.layers, .tokens = s.guesses},
+    return make(std::move(parts), weir::early_exit{.layers = s.layers, .tokens = s.drafts},
                 weir::sample_and_match{});
   }
   if (s.verifier == "rejection" && asks_model(s.drafter) && s.drafter != "static-tree")

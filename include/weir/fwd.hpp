@@ -34,7 +34,7 @@ struct heavy_hitters;
 struct keep_all;
 struct sinks;
 struct window;
-template <class... Members>
+template <class... Policies>
 struct keep;
 
 namespace positions {

@@ -1,4 +1,4 @@
-// Published methods by name: weir::presets::h2o is what the H2O paper keeps, spelt out of members.
+// Published methods by name: weir::presets::h2o is what the H2O paper keeps, spelt out of policies.
 //
 // A preset is a plain alias. weir::presets::recipes has, under the same name, the authors' sizes
 // and how to share out a budget of your own, which is our reading of their shares:
@@ -89,7 +89,7 @@ namespace recipes {
 
 /// What a budget is to be shared out for.
 struct ask {
-  std::size_t entries = 0;   ///< claims of all members, at least least_entries
+  std::size_t entries = 0;   ///< selected by all policies, at least least_entries
   std::size_t cadence = 32;  ///< of the cache
   kv_shape shape = {};
   std::shared_ptr<const query_centres> centres = {};  ///< what triattention was calibrated with
@@ -180,8 +180,8 @@ struct pyramidkv {
   static presets::pyramidkv authors() { return of({.entries = 2048, .cadence = 32}); }
   static presets::pyramidkv of(const ask& a) {
     const auto base = snapkv::of(a);
-    const auto& votes = std::get<1>(base.members);  // every layer gets some of them
-    return {std::get<0>(base.members),
+    const auto& votes = std::get<1>(base.policies);  // every layer gets some of them
+    return {std::get<0>(base.policies),
             pyramid<observation_window>{votes, std::min<std::size_t>(20, votes.budget)}};
   }
 };
@@ -191,8 +191,8 @@ struct ada_kv {
   static presets::ada_kv authors() { return of({.entries = 1024, .cadence = 32}); }
   static presets::ada_kv of(const ask& a) {
     const auto base = snapkv::of(a);
-    return {std::get<0>(base.members),
-            adaptive_heads<observation_window>{std::get<1>(base.members)}};
+    return {std::get<0>(base.policies),
+            adaptive_heads<observation_window>{std::get<1>(base.policies)}};
   }
 };
 /// The size is ours, and so is the window of a quarter: authors compress a prompt, whose last
@@ -354,8 +354,8 @@ struct livevlm {
   static constexpr std::string_view name = "livevlm";
   static presets::livevlm authors() { return of({.entries = 12'000}); }
   static presets::livevlm of(const ask& a) {
-    auto [recent, votes] = snapkv::of(a).members;
-    votes.reach = 0;
+    auto [recent, votes] = snapkv::of(a).policies;
+    votes.pool_radius = 0;
     return {recent, buckets<observation_window>{votes}};
   }
 };

@@ -224,18 +224,18 @@ class oracle {
       for (std::size_t i = k.boundary; i < k.boundary + s_.options.cadence; ++i) all.push_back(i);
       k.boundary += s_.options.cadence;
 
-      const auto claim = [&](std::size_t i) {
+      const auto select = [&](std::size_t i) {
         stay.push_back(i);
         all.erase(std::find(all.begin(), all.end(), i));
       };
       for (std::size_t i = 0; i < s_.sinks; ++i)
-        if (std::find(all.begin(), all.end(), i) != all.end()) claim(i);
-      for (std::size_t n = 0; n < s_.window && !all.empty(); ++n) claim(all.back());
+        if (std::find(all.begin(), all.end(), i) != all.end()) select(i);
+      for (std::size_t n = 0; n < s_.window && !all.empty(); ++n) select(all.back());
       for (std::size_t n = 0; n < s_.scored && !all.empty(); ++n) {
         std::size_t best = all.front();
         for (const std::size_t i : all)
           if (norm(layer, head, i) > norm(layer, head, best)) best = i;
-        claim(best);
+        select(best);
       }
       std::sort(stay.begin(), stay.end());
       k.tokens = stay;

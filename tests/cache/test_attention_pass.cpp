@@ -100,14 +100,14 @@ struct one_layer {
     const attend_job job{.rows = 1,
                          .query = query.data(),
                          .out = r.out.data(),
-                         .most_entries = tokens,
+                         .max_entries = tokens,
                          .arrive = arrive,
                          .splits = count,
                          .plan = plan_of,
-                         .handout = {.weight = weight.data(),
-                                     .largest = largest.data(),
-                                     .total = total.data(),
-                                     .tiles = tiles},
+                         .raw = {.raw_weights = weight.data(),
+                                 .largest = largest.data(),
+                                 .total = total.data(),
+                                 .tiles = tiles},
                          .finished = &told};
     attention_pass<store_type, simd::native>(store, job, states).run(threads);
     r.met = met;

@@ -109,7 +109,7 @@ TEST_CASE("options out of range are refused") {
            {"kv_shape.scale", "finite"});
     refuse([](setup& x) { x.shape.rope.dims = 0, x.renumbers = true; },
            {"within_cache", "expected unrotated", "rope.dims > 0"});
-    const std::size_t reads = make_cache(s)->most_entries();
+    const std::size_t reads = make_cache(s)->max_entries();
     refuse([&](setup& x) { x.renumbers = true, x.shape.trained_context = reads - 1; },
            {std::to_string(reads), "trained context of " + std::to_string(reads - 1)});
     s.renumbers = true;
@@ -186,7 +186,7 @@ TEST_CASE("rows that are no chain and tree are refused") {
   }
 }
 
-TEST_CASE("guesses beyond the next boundary are refused") {
+TEST_CASE("drafts beyond the next boundary are refused") {
   scene x(usual(policy::scored), 45);  // boundaries at 48 and 64
   CHECK(x.cache->draft_room(0) == 3);
   CHECK(x.cache->draft_room(1) == 2);
@@ -249,7 +249,7 @@ TEST_CASE("no token can be told of behind a boundary that has yet to run") {
                             {"token 5", "boundary at 4", "expected once"});
 }
 
-TEST_CASE("members whose numbers make no sense are refused before anything is allocated") {
+TEST_CASE("policies whose numbers make no sense are refused before anything is allocated") {
   using namespace weir;
   const kv_shape one{.layers = 1, .q_heads = 2, .kv_heads = 2, .head_dim = 8};
   const auto refused = [&]<class Keep>(const Keep& keep, std::string_view part) {
@@ -438,7 +438,7 @@ TEST_CASE("final rows given up half-way leave a stream that can only be reset") 
   }
 }
 
-TEST_CASE("a guess longer than the window, and a prompt longer than it") {
+TEST_CASE("a draft longer than the window, and a prompt longer than it") {
   setup s = usual(policy::window);
   s.window = 4;
   s.options.max_draft_rows = 3;

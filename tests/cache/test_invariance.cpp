@@ -149,14 +149,14 @@ TEST_CASE("what lies in dead lanes does not show") {
     for (std::size_t t = 0; t < 400; ++t) {
       const auto token = std::span(names).subspan(t, 1);
       const std::size_t deep = dirty->draft_room(0);
-      if (deep > 0) {  // rejected guesses leave NaN and infinities behind
+      if (deep > 0) {  // rejected drafts leave NaN and infinities behind
         std::vector<weir::row> rows;
-        std::vector<token_name> guesses;
+        std::vector<token_name> drafts;
         for (std::size_t r = 0; r < random.within(1, std::min<std::size_t>(deep, 4)) * 4; ++r) {
           rows.push_back({r < 4 ? weir::row::root : static_cast<int>(r) - 4, true});
-          guesses.push_back(random.next() | poison);
+          drafts.push_back(random.next() | poison);
         }
-        attend_rows(*dirty, s.shape, rows, guesses);
+        attend_rows(*dirty, s.shape, rows, drafts);
         t % 2 == 0 ? dirty->rollback() : void(dirty->commit({}));
       }
       REQUIRE(

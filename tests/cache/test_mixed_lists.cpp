@@ -22,13 +22,13 @@ const std::vector<std::uint8_t> labels = {0, 1, 1, 0};  // [layer, kv_head]
 
 /// The outputs of the heads under `label`, of all of a token's.
 std::vector<token_output> of_label(const std::vector<token_output>& all, std::uint8_t label) {
-  const std::size_t unit = shape.group() * shape.head_dim;
+  const std::size_t head_index = shape.group() * shape.head_dim;
   std::vector<token_output> some(all.size());
   for (std::size_t t = 0; t < all.size(); ++t)
     for (std::size_t u = 0; u < labels.size(); ++u)
       if (labels[u] == label)
-        some[t].insert(some[t].end(), all[t].begin() + static_cast<std::ptrdiff_t>(u * unit),
-                       all[t].begin() + static_cast<std::ptrdiff_t>((u + 1) * unit));
+        some[t].insert(some[t].end(), all[t].begin() + static_cast<std::ptrdiff_t>(u * head_index),
+                       all[t].begin() + static_cast<std::ptrdiff_t>((u + 1) * head_index));
   return some;
 }
 
@@ -54,7 +54,7 @@ TEST_CASE("a head that keeps all sees all, beside heads that decide") {
   CHECK(first_difference(of_label(both, 0), of_label(some, 0)) == tokens);
 }
 
-TEST_CASE("rows that were guesses are observed alike by one thread and by several") {
+TEST_CASE("rows that were drafts are observed alike by one thread and by several") {
   // Keyformer works in scratch memory as it observes; heads of all layers observe at once.
   const kv_shape deep{.layers = 12, .q_heads = 8, .kv_heads = 2, .head_dim = 16};
   const auto keep = presets::recipes::keyformer::of({.entries = 600});

@@ -29,8 +29,9 @@ struct seen_row {
 struct witness {
   std::size_t budget = 0;
   std::vector<seen_row>* log = nullptr;
-  static constexpr told needs =
-      told::probabilities | told::largest_probabilities | told::logits | told::queries;
+  static constexpr signals needs = signals::attention_probabilities |
+                                   signals::largest_probabilities | signals::attention_logits |
+                                   signals::queries;
   void observe(const observed_row& row) const {
     seen_row s{row.layer(), row.kv_head(), row.index().value, row.rows_left(), {}, {}, {}, {}, {}};
     s.probabilities.assign(row.probabilities().begin(), row.probabilities().end());
@@ -81,7 +82,7 @@ TEST_CASE("rows are told what attention did") {
       const kv_shape shape = plain_shape(group);
       const auto names = names_of(120, group);
       const auto log = told_of<layouts::contiguous>(shape, names, chunk, 7);
-      REQUIRE(log.size() == 119 * shape.units());  // the last row may yet be taken back
+      REQUIRE(log.size() == 119 * shape.total_kv_heads());  // the last row may yet be taken back
       layer_rows x;
       std::size_t empty_slots = 0;
       for (const seen_row& row : log) {
@@ -186,7 +187,7 @@ TEST_CASE("who asks for the last rows before a boundary is told of no others") {
   const auto names = names_of(80, 6);
   for (const std::size_t chunk : {1u, 33u}) {
     const auto log = told_of<layouts::contiguous, late_witness>(shape, names, chunk, 16);
-    REQUIRE(log.size() == (80 / 16 * 3 - 1) * shape.units());
+    REQUIRE(log.size() == (80 / 16 * 3 - 1) * shape.total_kv_heads());
     for (const seen_row& row : log) CHECK(row.index % 16 >= 13);
   }
 }

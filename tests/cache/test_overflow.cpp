@@ -1,5 +1,5 @@
 // Numbers beyond what a codec holds: held by a power of two, refused, or cut and counted; never in
-// silence, and never because of a guess that did not come true.
+// silence, and never because of a draft that did not come true.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -24,7 +24,7 @@ setup usual(overflow rule, codec stored = codec::f16) {
   s.options.max_rows = 20;
   s.options.max_draft_rows = 4;
   s.options.on_overflow = rule;
-  s.options.ranges.assign(s.shape.units(), {2e5f, 2e5f});
+  s.options.ranges.assign(s.shape.total_kv_heads(), {2e5f, 2e5f});
   return s;
 }
 /// 50 names, of which every tenth has numbers beyond f16.
@@ -34,9 +34,11 @@ std::vector<token_name> some_outsize() {
   return names;
 }
 /// An outsize token has a key and a value number for each KV head of each layer.
-std::uint64_t cut_by(const setup& s, std::uint64_t tokens) { return 2 * s.shape.units() * tokens; }
+std::uint64_t cut_by(const setup& s, std::uint64_t tokens) {
+  return 2 * s.shape.total_kv_heads() * tokens;
+}
 
-const weir::row guess{weir::row::previous, true};
+const weir::row draft{weir::row::previous, true};
 
 }  // namespace
 
@@ -70,7 +72,7 @@ TEST_CASE("numbers beyond the codec are refused, by token and by what would hold
   setup unknown = usual(overflow::scale);
   unknown.options.ranges.clear();
   setup wrong = usual(overflow::scale);
-  wrong.options.ranges.assign(wrong.shape.units(), {2e5f, 1});
+  wrong.options.ranges.assign(wrong.shape.total_kv_heads(), {2e5f, 1});
   for (const setup& s : {usual(overflow::refuse), unknown, wrong})
     for (const std::size_t chunk : {1u, 7u}) {
       const auto cache = make_cache(s);
@@ -104,14 +106,14 @@ TEST_CASE("what is cut is counted, in chunks of any size") {
   }
 }
 
-TEST_CASE("a guess that does not come true is not counted, and refused by nobody") {
+TEST_CASE("a draft that does not come true is not counted, and refused by nobody") {
   const std::vector<token_name> names = some_outsize();
   for (const overflow rule : {overflow::warn, overflow::refuse}) {
     const setup s = usual(rule);
     const auto cache = make_cache(s);
     append(*cache, s.shape, std::span(names).first(3), 3);
     const std::vector<token_name> rows{names_of(1, 3)[0], outsize(1)};
-    const std::vector<weir::row> kinds{weir::row{}, guess};
+    const std::vector<weir::row> kinds{weir::row{}, draft};
     attend_rows(*cache, s.shape, kinds, rows);
     cache->commit({});
     CHECK(cache->stats().cut == 0);

@@ -107,14 +107,14 @@ TEST_CASE("a fork costs no pages until it writes, and then those it writes") {
   using cache = one_cache<paged_cache<keep_all>>;
   cache first(shape, keep_all{640}, {.max_rows = 64, .extra_pages = 80});
   append(first, shape, names_of(100, 1), 50);
-  CHECK(first.pages_held() == 4 * shape.units());  // ⌈100 / 32⌉
+  CHECK(first.pages_held() == 4 * shape.total_kv_heads());  // ⌈100 / 32⌉
   cache second(first);
   CHECK(second.pages_held() == first.pages_held());
   append(second, shape, names_of(1, 2), 1);  // the last, shared tile is copied
-  CHECK(second.pages_held() == 4 * shape.units());
+  CHECK(second.pages_held() == 4 * shape.total_kv_heads());
   append(second, shape, names_of(28, 3), 7);
-  CHECK(second.pages_held() == 5 * shape.units());
-  CHECK(first.pages_held() == 4 * shape.units());
+  CHECK(second.pages_held() == 5 * shape.total_kv_heads());
+  CHECK(first.pages_held() == 4 * shape.total_kv_heads());
 }
 
 TEST_CASE("a pool that is used up refuses the step, and nothing is lost") {
@@ -194,7 +194,7 @@ TEST_CASE("a tile wishes to lie behind the one before it") {
   const arena memory(plan);
   map.bind(memory);
   map.start(tiles);
-  const std::size_t pages = 12;  // each unit's share: 4
+  const std::size_t pages = 12;  // each KV head's share: 4
   CHECK(map.wish(0, 0, pages) == 0);
   CHECK(map.wish(1, 0, pages) == 4);
   CHECK(map.wish(2, 1, pages) == 9);  // nothing lies before it
@@ -223,7 +223,7 @@ TEST_CASE("unequal budgets hold what they need, not what the largest might") {
       CHECK(in_layer <= shape.kv_heads * (entries + cadence));
       held += in_layer;
     }
-    CHECK(c.pages_held() <= held / 32 + 2 * shape.units());
+    CHECK(c.pages_held() <= held / 32 + 2 * shape.total_kv_heads());
     if (t > 400) CHECK(most > least);  // heads differ, or this would show nothing
   }
 }
@@ -248,7 +248,7 @@ TEST_CASE("becoming a fork gives back what was held: no page is ever lost") {
   cache_options options = plain;
   // Exactly what two forks need that append 33 tokens each.
   options.extra_pages = paged_cache<keep_all>::pages_for_forks(shape, keep_all{128}, plain, 2, 33);
-  CHECK(options.extra_pages == 3 * 2 * shape.units() + 0u);
+  CHECK(options.extra_pages == 3 * 2 * shape.total_kv_heads() + 0u);
   cache first(shape, keep_all{128}, options), alone(shape, keep_all{128}, options);
   append(first, shape, names_of(95, 1), 50);
   append(alone, shape, names_of(95, 1), 50);
@@ -259,7 +259,7 @@ TEST_CASE("becoming a fork gives back what was held: no page is ever lost") {
     append(a, shape, names_of(33, 2 * turn), 33);
     append(b, shape, names_of(33, 2 * turn + 1), 33);
   }
-  CHECK(a.pages_held() == 4 * shape.units());
+  CHECK(a.pages_held() == 4 * shape.total_kv_heads());
   a.fork_from(b);  // any of the family
   CHECK(same_entries(a, b, shape));
   a.reset();

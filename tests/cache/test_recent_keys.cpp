@@ -18,12 +18,12 @@ struct keys_of_three {
   weir::arena memory{plan};
   keys_of_three() { keys.bind(memory); }
 
-  void add(std::size_t unit, tile_place at, float value) {
-    std::fill_n(keys.add(unit, at), dim, value);
+  void add(std::size_t head_index, tile_place at, float value) {
+    std::fill_n(keys.add(head_index, at), dim, value);
   }
   /// The number that a key is made of; −1 if it was forgotten.
-  float found(std::size_t unit, tile_place at) const {
-    const float* const key = keys.find(unit, at);
+  float found(std::size_t head_index, tile_place at) const {
+    const float* const key = keys.find(head_index, at);
     if (key == nullptr) return -1;
     CHECK(std::vector(key, key + dim) == std::vector(dim, key[0]));
     return key[0];

@@ -186,7 +186,7 @@ setup drawn(dice& random, codec stored, policy keeps, bool renumbers) {
 
 }  // namespace
 
-TEST_CASE("a cache that guessed equals one that never did") {
+TEST_CASE("a cache that drafted equals one that never did") {
   std::cout << "seed " << seed() << " (set WEIR_TEST_SEED for another)\n";
   dice random{seed()};
   for (const policy keeps : policies) {

@@ -1,4 +1,4 @@
-// Rounds without guesses, and a drafter that would have no masks to go by behind them.
+// Rounds without drafts, and a drafter that would have no masks to go by behind them.
 #include <weir/speculation/drafters/adaptive_length.hpp>
 #include <weir/speculation/drafters/mask_tokens.hpp>
 #include <weir/speculation/drafters/prompt_lookup.hpp>

@@ -1,4 +1,4 @@
-// Guesses of several drafters, one of which goes by the masks of its own.
+// Drafts of several drafters, one of which goes by the masks of its own.
 #include <weir/speculation/drafters/combined.hpp>
 #include <weir/speculation/drafters/mask_tokens.hpp>
 #include <weir/speculation/drafters/prompt_lookup.hpp>

@@ -3,16 +3,16 @@
 
 struct target_type {
   weir::token_id sample(weir::draft_tree::node) { return 0; }
-  std::span<const weir::token_probability> law(weir::draft_tree::node) { return {}; }
-  bool chance(weir::draft_tree::node, std::size_t, double) { return true; }
+  std::span<const weir::token_probability> distribution(weir::draft_tree::node) { return {}; }
+  bool accept_with_probability(weir::draft_tree::node, std::size_t, double) { return true; }
   weir::token_id draw(weir::draft_tree::node, std::span<const double>) { return 0; }
   void go(weir::draft_tree::node) {}
   void back() {}
 };
 void use(const speculation& s, const weir::draft_tree& tree, target_type& target) {
   speculation::verifier_state state(s.verifier, {.vocabulary = 10, .limits = s.drafter.limits()});
-  weir::verdict verdict;
-  state.verify(tree, target, verdict);
+  weir::verification verification;
+  state.verify(tree, target, verification);
   (void)speculation::level;
-  (void)speculation::wants_laws;
+  (void)speculation::wants_distributions;
 }

@@ -40,20 +40,20 @@ void check_allocation() {
   const auto names = testing::names_of(8, 1);
   testing::make_rows(shape, names, 0, x);  // takes the memory for the longest step
   const std::size_t calls = weir_test::allocation_count();
-  const row two[2] = {}, guesses[3] = {{}, {row::root, true}, {row::root, true}};
+  const row two[2] = {}, drafts[3] = {{}, {row::root, true}, {row::root, true}};
   for (std::size_t t = 0; t < 200; ++t) {
-    const bool guess = t % 3 == 0 && cache.draft_room(1) > 0 && cache.finals_room() > 0;
+    const bool draft = t % 3 == 0 && cache.draft_room(1) > 0 && cache.finals_room() > 0;
     const std::size_t finals =
-        guess ? 1 : static_cast<std::size_t>(std::min<std::uint64_t>(2, cache.finals_room()));
-    const std::size_t n = guess ? 3 : finals;
-    auto step = cache.begin(guess ? std::span<const row>(guesses) : std::span(two).first(n));
+        draft ? 1 : static_cast<std::size_t>(std::min<std::uint64_t>(2, cache.finals_room()));
+    const std::size_t n = draft ? 3 : finals;
+    auto step = cache.begin(draft ? std::span<const row>(drafts) : std::span(two).first(n));
     const std::size_t q = n * shape.q_heads * shape.head_dim,
                       kv = n * shape.kv_heads * shape.head_dim;
     for (std::size_t layer = 0; layer < shape.layers; ++layer)
       step.attend(layer, std::span(x.q).first(q), std::span(x.k).first(kv),
                   std::span(x.v).first(kv), std::span(x.out).first(q));
     const std::size_t path[1] = {2};
-    const auto did = guess && t % 2 == 0 ? step.commit(path) : step.commit();
+    const auto did = draft && t % 2 == 0 ? step.commit(path) : step.commit();
     if constexpr (cache_type::wants_log_probabilities)
       for (std::size_t i = 0; i < did.appended; ++i)
         cache.tell_log_probability(cache.length() - did.appended + i, -1.0f);

@@ -1,7 +1,7 @@
 // Every preset has the properties that every policy must have: with every codec and both kinds of
 // positions, at three cadences, in both layouts, under speculation and chunks of any size.
 // Generated translation units include this, each with every WEIR_PARTS-th preset from number
-// WEIR_PART on: a unit compiles a policy once for all caches that have the policy.
+// WEIR_PART on: a translation unit compiles a policy once for all caches that have the policy.
 #pragma once
 #include <cstddef>
 #include <memory>

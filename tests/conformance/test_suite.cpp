@@ -34,7 +34,7 @@ struct fickle {
 /// Takes nothing of what there is.
 struct modest {
   std::size_t budget;
-  void claim(weir::claims&) const {}
+  void select(weir::selection&) const {}
 };
 
 /// Treats heads by their number.
@@ -49,7 +49,7 @@ struct partial {
 /// shows them.
 struct row_counter {
   std::size_t budget;
-  static constexpr weir::told needs = weir::told::probabilities;
+  static constexpr weir::signals needs = weir::signals::attention_probabilities;
   static inline std::atomic<int> rows{0};
   void observe(const weir::observed_row&) const { ++rows; }
   float score(const weir::slots_view& c, weir::slot s) const {
@@ -103,12 +103,12 @@ TEST_CASE("a row is observed once, and only if it stays") {
   for (std::size_t t = 0; t < 40; ++t) {
     weir::testing::append(*cache, o.shape, std::span(names).subspan(t, 1), 1);
     if (t % 3 != 0 || cache->draft_room(0) == 0) continue;
-    const weir::row guess[1] = {{weir::row::root, true}};
-    weir::testing::attend_rows(*cache, o.shape, guess, std::span(names).first(1));
+    const weir::row draft[1] = {{weir::row::root, true}};
+    weir::testing::attend_rows(*cache, o.shape, draft, std::span(names).first(1));
     cache->rollback();
   }
   // All but the last, which may yet be taken back.
-  CHECK(row_counter::rows == 39 * static_cast<int>(o.shape.units()));
+  CHECK(row_counter::rows == 39 * static_cast<int>(o.shape.total_kv_heads()));
 }
 
 TEST_CASE("policies that go by the largest of their query heads do what every policy must") {

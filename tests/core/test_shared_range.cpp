@@ -47,10 +47,10 @@ TEST_CASE("shares begin at whole units") {
 }
 
 TEST_CASE("parts beyond the last share only help") {
-  shared_range range(100, shared_range::most_shares + 8);
-  CHECK(range.take_one(shared_range::most_shares + 5).has_value());
+  shared_range range(100, shared_range::max_shares + 8);
+  CHECK(range.take_one(shared_range::max_shares + 5).has_value());
   std::size_t left = 0;
-  while (range.take_one(shared_range::most_shares + 7)) ++left;
+  while (range.take_one(shared_range::max_shares + 7)) ++left;
   CHECK(left == 99);
 }
 

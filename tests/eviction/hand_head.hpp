@@ -22,8 +22,8 @@ inline bool near(double found, double expected) {
 /// Entry i lies in slot `slot_of[i]`. Slots without an entry hold keys that are not numbers.
 class hand_head {
  public:
-  template <class Member>
-  hand_head(const Member& member, std::size_t head_dim, std::vector<std::vector<float>> keys,
+  template <class Policy>
+  hand_head(const Policy& policy, std::size_t head_dim, std::vector<std::vector<float>> keys,
             std::vector<std::vector<float>> values = {}, std::vector<std::uint32_t> slot_of = {})
       : order_(std::move(slot_of)) {
     shape.layers = shape.q_heads = shape.kv_heads = 1;
@@ -46,9 +46,9 @@ class hand_head {
     boundary = n;
     cadence = n;
     scratch_.assign(2 * head_dim, 0);
-    notes_.assign(notes_of(member, shape) * slots, 0);
-    state_.assign(state_of(member, shape), 0);
-    arrays_.assign(scratch_of(member, shape) * slots, std::numeric_limits<float>::quiet_NaN());
+    notes_.assign(notes_of(policy, shape) * slots, 0);
+    state_.assign(state_of(policy, shape), 0);
+    arrays_.assign(scratch_of(policy, shape) * slots, std::numeric_limits<float>::quiet_NaN());
   }
   hand_head(const hand_head&) = delete;
 
@@ -68,9 +68,9 @@ class hand_head {
   const std::vector<float>& value(std::size_t i) const { return value_[order_[i]]; }
 
   /// Describes every entry, told nothing.
-  template <class Member>
-  void describe(const Member& member) {
-    for (const auto s : order_) member.describe(view(), slot{s}, arrival{});
+  template <class Policy>
+  void on_append(const Policy& policy) {
+    for (const auto s : order_) policy.on_append(view(), slot{s}, token_info{});
   }
 
  private:

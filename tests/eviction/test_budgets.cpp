@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <weir/cache/eviction/adaptive_heads.hpp>
-#include <weir/cache/eviction/apportion.hpp>
+#include <weir/cache/eviction/allocate.hpp>
 #include <weir/cache/eviction/frame_diversity.hpp>
 #include <weir/cache/eviction/heavy_hitters.hpp>
 #include <weir/cache/eviction/observation_window.hpp>
@@ -32,13 +32,13 @@ std::size_t sum(const shares& s) { return std::accumulate(s.begin(), s.end(), st
 shares between(std::size_t total, const std::vector<double>& weight, const shares& least,
                const shares& most) {
   shares out(weight.size());
-  weir::apportion(
+  weir::allocate(
       total, [&](std::size_t i) { return weight[i]; }, [&](std::size_t i) { return least[i]; },
       [&](std::size_t i) { return most[i]; }, out);
   return out;
 }
 
-shares apportioned(std::size_t total, const std::vector<double>& weight, std::size_t least = 0) {
+shares allocated(std::size_t total, const std::vector<double>& weight, std::size_t least = 0) {
   return between(total, weight, shares(weight.size(), least), shares(weight.size(), total));
 }
 
@@ -49,35 +49,35 @@ struct given_scores {
 
 shares head_budgets(std::size_t base, float alpha, const hand_scores& scores) {
   shares out(scores.entries.size(), base);
-  weir::adaptive_heads(given_scores{base}, alpha).apportion(scores.view(), out);
+  weir::adaptive_heads(given_scores{base}, alpha).allocate(scores.view(), out);
   return out;
 }
 
 }  // namespace
 
 TEST_CASE("shares are whole, proportional and add up") {
-  CHECK(apportioned(10, {1, 1, 1}) == shares{4, 3, 3});  // ties: the lower number
-  CHECK(apportioned(10, {6, 3, 1}) == shares{6, 3, 1});
-  CHECK(apportioned(7, {.5, .25, .25}) == shares{3, 2, 2});
-  CHECK(apportioned(100, {7, 5, 3, 1}) == shares{44, 31, 19, 6});  // 43.75 31.25 18.75 6.25
-  CHECK(apportioned(5, {0, 0, 0}) == shares{2, 2, 1});
-  CHECK(apportioned(0, {1, 2}) == shares{0, 0});
-  CHECK(apportioned(9, {2}) == shares{9});
-  CHECK(apportioned(4, {}).empty());
+  CHECK(allocated(10, {1, 1, 1}) == shares{4, 3, 3});  // ties: the lower number
+  CHECK(allocated(10, {6, 3, 1}) == shares{6, 3, 1});
+  CHECK(allocated(7, {.5, .25, .25}) == shares{3, 2, 2});
+  CHECK(allocated(100, {7, 5, 3, 1}) == shares{44, 31, 19, 6});  // 43.75 31.25 18.75 6.25
+  CHECK(allocated(5, {0, 0, 0}) == shares{2, 2, 1});
+  CHECK(allocated(0, {1, 2}) == shares{0, 0});
+  CHECK(allocated(9, {2}) == shares{9});
+  CHECK(allocated(4, {}).empty());
 }
 
 TEST_CASE("weights that are no numbers count as none") {
   const double inf = std::numeric_limits<double>::infinity(),
                weight[] = {1, std::nan(""), inf, -inf, -2, 3};
   std::vector<std::size_t> share(6);
-  weir::apportion(
+  weir::allocate(
       100, [&](std::size_t i) { return weight[i]; }, [](std::size_t) { return std::size_t{0}; },
       [](std::size_t) { return std::size_t{90}; }, share);
   CHECK(share == std::vector<std::size_t>{25, 0, 0, 0, 0, 75});
 }
 
 TEST_CASE("shares keep to their bounds") {
-  CHECK(apportioned(10, {100, 1, 1}, 2) == shares{6, 2, 2});
+  CHECK(allocated(10, {100, 1, 1}, 2) == shares{6, 2, 2});
   CHECK(between(10, {8, 1, 1}, {0, 0, 0}, {4, 9, 9}) == shares{4, 3, 3});
   // The cap frees four, the floors take two: what is left goes by weight.
   CHECK(between(20, {10, 6, 3, 1}, {0, 0, 0, 3}, {6, 20, 20, 20}) == shares{6, 7, 4, 3});
@@ -117,7 +117,7 @@ TEST_CASE("a pyramid's budgets are the paper's where those are whole") {
   const std::size_t expected[] = {14, 10, 6, 2};
   for (std::size_t l = 0; l < 4; ++l) CHECK(narrow.budget_for(shape, l, 0) == expected[l]);
   CHECK(weir::budget_of(narrow, shape, 3, 1) == 2);
-  STATIC_REQUIRE(weir::told_to<decltype(narrow)> == weir::told::probabilities);
+  STATIC_REQUIRE(weir::signals_of<decltype(narrow)> == weir::signals::attention_probabilities);
 }
 
 TEST_CASE("a pyramid falls from layer to layer and keeps its mean") {
@@ -201,7 +201,7 @@ TEST_CASE("layers share as the softmax of minus their variances") {
   shape.layers = 4;
   shape.kv_heads = 1;
   const std::vector<double> spread{.9, .5, .2, .4};
-  CHECK(apportioned(80000, {std::exp(-.9), std::exp(-.5), std::exp(-.2), std::exp(-.4)}) ==
+  CHECK(allocated(80000, {std::exp(-.9), std::exp(-.5), std::exp(-.2), std::exp(-.4)}) ==
         shares{12999, 19392, 26177, 21432});
   // Two heads whose scaled variances have those means do not exist; ten do.
   shape.kv_heads = 10;
@@ -209,7 +209,7 @@ TEST_CASE("layers share as the softmax of minus their variances") {
   for (const double v : spread)
     for (int h = 0; h < 10; ++h) variance.push_back(h < std::lround(10 * v) ? 3e6f : 1e6f);
   shares out(4);
-  weir::variance_budgets(weir::heavy_hitters{20000}, false).apportion_layers(shape, variance, out);
+  weir::variance_budgets(weir::heavy_hitters{20000}, false).allocate_layers(shape, variance, out);
   CHECK(out == shares{12999, 19392, 26177, 21432});
 }
 
@@ -220,19 +220,19 @@ TEST_CASE("protected layers get at least the mean") {
   const std::vector<float> variance{0, 1, 0, 1, 0, 1, 0, 1, 0, 1};
   shares out(5);
   const weir::variance_budgets even(weir::heavy_hitters{100});
-  even.apportion_layers(shape, variance, out);
+  even.allocate_layers(shape, variance, out);
   CHECK(out == shares{100, 100, 100, 100, 100});
   const std::vector<float> uneven{0, 1, 0, 1, 0, 0, 0, 0, 0, 1};
-  even.apportion_layers(shape, uneven, out);
+  even.allocate_layers(shape, uneven, out);
   CHECK(out == shares{100, 100, 100, 100, 100});
-  weir::variance_budgets(weir::heavy_hitters{100}, false).apportion_layers(shape, uneven, out);
+  weir::variance_budgets(weir::heavy_hitters{100}, false).allocate_layers(shape, uneven, out);
   CHECK(sum(out) == 500);
   CHECK(out[2] == out[3]);
   CHECK(out[2] > 100);
   CHECK(out[0] < 100);
   shape.layers = 1;
   shares one(1);
-  even.apportion_layers(shape, {variance.data(), 2}, one);
+  even.allocate_layers(shape, {variance.data(), 2}, one);
   CHECK(one == shares{100});
 }
 
@@ -244,33 +244,34 @@ TEST_CASE("no layer gets more than e times the mean, for which there is room") {
   for (std::size_t layer = 0; layer < shape.layers; ++layer)
     for (int h = 0; h < 10; ++h) variance.push_back(layer > 0 && h < 9 ? 1.0f : 0.0f);
   shares out(shape.layers);
-  const weir::variance_budgets member(weir::heavy_hitters{100}, false);
-  member.apportion_layers(shape, variance, out);
+  const weir::variance_budgets policy(weir::heavy_hitters{100}, false);
+  policy.allocate_layers(shape, variance, out);
   CHECK(sum(out) == 40000);
   CHECK(out[0] == 245);  // e^.9 of the mean, nearly
-  CHECK(member.most_of_layer(shape) == 272);
+  CHECK(policy.max_layer_budget(shape) == 272);
   shape.layers = 2;
-  CHECK(member.most_of_layer(shape) == 200);
+  CHECK(policy.max_layer_budget(shape) == 200);
   shape.layers = 400;
   const weir::frame_diversity frames{.budget = 100, .temperature = 0.5f};
-  std::vector<float> similarity(shape.units(), 1.0f);
+  std::vector<float> similarity(shape.total_kv_heads(), 1.0f);
   std::fill_n(similarity.begin(), 10, 0.0f);
-  frames.apportion_layers(shape, similarity, out);
+  frames.allocate_layers(shape, similarity, out);
   CHECK(sum(out) == 40000);
   CHECK(out[0] == 727);  // e² of the mean, nearly
-  CHECK(frames.most_of_layer(shape) == 739);
-  CHECK(weir::frame_diversity{.budget = 100, .temperature = 1e-9f}.most_of_layer(shape) == 40000);
+  CHECK(frames.max_layer_budget(shape) == 739);
+  CHECK(weir::frame_diversity{.budget = 100, .temperature = 1e-9f}.max_layer_budget(shape) ==
+        40000);
 }
 
 TEST_CASE("a head reports the variance of its base's finite scores") {
-  const weir::variance_budgets member(weir::heavy_hitters{2});
-  hand_head head(member, 1, {{0}, {0}, {0}, {0}});
+  const weir::variance_budgets policy(weir::heavy_hitters{2});
+  hand_head head(policy, 1, {{0}, {0}, {0}, {0}});
   const auto view = head.view();
   const float column_sum[] = {2, 4, 4, 6};
   for (std::size_t i = 0; i < 4; ++i) view.note(head.at(i)) = column_sum[i];
-  CHECK(near(member.report(view), 2));
+  CHECK(near(policy.layer_statistic(view), 2));
   view.note(head.at(3)) = std::numeric_limits<float>::infinity();
-  CHECK(near(member.report(view), 8.0 / 9));
+  CHECK(near(policy.layer_statistic(view), 8.0 / 9));
 
   // A base that scores all entries at once works in arrays of its own.
   const weir::variance_budgets pooled(weir::observation_window{2, 1, 0});
@@ -278,15 +279,15 @@ TEST_CASE("a head reports the variance of its base's finite scores") {
   const auto votes = other.view();
   for (std::size_t i = 0; i < 4; ++i) votes.note(other.at(i)) = column_sum[i];
   CHECK(pooled.scratch(other.shape) == 2);
-  CHECK(near(pooled.report(votes), 8.0 / 9));  // the last row's own entry comes first
+  CHECK(near(pooled.layer_statistic(votes), 8.0 / 9));  // the last row's own entry comes first
 }
 
 TEST_CASE("budgets by layer and by head compose") {
   weir::kv_shape shape;
   shape.layers = shape.q_heads = shape.kv_heads = 2;
   shape.head_dim = 1;
-  const weir::adaptive_heads member(weir::pyramid(weir::heavy_hitters{4}, 2), 0);
-  weir::testing::policy_bench bench(weir::keep{member}, shape, 8);
+  const weir::adaptive_heads policy(weir::pyramid(weir::heavy_hitters{4}, 2), 0);
+  weir::testing::policy_bench bench(weir::keep{policy}, shape, 8);
   for (int i = 0; i < 8; ++i) bench.append();
   for (std::size_t layer = 0; layer < 2; ++layer) {
     bench.observe(layer, 0, std::vector<float>{8, 1, 7, 2, 6, 3, 5, 4});

@@ -65,7 +65,7 @@ TEST_CASE("per row, a young entry beats an old one that gathered more in a longe
   }
 }
 
-TEST_CASE("around another member, the largest of the query heads counts") {
+TEST_CASE("around another policy, the largest of the query heads counts") {
   std::vector<float> notes(2), mean = {.5f, .2f}, largest = {.6f, .9f};
   const std::vector<std::uint64_t> of_slots = {0, 1};
   const weir::kv_shape two{.layers = 1, .q_heads = 2, .kv_heads = 1, .head_dim = 8};

@@ -36,7 +36,7 @@ struct watched_diversity : weir::key_diversity {
 /// Takes the newest tokens: all it may, and after a while only two.
 struct modest {
   std::size_t budget = 40;
-  void claim(weir::claims& open) const {
+  void select(weir::selection& open) const {
     const std::size_t wanted = open.view().boundary().value > 40 ? 2 : budget;
     for (std::size_t i = open.size(), n = 0; i-- > 0 && n < wanted; ++n) open.take(i);
   }
@@ -48,7 +48,7 @@ std::vector<float> noted;
 struct counting {
   std::size_t budget = 1;
   std::size_t notes(const weir::kv_shape&) const { return 1; }
-  void describe(const weir::slots_view& view, weir::slot s, const weir::arrival&) const {
+  void on_append(const weir::slots_view& view, weir::slot s, const weir::token_info&) const {
     view.note(s) = 1;
   }
   void score_all(const weir::slots_view& view, std::span<float> score) const {
@@ -147,10 +147,10 @@ TEST_CASE("what lies in slots without entries moves no anchor") {
   head.shape = &shape, head.boundary = 6, head.order = order, head.index = index;
   head.scratch = room;
   const weir::slots_view view(head, access, {notes, slots, {}, scratch});
-  const weir::key_diversity member{3};
-  for (std::uint32_t s = 0; s < 6; ++s) member.describe(view, {s}, {});
+  const weir::key_diversity policy{3};
+  for (std::uint32_t s = 0; s < 6; ++s) policy.on_append(view, {s}, {});
   std::vector<float> score(6);
-  member.score_all(view, score);
+  policy.score_all(view, score);
   const float cosines[] = {.886244f, .927938f, .965626f, .463219f, -.778189f, .908270f};
   for (std::size_t i = 0; i < 6; ++i) CHECK(std::abs(score[i] + cosines[i]) <= 1e-5f);
 }

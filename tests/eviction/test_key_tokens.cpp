@@ -26,12 +26,12 @@ namespace {
 const weir::kv_shape shape{.layers = 1, .q_heads = 1, .kv_heads = 1, .head_dim = 2};
 
 /// The noise that a row puts on an entry, in head `head` of a block that starts at head `first`.
-float noise(std::uint64_t seed, std::uint64_t unit, std::size_t first, std::size_t head,
+float noise(std::uint64_t seed, std::uint64_t head_index, std::size_t first, std::size_t head,
             std::uint64_t row, std::uint64_t entry) {
   const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
   const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
   const auto own =
-      weir::philox({low(row), high(row), low(unit),
+      weir::philox({low(row), high(row), low(head_index),
                     static_cast<std::uint32_t>(weir::purpose::scoring) << 24 | low(first)},
                    {low(seed), high(seed)});
   const auto words = weir::philox<7>({low(entry), high(entry), own[2], own[3]}, {own[0], own[1]});
@@ -55,7 +55,7 @@ const std::vector<float> six_logits{2, 1, .5f, .2f, 1.5f, .3f},
 /// then, and the cadence is 1 all the same.
 struct prompt {
   std::size_t budget = 6;
-  void claim(weir::claims& open) const {
+  void select(weir::selection& open) const {
     for (std::size_t i = 0; open.view().boundary().value < 6 && i < open.size(); ++i) open.take(i);
   }
 };
@@ -116,11 +116,11 @@ TEST_CASE("at another temperature the same noise gives other scores") {
 }
 
 TEST_CASE("the temperature rises from the first token behind the prompt to the last one planned") {
-  const key_tokens member{.budget = 4, .prompt = 6, .planned = 4};
-  for (const std::uint64_t before : {0u, 5u}) CHECK(member.temperature(before) == 1);
-  CHECK(member.temperature(6) == 1.25f);
-  CHECK(member.temperature(9) == 2);
-  CHECK(member.temperature(1'000'000) == 2);
+  const key_tokens policy{.budget = 4, .prompt = 6, .planned = 4};
+  for (const std::uint64_t before : {0u, 5u}) CHECK(policy.temperature(before) == 1);
+  CHECK(policy.temperature(6) == 1.25f);
+  CHECK(policy.temperature(9) == 2);
+  CHECK(policy.temperature(1'000'000) == 2);
 }
 
 TEST_CASE(
@@ -154,8 +154,7 @@ std::vector<float> notes_of(const std::vector<std::uint64_t>& entry,
   row.index = (std::uint64_t{1} << 32) + 77, row.boundary = row.index + 1;
   row.logits = logits;
   key_tokens{.budget = 4, .seed = 99}.add_heads<A>(
-      weir::observed_row(wide, 2, 1, row, entry, {notes, entry.size(), {}, scratch}), first,
-      Heads);
+      weir::observed_row(wide, 2, 1, row, entry, {notes, entry.size(), {}, scratch}), first, Heads);
   return notes;
 }
 

@@ -1,5 +1,5 @@
-// Where budgets change, entries move from tile to tile: what members noted of an entry, its key and
-// its value go with it.
+// Where budgets change, entries move from tile to tile: what policies noted of an entry, its key
+// and its value go with it.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -35,7 +35,7 @@ struct noting {
   std::size_t budget = 0, first = 0;  ///< number
 
   std::size_t notes(const weir::kv_shape&) const { return 2; }
-  void describe(const weir::slots_view& view, weir::slot s, const weir::arrival&) const {
+  void on_append(const weir::slots_view& view, weir::slot s, const weir::token_info&) const {
     for (const std::size_t k : {0u, 1u})
       view.note(s, k) = number(view.index(s).value, view.kv_head(), first + k);
   }
@@ -47,11 +47,11 @@ struct noting {
 /// The same, 40 entries in one layer and 200 in the other, which change places every few
 /// boundaries.
 struct layers_in_turn : noting {
-  float report(const weir::slots_view& view) const {
+  float layer_statistic(const weir::slots_view& view) const {
     return static_cast<float>(view.boundary().value / cadence);
   }
-  void apportion_layers(const weir::kv_shape&, std::span<const float> boundary,
-                        std::span<std::size_t> budgets) const {
+  void allocate_layers(const weir::kv_shape&, std::span<const float> boundary,
+                       std::span<std::size_t> budgets) const {
     const std::size_t large = static_cast<std::size_t>(boundary[0]) / turn % 2;
     budgets[large] = 200;
     budgets[1 - large] = 40;
@@ -66,9 +66,9 @@ struct heads_in_turn : noting {
   }
 };
 
-template <class Member>
-void entries_stay_themselves(const Member& member) {
-  weir::testing::policy_bench bench(weir::keep(noting{2, 0}, member), shape, cadence);
+template <class Policy>
+void entries_stay_themselves(const Policy& policy) {
+  weir::testing::policy_bench bench(weir::keep(noting{2, 0}, policy), shape, cadence);
   using entry = std::tuple<std::size_t, std::size_t, std::uint64_t>;  // layer, head, index
   const auto for_each_entry = [&](auto use) {
     for (std::size_t layer = 0; layer < shape.layers; ++layer)

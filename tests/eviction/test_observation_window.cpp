@@ -34,17 +34,17 @@ void drive(bench& b) {
 }  // namespace
 
 TEST_CASE("the last rows vote, and votes are pooled over neighbours") {
-  const auto kept = [](const observation_window& member) {
-    bench b({window{2}, member}, shape, 6);
+  const auto kept = [](const observation_window& policy) {
+    bench b({window{2}, policy}, shape, 6);
     drive(b);
     const float expected[] = {.4f, .2f, .25f, .55f};
     for (std::uint64_t i = 0; i < 4; ++i) CHECK(std::abs(b.note<1>(i) - expected[i]) <= 1e-5f);
     b.decide();
     return b.kept();
   };
-  CHECK(kept({.budget = 2, .rows = 2, .reach = 1}) == indices{1, 2, 4, 5});
-  CHECK(kept({.budget = 2, .rows = 2, .reach = 0}) == indices{0, 3, 4, 5});
-  CHECK(kept({.budget = 2, .rows = 2, .reach = 1, .pooling = vote_pooling::max}) ==
+  CHECK(kept({.budget = 2, .rows = 2, .pool_radius = 1}) == indices{1, 2, 4, 5});
+  CHECK(kept({.budget = 2, .rows = 2, .pool_radius = 0}) == indices{0, 3, 4, 5});
+  CHECK(kept({.budget = 2, .rows = 2, .pool_radius = 1, .pooling = vote_pooling::max}) ==
         indices{2, 3, 4, 5});
 }
 
@@ -67,7 +67,7 @@ TEST_CASE(
   const auto check = [](vote_pooling pooling, const std::vector<float>& votes,
                         const indices& expected) {
     weir::testing::policy_bench<weir::keep<watched>> b(
-        {watched{{.budget = 4, .rows = 2, .reach = 1, .pooling = pooling}}}, shape, 6);
+        {watched{{.budget = 4, .rows = 2, .pool_radius = 1, .pooling = pooling}}}, shape, 6);
     for (std::size_t n = 1; n <= 5; ++n) b.append();
     b.observe(0, 0, std::vector<float>{.30f, .05f, .20f, .25f, .20f});
     b.append();
@@ -82,7 +82,7 @@ TEST_CASE(
 }
 
 TEST_CASE("votes are counted anew in every interval") {
-  bench b({window{2}, observation_window{.budget = 2, .rows = 2, .reach = 0}}, shape, 6);
+  bench b({window{2}, observation_window{.budget = 2, .rows = 2, .pool_radius = 0}}, shape, 6);
   drive(b);
   b.decide();
   REQUIRE(b.kept() == indices{0, 3, 4, 5});

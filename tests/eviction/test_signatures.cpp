@@ -34,17 +34,17 @@ entries representatives(const entries& candidates, std::vector<float> distance, 
   return out;
 }
 
-template <class Member>
-entries chosen(const Member& member, hand_scores scores, std::vector<std::uint8_t> taken = {}) {
+template <class Policy>
+entries chosen(const Policy& policy, hand_scores scores, std::vector<std::uint8_t> taken = {}) {
   const std::size_t n = scores.entries[0];
-  hand_head head(member, 1, std::vector<std::vector<float>>(n, {0}));
+  hand_head head(policy, 1, std::vector<std::vector<float>>(n, {0}));
   taken.resize(n);
   for (std::size_t h = 0; h < scores.entries.size(); ++h)
     std::copy(taken.begin(), taken.end(), scores.taken.begin() + static_cast<long>(h * n));
   const auto before = taken;
   const auto view = head.view();
-  weir::claims open(view, taken, member.budget);
-  member.choose(scores.view(), open);
+  weir::selection open(view, taken, policy.budget);
+  policy.choose(scores.view(), open);
   entries out;
   for (std::size_t i = 0; i < n; ++i)
     if (taken[i] && !before[i]) out.push_back(i);
@@ -106,7 +106,7 @@ TEST_CASE("blocks stay by their sums, and representatives by which of their toke
   CHECK(with(4, 2, ones) == entries{4, 5, 6, 7});               // of 2 0 3 1, every second
   CHECK(with(8, 9, mean) == entries{0, 1, 2, 3, 4, 5, 6, 7});
   CHECK(with(7, 0, mean) == entries{0, 1, 2, 3, 4, 5});  // no half blocks
-  // What another member claims is no candidate; the rest of its block is a block.
+  // What another policy selects is no candidate; the rest of its block is a block.
   CHECK(with(3, 0, mean, {0, 0, 0, 0, 1}) == entries{0, 1, 5});
   CHECK(with(8, 1, ones, {0, 0, 0, 0, 1}) == entries{0, 1, 2, 3, 5, 6, 7});
 }

@@ -27,12 +27,12 @@ void check(const std::vector<float>& found, float x, float y) {
   CHECK(near(found[1], y));
 }
 
-void meet(const similarity_merge& fate, hand_head& head, const std::vector<std::size_t>& dropped,
-          const std::vector<std::size_t>& kept) {
+void evict(const similarity_merge& handler, hand_head& head,
+           const std::vector<std::size_t>& dropped, const std::vector<std::size_t>& kept) {
   std::vector<slot> out, in;
   for (const auto i : dropped) out.push_back(head.at(i));
   for (const auto i : kept) in.push_back(head.at(i));
-  fate.meet(head.view(), out, in);
+  handler.on_evict(head.view(), out, in);
 }
 
 }  // namespace
@@ -42,20 +42,20 @@ TEST_CASE("a dropped entry becomes part of the kept one most like it, if like en
   const std::vector<std::uint32_t> places =
       GENERATE(std::vector<std::uint32_t>{}, std::vector<std::uint32_t>{7, 2, 9, 0, 4, 1});
   SECTION("the code's weights") {
-    const similarity_merge fate{.weight = merge_weight::count};
-    hand_head head(fate, 2, keys, values, places);
-    head.describe(fate);
-    meet(fate, head, {2, 3}, {0, 1, 4, 5});
+    const similarity_merge handler{.weight = merge_weight::count};
+    hand_head head(handler, 2, keys, values, places);
+    head.on_append(handler);
+    evict(handler, head, {2, 3}, {0, 1, 4, 5});
     CHECK(near(head.state()[0], .48));
     check(head.key(4), .688f, .684f);
     check(head.value(4), 1.92f, 2.46f);
     for (const std::size_t i : {0u, 1u, 5u}) check(head.key(i), keys[i][0], keys[i][1]);
   }
   SECTION("normalised weights") {
-    const similarity_merge fate;
-    hand_head head(fate, 2, keys, values, places);
-    head.describe(fate);
-    meet(fate, head, {2, 3}, {0, 1, 4, 5});
+    const similarity_merge handler;
+    hand_head head(handler, 2, keys, values, places);
+    head.on_append(handler);
+    evict(handler, head, {2, 3}, {0, 1, 4, 5});
     CHECK(near(head.state()[0], .48));
     check(head.key(4), .702f, .698f);
     check(head.value(4), .490001f * 4, .509999f * 3 + .490001f * 2);
@@ -66,28 +66,28 @@ TEST_CASE("a dropped entry becomes part of the kept one most like it, if like en
 }
 
 TEST_CASE("theta follows the mean cosine of what is dropped") {
-  const similarity_merge fate;
-  hand_head head(fate, 2, {{1, 0}, {2, 0}, {-3, 0}, {.5f, std::sqrt(.75f)}});
-  head.describe(fate);
-  meet(fate, head, {}, {0});
+  const similarity_merge handler;
+  hand_head head(handler, 2, {{1, 0}, {2, 0}, {-3, 0}, {.5f, std::sqrt(.75f)}});
+  head.on_append(handler);
+  evict(handler, head, {}, {0});
   CHECK(head.state()[1] == 0);
   head.state()[0] = .48f;
   head.state()[1] = 1;
-  meet(fate, head, {3}, {0});  // cosine .5, at least .49: merged
+  evict(handler, head, {3}, {0});  // cosine .5, at least .49: merged
   CHECK(near(head.state()[0], .49));
   CHECK(near(head.key(0)[1], .377541 * std::sqrt(.75)));  // exp(.5) / (e + exp(.5))
 
-  hand_head strict(fate, 2, {{1, 0}, {2, 0}, {-3, 0}, {.5f, std::sqrt(.75f)}});
-  strict.describe(fate);
+  hand_head strict(handler, 2, {{1, 0}, {2, 0}, {-3, 0}, {.5f, std::sqrt(.75f)}});
+  strict.on_append(handler);
   strict.state()[0] = .6f;
   strict.state()[1] = 1;
-  meet(fate, strict, {3}, {0});  // .5 < .55: dropped
+  evict(handler, strict, {3}, {0});  // .5 < .55: dropped
   CHECK(near(strict.state()[0], .55));
   check(strict.key(0), 1, 0);
 }
 
 TEST_CASE("many entries meet the same one, and ties go to the lowest slot") {
-  const similarity_merge fate{.weight = merge_weight::count};
+  const similarity_merge handler{.weight = merge_weight::count};
   vectors k{{2, 0}, {3, 0}, {0, 1}};
   std::vector<std::size_t> dropped;
   for (std::size_t i = 0; i < 20; ++i) {
@@ -95,9 +95,9 @@ TEST_CASE("many entries meet the same one, and ties go to the lowest slot") {
     k.push_back({static_cast<float>(i + 1), 0});
   }
   vectors v(k.size(), {1, 2});
-  hand_head head(fate, 2, k, v);
-  head.describe(fate);
-  meet(fate, head, dropped, {0, 1, 2});
+  hand_head head(handler, 2, k, v);
+  head.on_append(handler);
+  evict(handler, head, dropped, {0, 1, 2});
   check(head.key(0), 212.0f / 21, 0);
   check(head.value(0), 1, 2);
   check(head.key(1), 3, 0);
@@ -106,26 +106,26 @@ TEST_CASE("many entries meet the same one, and ties go to the lowest slot") {
   // Normalised: equal cosines weigh alike.
   const similarity_merge normalised;
   hand_head other(normalised, 2, k, v);
-  other.describe(normalised);
-  meet(normalised, other, dropped, {0, 1, 2});
+  other.on_append(normalised);
+  evict(normalised, other, dropped, {0, 1, 2});
   check(other.key(0), 212.0f / 21, 0);
 }
 
 TEST_CASE("keys of norm zero are like nothing, and nothing kept is nothing met") {
-  const similarity_merge fate;
-  hand_head head(fate, 2, {{0, 0}, {0, 1}, {1, 0}, {0, 0}});
-  head.describe(fate);
-  meet(fate, head, {2, 3}, {0, 1});
+  const similarity_merge handler;
+  hand_head head(handler, 2, {{0, 0}, {0, 1}, {1, 0}, {0, 0}});
+  head.on_append(handler);
+  evict(handler, head, {2, 3}, {0, 1});
   CHECK(head.state()[0] == 0);
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(std::isfinite(head.key(i)[0]));
     CHECK(std::isfinite(head.key(i)[1]));
   }
-  meet(fate, head, {0, 1}, {});
+  evict(handler, head, {0, 1}, {});
   CHECK(head.state()[0] == 0);
 }
 
-TEST_CASE("what neither the window nor the heavy hitters claim is merged") {
+TEST_CASE("what neither the window nor the heavy hitters select is merged") {
   weir::kv_shape shape;
   shape.layers = shape.q_heads = shape.kv_heads = 1;
   shape.head_dim = 2;

@@ -18,38 +18,38 @@ namespace {
 /// One KV head that was told P(x_i | x_<i) of each token.
 struct surprised_head : hand_head {
   surprised_head(const token_surprisal& m, const std::vector<double>& p)
-      : hand_head(m, 1, std::vector<std::vector<float>>(p.size(), {0})), member(m) {
+      : hand_head(m, 1, std::vector<std::vector<float>>(p.size(), {0})), policy(m) {
     for (std::size_t i = 0; i < p.size(); ++i) tell(i, static_cast<float>(std::log(p[i])));
   }
   void tell(std::size_t i, float log_probability) {
-    weir::arrival came;
+    weir::token_info came;
     came.log_probability = log_probability;
-    member.describe(view(), at(i), came);
+    policy.on_append(view(), at(i), came);
   }
   double surprisal(std::size_t i) {
-    const float score = member.score(view(), at(i));
-    return member.decay == 1 ? score : std::exp(score);
+    const float score = policy.score(view(), at(i));
+    return policy.decay == 1 ? score : std::exp(score);
   }
 
-  const token_surprisal& member;
+  const token_surprisal& policy;
 };
 
-// The first token's probability is nobody's guess.
+// The first token's probability is nobody's draft.
 const std::vector<double> paper{1, .5, .01, .25, .9, .05};
 const std::vector<double> expected{4.6052, .6931, 4.6052, 1.3863, .1054, 2.9957};
 
 }  // namespace
 
 TEST_CASE("surprisal is minus the log-probability; the first token has the interval's largest") {
-  const token_surprisal member{3};
-  surprised_head head(member, paper);
+  const token_surprisal policy{3};
+  surprised_head head(policy, paper);
   for (std::size_t i = 0; i < 6; ++i) CHECK(std::fabs(head.surprisal(i) - expected[i]) < 5e-5);
-  CHECK(head.member.score(head.view(), head.at(0)) == head.member.score(head.view(), head.at(2)));
+  CHECK(head.policy.score(head.view(), head.at(0)) == head.policy.score(head.view(), head.at(2)));
 }
 
 TEST_CASE("surprisal fades at every boundary from the first after a token's own") {
-  const token_surprisal member{3, .7f};
-  surprised_head head(member, paper);
+  const token_surprisal policy{3, .7f};
+  surprised_head head(policy, paper);
   for (std::size_t i = 0; i < 6; ++i) CHECK(std::fabs(head.surprisal(i) - expected[i]) < 5e-5);
   head.boundary = 12;
   const double faded[] = {3.2236, .4852, 3.2236, .9704, .0738, 2.0970};
@@ -66,8 +66,8 @@ TEST_CASE("surprisal fades at every boundary from the first after a token's own"
 }
 
 TEST_CASE("tokens that came later do not raise the first token's surprisal") {
-  const token_surprisal member{3};
-  surprised_head head(member, {1, .5});
+  const token_surprisal policy{3};
+  surprised_head head(policy, {1, .5});
   head.cadence = 2;
   head.indices()[1] = 3;
   head.boundary = 4;
@@ -77,10 +77,10 @@ TEST_CASE("tokens that came later do not raise the first token's surprisal") {
 }
 
 TEST_CASE("a thousand boundaries do not make old tokens alike") {
-  const token_surprisal member{3, .7f};
-  surprised_head head(member, paper);
+  const token_surprisal policy{3, .7f};
+  surprised_head head(policy, paper);
   head.boundary = 6000;
-  const auto score = [&](std::size_t i) { return member.score(head.view(), head.at(i)); };
+  const auto score = [&](std::size_t i) { return policy.score(head.view(), head.at(i)); };
   CHECK(score(2) > score(5));
   CHECK(score(5) > score(3));
   CHECK(std::isfinite(score(4)));
@@ -88,13 +88,13 @@ TEST_CASE("a thousand boundaries do not make old tokens alike") {
 
 TEST_CASE("what is certain ranks lowest, decay or not") {
   for (const float decay : {1.0f, .7f, 0.0f}) {
-    const token_surprisal member{3, decay};
-    surprised_head head(member, {1, 1, .5});
+    const token_surprisal policy{3, decay};
+    surprised_head head(policy, {1, 1, .5});
     CHECK(head.surprisal(1) == 0);
     CHECK(head.surprisal(2) > 0);
     head.boundary = 6;
     CHECK(head.surprisal(1) == 0);
-    CHECK_FALSE(std::isnan(member.score(head.view(), head.at(1))));
+    CHECK_FALSE(std::isnan(policy.score(head.view(), head.at(1))));
   }
 }
 
@@ -106,7 +106,7 @@ TEST_CASE("the most surprising stay, and recent tokens fill what is left") {
   const auto kept = [&](const auto& list) {
     weir::testing::policy_bench bench(list, shape, 6);
     for (std::size_t i = 0; i < 6; ++i) {
-      weir::arrival came;
+      weir::token_info came;
       came.log_probability = i == 0 ? 0 : static_cast<float>(std::log(paper[i]));
       bench.append({}, {}, came);
     }

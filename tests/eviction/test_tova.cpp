@@ -69,8 +69,8 @@ TEST_CASE("smaller budgets show the order of the mean row") {
 TEST_CASE(
     "the authors' list pins nothing: what the newest row attends to least goes, be it itself") {
   const weir::presets::tova authors = weir::presets::recipes::tova::authors();
-  CHECK(std::get<0>(authors.members).budget == 0);
-  CHECK(std::get<1>(authors.members).budget == 512);
+  CHECK(std::get<0>(authors.policies).budget == 0);
+  CHECK(std::get<1>(authors.policies).budget == 512);
   // The rule read literally: one token comes, its row's mean over heads says who goes.
   constexpr std::size_t size = 6;
   const weir::kv_shape small{.layers = 1, .q_heads = 4, .kv_heads = 2, .head_dim = 8};

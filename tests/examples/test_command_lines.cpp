@@ -352,9 +352,9 @@ TEST_CASE("--no-prefix-blank encodes a text as it is") {
         rated(output_of(perplexity + "--text " + file)));
   CHECK(rated(output_of(perplexity + "--no-prefix-blank --text " + file)) !=
         rated(output_of(perplexity + "--text " + file)));
-  const std::string guess = "$speculative --quiet --tokens 8 --rounds 1 --model " + tiny + " ";
-  CHECK(output_of(guess + "--prompt ' the wind' --no-prefix-blank") ==
-        output_of(guess + "--prompt-file " + file));
+  const std::string draft = "$speculative --quiet --tokens 8 --rounds 1 --model " + tiny + " ";
+  CHECK(output_of(draft + "--prompt ' the wind' --no-prefix-blank") ==
+        output_of(draft + "--prompt-file " + file));
 }
 
 TEST_CASE("--bos, --eos and --end-token overrule the file") {

@@ -19,7 +19,7 @@ TEST_CASE("01_stream streams as many tokens as asked for, or for ever") {
   REQUIRE(refused.out.empty());
   REQUIRE(refused.err.find("nowhere.gguf") != std::string::npos);
   REQUIRE(run("$d/01_stream").status == 2);
-  for (const char* program : {"01_stream", "02_custom_policy", "04_guess_ahead"}) {
+  for (const char* program : {"01_stream", "02_custom_policy", "04_draft_ahead"}) {
     const std::string told = "$d/" + std::string(program) + " " + tiny + " 'It was' ";
     for (const char* tokens : {"-3", "3x", "x", "''", "1.5", "99999999999999999999", "3 4"})
       REQUIRE(run(told + tokens).status == 2);
@@ -34,19 +34,19 @@ TEST_CASE("02_custom_policy evicts by a score of its own") {
   REQUIRE(text.find(" before its window: 0 1 2 3 ") != std::string::npos);
 }
 
-TEST_CASE("03_bring_your_own_model gives the same tokens with and without guesses") {
+TEST_CASE("03_bring_your_own_model gives the same tokens with and without drafts") {
   if (!examples_built()) return;
   const std::string text = output_of("$d/03_bring_your_own_model");
-  REQUIRE(text.find("0 guesses, 0 accepted\n") == 0);
+  REQUIRE(text.find("0 drafts, 0 accepted\n") == 0);
   REQUIRE(text.find(" 0 accepted", 22) == std::string::npos);
   REQUIRE(text.find("The same tokens") != std::string::npos);
 }
 
-TEST_CASE("04_guess_ahead says what 01_stream says") {
+TEST_CASE("04_draft_ahead says what 01_stream says") {
   if (!examples_built()) return;
   const std::string arguments = tiny + " 'It was a dark night' 200";
-  const std::string guessed = output_of("$d/04_guess_ahead " + arguments);
+  const std::string drafted = output_of("$d/04_draft_ahead " + arguments);
   const std::string plain = output_of("$d/01_stream " + arguments);
-  REQUIRE(guessed.substr(0, plain.size()) == plain);
-  REQUIRE(guessed.find(" right\n", plain.size()) != std::string::npos);
+  REQUIRE(drafted.substr(0, plain.size()) == plain);
+  REQUIRE(drafted.find(" right\n", plain.size()) != std::string::npos);
 }

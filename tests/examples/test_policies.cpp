@@ -167,13 +167,13 @@ TEST_CASE("compare_policies prints a table and writes JSON and one page") {
   REQUIRE(report["runs"].size() == 4);
   REQUIRE(std::isfinite(report["full"]["nats_per_token"].get<double>()));
   for (const json& run : report["runs"]) {
-    for (const char* key : {"nats_per_token", "perplexity", "seconds", "cache_bytes",
-                            "most_entries", "evicted_entries", "cadence"}) {
+    for (const char* key : {"nats_per_token", "perplexity", "seconds", "cache_bytes", "max_entries",
+                            "evicted_entries", "cadence"}) {
       INFO(key);
       REQUIRE(run[key].is_number());
       REQUIRE(std::isfinite(run[key].get<double>()));
     }
-    REQUIRE(run["most_entries"].get<std::size_t>() <= run["budget"].get<std::size_t>());
+    REQUIRE(run["max_entries"].get<std::size_t>() <= run["budget"].get<std::size_t>());
     REQUIRE(run["evicted_entries"].get<std::size_t>() > 0);
     REQUIRE(run["positions"] == "original");
   }
@@ -202,6 +202,6 @@ TEST_CASE("Budgets are the most that any token reads") {
     INFO(name);
     const bool uneven =
         name == "pyramidkv" || name == "ada-kv" || name == "d2o" || name == "infinite-vggt";
-    REQUIRE((uneven || run["most_entries"].get<std::size_t>() <= 64));
+    REQUIRE((uneven || run["max_entries"].get<std::size_t>() <= 64));
   }
 }

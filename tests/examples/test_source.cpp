@@ -18,7 +18,7 @@ const std::filesystem::path source = WEIR_SOURCE_DIR;
 
 TEST_CASE("The course's programs are under 100 lines each") {
   for (const char* name :
-       {"01_stream", "02_custom_policy", "03_bring_your_own_model", "04_guess_ahead"}) {
+       {"01_stream", "02_custom_policy", "03_bring_your_own_model", "04_draft_ahead"}) {
     INFO(name);
     const auto lines =
         lines_of(read_text(source / "examples" / (std::string(name) + ".cpp"))).size();

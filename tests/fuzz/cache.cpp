@@ -1,4 +1,4 @@
-// Sequences of at least 50 operations on caches of every kind: rows in chunks, trees of guesses,
+// Sequences of at least 50 operations on caches of every kind: rows in chunks, trees of drafts,
 // rollbacks, tokens taken back, resets, forks, numbers that are not finite and calls that have to
 // be refused. Whatever came before, a stream equals, bit for bit, a new cache that was fed the
 // tokens that stayed.
@@ -24,7 +24,7 @@ using namespace weir::testing;
 using namespace weir_fuzz;
 using weir::row;
 
-constexpr std::size_t least_operations = 50, most_tokens = 400, most_streams = 3;
+constexpr std::size_t least_operations = 50, max_tokens = 400, max_streams = 3;
 
 /// A cache, and what it is to hold.
 struct stream {
@@ -77,12 +77,12 @@ class sequence {
     if (numbers_ == numbers::any) options_.on_overflow = weir::overflow::warn;
     if (numbers_ == numbers::too_large) options_.on_overflow = weir::overflow::refuse;
     if (numbers_ == numbers::held && in.one_in(3))
-      for (std::size_t unit = 0; unit < shape_.units(); ++unit)
+      for (std::size_t head_index = 0; head_index < shape_.total_kv_heads(); ++head_index)
         options_.ranges.push_back({large(in), large(in)});
   }
 
   void run() {
-    streams_.reserve(most_streams);
+    streams_.reserve(max_streams);
     streams_.push_back({make(), {}, {}});
     check(streams_[0].cache->bytes() == type_.required_bytes(entries_, shape_, options_),
           "holds the bytes that were announced");
@@ -146,20 +146,20 @@ class sequence {
     if (which < streams_.size() && in_.one_in(8)) look_at(s);  // unless it was a fork that went
   }
 
-  /// A chain of final rows, and behind it a tree of guesses and a path of it that stays.
-  drawn_step draw(const stream& s, bool guesses) {
+  /// A chain of final rows, and behind it a tree of drafts and a path of it that stays.
+  drawn_step draw(const stream& s, bool drafts) {
     drawn_step d;
     const weir::any_cache& c = *s.cache;
     const std::size_t room =
-        static_cast<std::size_t>(std::min<std::uint64_t>(c.room(), most_tokens - s.names.size()));
-    d.finals = guesses && in_.one_in(3) ? 0 : in_.one_in(12) ? in_.within(2, 36) : in_.within(1, 2);
+        static_cast<std::size_t>(std::min<std::uint64_t>(c.room(), max_tokens - s.names.size()));
+    d.finals = drafts && in_.one_in(3) ? 0 : in_.one_in(12) ? in_.within(2, 36) : in_.within(1, 2);
     d.finals = static_cast<std::size_t>(std::min<std::uint64_t>({d.finals, room, c.finals_room()}));
     for (std::size_t r = 0; r < d.finals; ++r) {
       d.rows.push_back({in_.one_in(2) ? static_cast<int>(r) - 1 : row::previous, false});
       d.names.push_back(next_name());
     }
     const std::size_t deepest = std::min(c.draft_room(d.finals), room - d.finals);
-    if (!guesses || deepest == 0) return d;
+    if (!drafts || deepest == 0) return d;
     std::vector<int> parents;
     std::vector<std::size_t> depths, width(deepest);
     const std::size_t wanted = in_.within(0, options_.max_draft_rows);
@@ -182,15 +182,15 @@ class sequence {
     for (std::size_t r = d.finals; r < d.names.size(); ++r)
       if (std::find(d.path.begin(), d.path.end(), r) == d.path.end() && in_.one_in(4))
         d.names[r] |= poison;
-    if (d.rows.size() > 1 && in_.one_in(3)) {  // guesses that come little by little
+    if (d.rows.size() > 1 && in_.one_in(3)) {  // drafts that come little by little
       d.parts.sizes.push_back(std::max<std::size_t>(1, d.finals));
       d.parts.early_layers = in_.within(0, shape_.layers);
     }
     return d;
   }
 
-  void step(stream& s, bool guesses) {
-    drawn_step d = draw(s, guesses);
+  void step(stream& s, bool drafts) {
+    drawn_step d = draw(s, drafts);
     if (d.rows.empty()) return;
     std::vector<token_output> out;
     if (!succeeds([&] { out = attend_rows(*s.cache, shape_, d.rows, d.names, d.parts); })) {
@@ -265,7 +265,7 @@ class sequence {
 
   void fork(stream& s) {
     if (type_.fork == nullptr) return;
-    if (streams_.size() < most_streams && in_.one_in(3)) {
+    if (streams_.size() < max_streams && in_.one_in(3)) {
       stream forked{type_.fork(*s.cache), s.names, s.outs};
       may_take_back_[streams_.size()] = may_take_back_from(s);
       streams_.push_back(std::move(forked));
@@ -302,7 +302,7 @@ class sequence {
       }
       case 2: {
         const row rows[] = {{row::root, true}, {row::previous, false}};
-        refuses([&] { c.begin(rows); }, "a final row behind a guess");
+        refuses([&] { c.begin(rows); }, "a final row behind a draft");
         return;
       }
       case 3: {
@@ -323,7 +323,7 @@ class sequence {
     }
     const row root[] = {{row::root, true}};
     if (c.draft_room(0) == 0 || c.room() == 0) {
-      refuses([&] { c.begin(root); }, "a guess for which there is no room");
+      refuses([&] { c.begin(root); }, "a draft for which there is no room");
       return;
     }
     if (!succeeds([&] { c.begin(root); })) return;
@@ -345,24 +345,24 @@ class sequence {
     const weir::any_cache& c = *s.cache;
     check(c.length() == options_.first_index + s.names.size(), "its length");
     check(c.stats().appended == s.names.size(), "tokens that it counts");
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit) {
+    for (std::size_t head_index = 0; head_index < shape_.total_kv_heads(); ++head_index) {
       std::size_t entries = 0;
       std::uint64_t last = options_.first_index;
-      c.for_each_index(unit / shape_.kv_heads, unit % shape_.kv_heads,
+      c.for_each_index(head_index / shape_.kv_heads, head_index % shape_.kv_heads,
                        [&](weir::stream_index index) {
                          check(entries == 0 || index.value > last, "entries rise");
                          check(index.value < c.length(), "entries are of the stream");
                          last = index.value;
                          ++entries;
                        });
-      check(entries <= c.most_entries(), "entries are within the bound");
+      check(entries <= c.max_entries(), "entries are within the bound");
     }
   }
 
   /// Against a new cache that is fed what stayed, in chunks of any size.
   void compare(stream& s) {
     // A boundary that ran for a token that was taken back is due to run again: see cache_stats.
-    if (s.names.size() < most_tokens && s.cache->room() > 0) {
+    if (s.names.size() < max_tokens && s.cache->room() > 0) {
       const token_name next[] = {next_name()};
       std::vector<token_output> out;
       if (succeeds([&] { out = append(*s.cache, shape_, next, 1); })) {
@@ -383,8 +383,8 @@ class sequence {
               s.cache->stats().boundaries == fresh->stats().boundaries &&
               s.cache->stats().cut == fresh->stats().cut,
           "statistics of a cache that was only ever fed");
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit) {
-      const std::size_t layer = unit / shape_.kv_heads, head = unit % shape_.kv_heads;
+    for (std::size_t head_index = 0; head_index < shape_.total_kv_heads(); ++head_index) {
+      const std::size_t layer = head_index / shape_.kv_heads, head = head_index % shape_.kv_heads;
       const auto a = entries_of(*s.cache, layer, head), b = entries_of(*fresh, layer, head);
       check(std::equal(a.begin(), a.end(), b.begin(), b.end(),
                        [](const entry_copy& l, const entry_copy& r) {
@@ -407,7 +407,7 @@ class sequence {
   std::uint64_t salt_ = 0, drawn_ = 0;
   numbers numbers_ = numbers::held;
   std::vector<stream> streams_;
-  bool may_take_back_[most_streams] = {};  // [stream] the last token
+  bool may_take_back_[max_streams] = {};  // [stream] the last token
 };
 
 }  // namespace

@@ -55,7 +55,8 @@ struct preset {
   static auto of(std::size_t entries, const weir::kv_shape& shape, std::size_t cadence) {
     weir::presets::recipes::ask a{.entries = entries, .cadence = cadence, .shape = shape};
     if constexpr (weir::presets::recipes::needs_labels<Recipe>) {
-      for (std::size_t unit = 0; unit < shape.units(); ++unit) a.labels.push_back(unit % 3 == 1);
+      for (std::size_t head_index = 0; head_index < shape.total_kv_heads(); ++head_index)
+        a.labels.push_back(head_index % 3 == 1);
       a.capacity = 512;
     }
     return Recipe::of(a);

@@ -1,4 +1,5 @@
-// Options, logits and histories of any kind: a typed error, or a law over tokens of the vocabulary.
+// Options, logits and histories of any kind: a typed error, or a distribution over tokens of the
+// vocabulary.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -84,33 +85,34 @@ bool same(std::span<const token_probability> a, std::span<const token_probabilit
   });
 }
 
-void check_law(std::span<const token_probability> law, const std::vector<float>& logits,
-               const sampling& s) {
-  check(!law.empty() && law.size() <= logits.size(), "a law of at least one token");
-  if (s.temperature == 0) check(law.size() == 1, "greedy: one token");
-  if (s.top_k > 0) check(law.size() <= s.top_k, "top_k tokens at most");
+void check_distribution(std::span<const token_probability> distribution,
+                        const std::vector<float>& logits, const sampling& s) {
+  check(!distribution.empty() && distribution.size() <= logits.size(),
+        "a distribution of at least one token");
+  if (s.temperature == 0) check(distribution.size() == 1, "greedy: one token");
+  if (s.top_k > 0) check(distribution.size() <= s.top_k, "top_k tokens at most");
   float least = infinity, largest = 0;
   double sum = 0;
-  std::vector<bool> in_law(logits.size());
-  for (std::size_t i = 0; i < law.size(); ++i) {
-    const auto [token, probability] = law[i];
+  std::vector<bool> in_distribution(logits.size());
+  for (std::size_t i = 0; i < distribution.size(); ++i) {
+    const auto [token, probability] = distribution[i];
     check(token >= 0 && static_cast<std::size_t>(token) < logits.size(), "ids of the vocabulary");
-    check(i == 0 || token > law[i - 1].token, "ids rise");
+    check(i == 0 || token > distribution[i - 1].token, "ids rise");
     check(probability > 0 && probability <= 1, "probabilities above 0, at most 1");
     const float logit = logits[static_cast<std::size_t>(token)];
     check(logit > -infinity, "tokens of a logit that is no NaN and not -inf");
     least = std::min(least, logit);
     largest = std::max(largest, probability);
     sum += probability;
-    in_law[static_cast<std::size_t>(token)] = true;
+    in_distribution[static_cast<std::size_t>(token)] = true;
   }
   check(std::abs(sum - 1) < 1e-5, "probabilities add up to 1");
-  for (const auto& [token, probability] : law)
+  for (const auto& [token, probability] : distribution)
     check(probability >= s.min_p * largest * (1 - 1e-5f), "min_p");
   // Whoever is left out is no likelier than whoever is not, up to what rounding makes equal.
   const float margin = s.temperature == 0 ? 0 : 1e-5f * s.temperature + 1e-6f * std::abs(least);
   for (std::size_t i = 0; i < logits.size(); ++i)
-    if (!in_law[i] && logits[i] > least)
+    if (!in_distribution[i] && logits[i] > least)
       check(logits[i] - least <= margin, "the likeliest tokens stay");
 }
 
@@ -119,7 +121,7 @@ void check_law(std::span<const token_probability> law, const std::vector<float>&
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz_input in(data, size);
   const sampling options = any_options(in);
-  const std::size_t vocabulary = in.within(0, 24), most_taken_back = in.within(0, 5);
+  const std::size_t vocabulary = in.within(0, 24), max_taken_back = in.within(0, 5);
   const bool valid = is_valid(options) && vocabulary > 0;
 
   constexpr std::size_t hostile[] = {0, std::size_t{1} << 31, std::size_t{1} << 63,
@@ -129,12 +131,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     check(!succeeds([&] { sampler(options, 5, (std::size_t{1} << 24) + 1); }), "far back");
   }
   // An object that is made once for all options: a sampler holds memory.
-  const bool made = succeeds([&] { sampler(options, vocabulary, most_taken_back); });
+  const bool made = succeeds([&] { sampler(options, vocabulary, max_taken_back); });
   check(made == valid, "options in range are taken, others are refused");
   if (!made) return 0;
 
-  sampler s(options, vocabulary, most_taken_back), plain(options.without_penalties(), vocabulary);
-  check(s.bytes() == sampler::required_bytes(vocabulary, options, most_taken_back),
+  sampler s(options, vocabulary, max_taken_back), plain(options.without_penalties(), vocabulary);
+  check(s.bytes() == sampler::required_bytes(vocabulary, options, max_taken_back),
         "holds the bytes that were announced");
   const weir::random_source random{in.number<std::uint16_t>(), in.number<std::uint8_t>()};
   std::vector<token_id> history;
@@ -152,7 +154,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
         check(pushed == in_vocabulary, "ids of the vocabulary are taken, others are refused");
         if (!pushed) break;
         history.push_back(id);
-        revocable = std::min(revocable + 1, most_taken_back);
+        revocable = std::min(revocable + 1, max_taken_back);
         break;
       }
       case 3: {
@@ -177,23 +179,27 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
             options.penalizes() ? penalized(logits, history, options) : logits;
         const bool any =
             std::any_of(expected.begin(), expected.end(), [](float x) { return x > -infinity; });
-        std::vector<token_probability> law;
+        std::vector<token_probability> distribution;
         const bool drawn = succeeds([&] {
           const auto tokens = s.distribution(logits);
-          law.assign(tokens.begin(), tokens.end());
+          distribution.assign(tokens.begin(), tokens.end());
         });
-        check(drawn == any, "a law wherever some logit is above -inf");
+        check(drawn == any, "a distribution wherever some logit is above -inf");
         if (!drawn) break;
-        check_law(law, expected, options);
-        check(same(law, plain.distribution(expected)), "penalties are those of the history");
+        check_distribution(distribution, expected, options);
+        check(same(distribution, plain.distribution(expected)),
+              "penalties are those of the history");
         const std::uint64_t index = in.number<std::uint8_t>();
         const token_id token = s(logits, random, index);
         const auto is_token = [&](const token_probability& t) { return t.token == token; };
-        check(std::any_of(law.begin(), law.end(), is_token), "draws a token of the law");
-        check(s.draw(law, random, index) == token, "draws the same again");
-        check(sampler::draw(law, 0.0) == law.front().token, "draws the first at 0");
-        const token_id last = sampler::draw(law, std::nextafter(1.0, 0.0));
-        check(last >= law.front().token && last <= law.back().token, "draws one just below 1");
+        check(std::any_of(distribution.begin(), distribution.end(), is_token),
+              "draws a token of the distribution");
+        check(s.draw(distribution, random, index) == token, "draws the same again");
+        check(sampler::draw(distribution, 0.0) == distribution.front().token,
+              "draws the first at 0");
+        const token_id last = sampler::draw(distribution, std::nextafter(1.0, 0.0));
+        check(last >= distribution.front().token && last <= distribution.back().token,
+              "draws one just below 1");
       }
     }
   }

@@ -149,15 +149,15 @@ TEMPLATE_TEST_CASE("products of any bytes have the bits of the plain one", "", w
   for (const packing p : weir_test::all_packings)
     for (const std::size_t blocks : {1u, 2u, 5u, 17u})
       for (const std::size_t outputs : {1u, 7u, 8u, 9u, 27u, 70u}) {
-        const std::size_t cols = blocks * weir_test::packed_block_weights(p), most_rows = 13;
+        const std::size_t cols = blocks * weir_test::packed_block_weights(p), max_step_rows = 13;
         const auto scales = random_floats(2 * blocks * outputs, 1, 2.0f);
         std::uint32_t state = 12345 + static_cast<std::uint32_t>(outputs);
         const auto w = raw(
             p, outputs, cols, [&] { return (state = state * 1664525u + 1013904223u) >> 24; },
             [&](std::size_t i) { return scales[i]; });
-        auto x = random_floats(most_rows * cols, blocks, 3.0f);
-        auto expected = plain(w, x, most_rows);
-        for (std::size_t rows = most_rows; rows > 0; --rows) {
+        auto x = random_floats(max_step_rows * cols, blocks, 3.0f);
+        auto expected = plain(w, x, max_step_rows);
+        for (std::size_t rows = max_step_rows; rows > 0; --rows) {
           x.resize(rows * cols);
           expected.resize(rows * outputs);
           INFO("type " << static_cast<int>(p) << ", " << rows << " x " << cols << " x " << outputs);

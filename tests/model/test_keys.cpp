@@ -156,7 +156,8 @@ TEST_CASE("no key is read that is not listed here") {
   std::set<std::string> read;
   const std::regex key("\"((general|llama|tokenizer|split)\\.[a-z_.]*[a-z_])\"");
   for (const auto& file :
-       std::filesystem::directory_iterator(WEIR_SOURCE_DIR "/include/weir/model")) {
+       std::filesystem::recursive_directory_iterator(WEIR_SOURCE_DIR "/include/weir/model")) {
+    if (!file.is_regular_file()) continue;
     std::ifstream in(file.path());
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     for (std::sregex_iterator found(text.begin(), text.end(), key), end; found != end; ++found)

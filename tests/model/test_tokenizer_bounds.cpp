@@ -19,7 +19,7 @@
 
 namespace {
 
-std::size_t held = 0, most_held = 0;  // bytes
+std::size_t held = 0, max_held = 0;  // bytes
 
 constexpr std::size_t head = alignof(std::max_align_t);  // where a block's size is noted
 
@@ -30,7 +30,7 @@ void* operator new(std::size_t size) {
   if (p == nullptr) throw std::bad_alloc();
   *reinterpret_cast<std::size_t*>(p) = size;
   held += size;
-  most_held = std::max(most_held, held);
+  max_held = std::max(max_held, held);
   return p + head;
 }
 void operator delete(void* p) noexcept {
@@ -56,9 +56,9 @@ weir::gguf_file file_of(const tiny_vocabulary& v) {
 template <class F>
 std::size_t memory_of(const F& f) {
   const std::size_t before = held;
-  most_held = held;
+  max_held = held;
   f();
-  return most_held - before;
+  return max_held - before;
 }
 
 std::string repeated(const std::string& part, std::size_t size) {

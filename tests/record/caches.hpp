@@ -12,7 +12,7 @@
 
 namespace weir_record {
 
-/// Entries that a head may claim, and tokens between boundaries.
+/// Entries that a head may select, and tokens between boundaries.
 inline constexpr std::size_t budget = 40, cadence = 8;
 
 /// A preset with a codec, positions and a layout, by name: "h2o int8 original", "h2o int8 original

@@ -58,8 +58,8 @@ recorded_cache recorded(std::string_view codec, std::string_view positions,
             recipes::ask ask{.entries = entries, .cadence = cadence, .shape = shape};
             if constexpr (recipes::needs_centres<Recipe>) ask.centres = made_up_centres(shape);
             if constexpr (recipes::needs_labels<Recipe>) {
-              for (std::size_t unit = 0; unit < shape.units(); ++unit)
-                ask.labels.push_back(unit % 3 == 1);
+              for (std::size_t head_index = 0; head_index < shape.total_kv_heads(); ++head_index)
+                ask.labels.push_back(head_index % 3 == 1);
               ask.capacity = 512;
             }
             return weir::maker_of<weir::kv_cache<Codec, keep, Positions, layout>>(Recipe::of(ask));

@@ -42,7 +42,7 @@ void record_stream(record& out, const std::string& name, Decoder decoder) {
 
 void record_decoding(record& out, const std::string& file) {
   using cache = weir::chosen_cache<>;
-  using guessing = weir::speculate<weir::prompt_lookup>;
+  using drafting = weir::speculate<weir::prompt_lookup>;
   const weir::llama_model model = weir::load_model(file);
   weir::thread_pool threads;
   weir::decoder_options options;
@@ -54,8 +54,8 @@ void record_decoding(record& out, const std::string& file) {
     const auto maker = c.make(weir::shape_of(model.config), entries);
     record_stream(out, c.name + " plain", weir::stream_decoder<cache>(model, maker, options));
     record_stream(out, c.name + " speculative",
-                  weir::stream_decoder<cache, guessing>(
-                      model, maker, options, guessing{weir::prompt_lookup{.tokens = 3}}));
+                  weir::stream_decoder<cache, drafting>(
+                      model, maker, options, drafting{weir::prompt_lookup{.tokens = 3}}));
   }
 }
 

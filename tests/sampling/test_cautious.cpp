@@ -14,10 +14,11 @@ namespace {
 
 using namespace weir;
 
-std::vector<token_probability> law_of(const std::vector<float>& p) {
-  std::vector<token_probability> law;
-  for (std::size_t i = 0; i < p.size(); ++i) law.push_back({static_cast<token_id>(3 * i), p[i]});
-  return law;
+std::vector<token_probability> distribution_of(const std::vector<float>& p) {
+  std::vector<token_probability> distribution;
+  for (std::size_t i = 0; i < p.size(); ++i)
+    distribution.push_back({static_cast<token_id>(3 * i), p[i]});
+  return distribution;
 }
 
 trial_score score_of(const std::vector<double>& p) {
@@ -52,21 +53,21 @@ TEST_CASE("perplexities: worked numbers, and the second of three trials is the s
   CHECK(score_of({1, 1}).perplexity() == 1);
 }
 
-TEST_CASE("entropy is that of the law") {
-  CHECK(entropy(law_of({1})) == 0);
-  CHECK(entropy(law_of({.5f, .5f})) == Approx(std::log(2.0)));
-  CHECK(entropy(law_of(std::vector<float>(64, 1.0f / 64))) == Approx(std::log(64.0)));
-  CHECK(entropy(law_of({.25f, .75f})) == Approx(.5623351446));
+TEST_CASE("entropy is that of the distribution") {
+  CHECK(entropy(distribution_of({1})) == 0);
+  CHECK(entropy(distribution_of({.5f, .5f})) == Approx(std::log(2.0)));
+  CHECK(entropy(distribution_of(std::vector<float>(64, 1.0f / 64))) == Approx(std::log(64.0)));
+  CHECK(entropy(distribution_of({.25f, .75f})) == Approx(.5623351446));
   // The smallest probability there is: no NaN comes of it.
-  CHECK(std::isfinite(entropy(law_of({1, std::numeric_limits<float>::denorm_min()}))));
+  CHECK(std::isfinite(entropy(distribution_of({1, std::numeric_limits<float>::denorm_min()}))));
 }
 
 TEST_CASE("a token's probability is looked up by its id") {
-  const auto law = law_of({.25f, .5f, .25f});  // ids 0, 3, 6
-  CHECK(probability_of(law, 3) == .5);
-  CHECK(probability_of(law, 6) == .25);
-  CHECK(probability_of(law, 4) == 0);
-  CHECK(probability_of(law, 7) == 0);
+  const auto distribution = distribution_of({.25f, .5f, .25f});  // ids 0, 3, 6
+  CHECK(probability_of(distribution, 3) == .5);
+  CHECK(probability_of(distribution, 6) == .25);
+  CHECK(probability_of(distribution, 4) == 0);
+  CHECK(probability_of(distribution, 7) == 0);
 }
 
 TEST_CASE("settings out of range are refused") {

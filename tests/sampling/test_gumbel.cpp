@@ -22,17 +22,18 @@ using weir::token_probability;
 
 namespace {
 
-std::vector<token_probability> law_of(const std::vector<float>& logits, sampling how = {}) {
+std::vector<token_probability> distribution_of(const std::vector<float>& logits,
+                                               sampling how = {}) {
   sampler s(how, logits.size());
   const auto tokens = s.distribution(logits);
   return {tokens.begin(), tokens.end()};
 }
 
-double chi_square(const std::vector<int>& count, const std::vector<token_probability>& law,
+double chi_square(const std::vector<int>& count, const std::vector<token_probability>& distribution,
                   int draws) {
   double chi = 0;
-  for (std::size_t i = 0; i < law.size(); ++i) {
-    const double expected = double{law[i].probability} * draws;
+  for (std::size_t i = 0; i < distribution.size(); ++i) {
+    const double expected = double{distribution[i].probability} * draws;
     chi += (count[i] - expected) * (count[i] - expected) / expected;
   }
   return chi;
@@ -44,23 +45,26 @@ double chi_square_at_one_in_a_thousand(std::size_t degrees) {
   return n * std::pow(1 - a + 3.0902 * std::sqrt(a), 3);
 }
 
-/// Draws at indices 0, 1, … and compares with the law.
+/// Draws at indices 0, 1, … and compares with the distribution.
 void check_draws(sampler& s, const std::vector<float>& logits,
-                 const std::vector<token_probability>& law) {
+                 const std::vector<token_probability>& distribution) {
   constexpr int draws = 100'000;
   for (const std::uint64_t seed : {4u, 5u, 6u}) {
-    std::vector<int> count(law.size());
+    std::vector<int> count(distribution.size());
     for (int i = 0; i < draws; ++i) {
       const token_id id = s(logits, random_source{seed, 7}, static_cast<std::uint64_t>(i));
-      const auto at = std::find_if(law.begin(), law.end(), [&](auto t) { return t.token == id; });
-      REQUIRE(at != law.end());
-      ++count[static_cast<std::size_t>(at - law.begin())];
+      const auto at = std::find_if(distribution.begin(), distribution.end(),
+                                   [&](auto t) { return t.token == id; });
+      REQUIRE(at != distribution.end());
+      ++count[static_cast<std::size_t>(at - distribution.begin())];
     }
-    CHECK(chi_square(count, law, draws) < chi_square_at_one_in_a_thousand(law.size() - 1));
+    CHECK(chi_square(count, distribution, draws) <
+          chi_square_at_one_in_a_thousand(distribution.size() - 1));
   }
 }
 
-/// Probability that draws with the same noise from both laws, all of the same tokens, agree.
+/// Probability that draws with the same noise from both distributions, all of the same tokens,
+/// agree.
 double agreement(std::span<const token_probability> p, std::span<const token_probability> q) {
   double sum = 0;
   for (std::size_t i = 0; i < p.size(); ++i) {
@@ -79,7 +83,7 @@ TEST_CASE("draws by Gumbel-max follow the distribution") {
   for (const std::size_t vocab : {2u, 5u, 17u, 60u}) {
     const auto logits = weir_test::random_floats(vocab, vocab, 1.5f);
     sampler s({.temperature = 1, .draw = draw_rule::gumbel}, vocab);
-    check_draws(s, logits, law_of(logits, {.temperature = 1}));
+    check_draws(s, logits, distribution_of(logits, {.temperature = 1}));
   }
 }
 
@@ -88,40 +92,40 @@ TEST_CASE("draws by Gumbel-max follow the distribution that cuts and penalties l
   for (sampling how :
        {sampling{.temperature = 0.8f, .top_p = 0.7f}, sampling{.temperature = 1, .top_k = 9},
         sampling{.temperature = 1, .min_p = 0.3f}}) {
-    const auto law = law_of(logits, how);
-    CHECK(law.size() < 50);
+    const auto distribution = distribution_of(logits, how);
+    CHECK(distribution.size() < 50);
     how.draw = draw_rule::gumbel;
     sampler s(how, logits.size());
-    check_draws(s, logits, law);
+    check_draws(s, logits, distribution);
   }
   sampler s({.temperature = 1, .top_p = 0.8f, .repetition_penalty = 3, .draw = draw_rule::gumbel},
             logits.size());
   for (token_id id = 0; id < 60; id += 2) s.push(id);
   const auto tokens = s.distribution(logits);
-  const std::vector<token_probability> law(tokens.begin(), tokens.end());
-  CHECK(law != law_of(logits, {.temperature = 1, .top_p = 0.8f}));
-  check_draws(s, logits, law);
+  const std::vector<token_probability> distribution(tokens.begin(), tokens.end());
+  CHECK(distribution != distribution_of(logits, {.temperature = 1, .top_p = 0.8f}));
+  check_draws(s, logits, distribution);
 }
 
 TEST_CASE("rare tokens are drawn as often as they should be") {
-  const std::vector<token_probability> law = {{0, 1 - 0x1p-13f}, {1, 0x1p-13f}};
+  const std::vector<token_probability> distribution = {{0, 1 - 0x1p-13f}, {1, 0x1p-13f}};
   constexpr int draws = 4'000'000;
   std::vector<int> count(2);
   for (int i = 0; i < draws; ++i)
     ++count[static_cast<std::size_t>(
-        draw_gumbel(law, random_source{5, 5}, static_cast<std::uint64_t>(i)))];
-  CHECK(chi_square(count, law, draws) < 10.83);
+        draw_gumbel(distribution, random_source{5, 5}, static_cast<std::uint64_t>(i)))];
+  CHECK(chi_square(count, distribution, draws) < 10.83);
 }
 
 TEST_CASE("the draw is where log p + G is largest, whatever the tokens beside it") {
   const auto logits = weir_test::random_floats(77, 3, 4.0f);
-  const auto law = law_of(logits, {.temperature = 1});
+  const auto distribution = distribution_of(logits, {.temperature = 1});
   const random_source random{11, 12};
   for (std::uint64_t i = 0; i < 2000; ++i) {
     // The noise as it is defined, token by token.
     const std::uint64_t key = random.bits(weir::purpose::sampling, i, 1);
     std::vector<double> noisy;
-    for (const token_probability& t : law) {
+    for (const token_probability& t : distribution) {
       const auto block =
           weir::philox({static_cast<std::uint32_t>(t.token), 0, 0, 0},
                        {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
@@ -130,21 +134,21 @@ TEST_CASE("the draw is where log p + G is largest, whatever the tokens beside it
       noisy.push_back(std::log(double{t.probability}) - std::log(-std::log(u)));
     }
     const auto best = std::max_element(noisy.begin(), noisy.end()) - noisy.begin();
-    const token_id drawn = draw_gumbel(law, random, i);
-    REQUIRE(drawn == law[static_cast<std::size_t>(best)].token);
+    const token_id drawn = draw_gumbel(distribution, random, i);
+    REQUIRE(drawn == distribution[static_cast<std::size_t>(best)].token);
 
     // Without some of the tokens that lost, the same one wins.
     std::vector<token_probability> fewer;
-    for (const token_probability& t : law)
+    for (const token_probability& t : distribution)
       if (t.token == drawn || random.bits(weir::purpose::scoring, i) >> (t.token % 64) & 1)
         fewer.push_back(t);
     REQUIRE(draw_gumbel(fewer, random, i) == drawn);
   }
 }
 
-TEST_CASE("laws that are equal draw the same tokens") {
+TEST_CASE("distributions that are equal draw the same tokens") {
   const auto logits = weir_test::random_floats(500, 4, 2.0f);
-  auto doubled = logits;  // exactly, so that the law has the same bits
+  auto doubled = logits;  // exactly, so that the distribution has the same bits
   for (float& x : doubled) x *= 2;
   sampler s({.temperature = 1, .draw = draw_rule::gumbel}, 500);
   sampler other({.temperature = 2, .draw = draw_rule::gumbel}, 500);
@@ -152,15 +156,15 @@ TEST_CASE("laws that are equal draw the same tokens") {
     REQUIRE(s(logits, random_source{1, 2}, i) == other(doubled, random_source{1, 2}, i));
 }
 
-TEST_CASE("with shared randomness two laws agree as often as theory says") {
+TEST_CASE("with shared randomness two distributions agree as often as theory says") {
   constexpr int draws = 100'000;
   for (const std::size_t vocab : {4u, 30u, 200u})
     for (const float apart : {0.2f, 1.0f, 3.0f}) {
       const auto logits = weir_test::random_floats(vocab, 4, 3.0f);
       auto others = weir_test::random_floats(vocab, 5, apart);
       for (std::size_t i = 0; i < vocab; ++i) others[i] += logits[i];
-      const auto p = law_of(logits, {.temperature = 1});
-      const auto q = law_of(others, {.temperature = 1});
+      const auto p = distribution_of(logits, {.temperature = 1});
+      const auto q = distribution_of(others, {.temperature = 1});
       REQUIRE(p.size() == q.size());
       double d = 0, by_chance = 0;
       for (std::size_t i = 0; i < vocab; ++i) {
@@ -234,10 +238,12 @@ TEST_CASE("the logarithm of the noise is exact to two units in the last place") 
 }
 
 TEST_CASE("draws by Gumbel-max take weights that are 0 or do not add up to 1") {
-  const std::vector<token_probability> law = {{2, 0.0f}, {5, 0.125f}, {9, 0.0f}, {11, 0.125f}};
+  const std::vector<token_probability> distribution = {
+      {2, 0.0f}, {5, 0.125f}, {9, 0.0f}, {11, 0.125f}};
   const std::vector<token_probability> whole = {{5, 0.5f}, {11, 0.5f}};
   for (std::uint64_t i = 0; i < 2000; ++i)
-    REQUIRE(draw_gumbel(law, random_source{1, 1}, i) == draw_gumbel(whole, random_source{1, 1}, i));
+    REQUIRE(draw_gumbel(distribution, random_source{1, 1}, i) ==
+            draw_gumbel(whole, random_source{1, 1}, i));
 }
 
 TEST_CASE("the lowest temperature and one token alone need no noise") {

@@ -79,9 +79,9 @@ TEST_CASE("presence counts once, frequency as often as the token came, both behi
 }
 
 TEST_CASE("penalties come before temperature and every cut") {
-  const auto tokens_of = [](const std::vector<token_probability>& law) {
+  const auto tokens_of = [](const std::vector<token_probability>& distribution) {
     std::vector<token_id> ids;
-    for (const auto& t : law) ids.push_back(t.token);
+    for (const auto& t : distribution) ids.push_back(t.token);
     return ids;
   };
   // (2 − 1) / ½ = 1 / ½. The other way around it would be 4 − 1 against 2.
@@ -140,7 +140,7 @@ TEST_CASE("a token is penalized until it has left the window") {
 TEST_CASE("taking back leaves exactly what never pushing leaves") {
   constexpr std::size_t vocab = 40;
   const auto logits = weir_test::random_floats(vocab, 8, 3.0f);
-  for (const std::size_t most_taken_back : {0u, 1u, 3u, 16u})
+  for (const std::size_t max_taken_back : {0u, 1u, 3u, 16u})
     for (const std::size_t size : {1u, 2u, 5u, 30u})
       for (const std::uint64_t seed : {1u, 2u, 3u}) {
         const sampling how{.temperature = 0.9f,
@@ -149,7 +149,7 @@ TEST_CASE("taking back leaves exactly what never pushing leaves") {
                            .presence_penalty = 0.1f,
                            .frequency_penalty = 0.07f,
                            .repeat_last = size};
-        sampler s(how, vocab, most_taken_back);
+        sampler s(how, vocab, max_taken_back);
         const random_source random{seed, size};
         std::vector<token_id> stream;
         std::size_t longest = 0;
@@ -158,7 +158,7 @@ TEST_CASE("taking back leaves exactly what never pushing leaves") {
             return static_cast<std::size_t>(random.bits(weir::purpose::scoring, i, draw) % n);
           };
           const std::size_t furthest =
-              stream.size() - (longest > most_taken_back ? longest - most_taken_back : 0);
+              stream.size() - (longest > max_taken_back ? longest - max_taken_back : 0);
           if (choice(0, 3) == 0) {
             CHECK_THROWS_AS(s.take_back(furthest + 1), weir::error::bad_call);
             const std::size_t n = choice(1, furthest + 1);
@@ -190,8 +190,8 @@ TEST_CASE("penalties leave NaN and infinities alone") {
   CHECK(out[1] == infinity);
   CHECK(out[2] == -infinity);
   CHECK(out[3] == -2);
-  const auto law = told(how, {not_a_number, infinity, -infinity, infinity}, {0, 1, 2, 3});
-  CHECK(law == std::vector<token_probability>{{1, .5f}, {3, .5f}});
+  const auto distribution = told(how, {not_a_number, infinity, -infinity, infinity}, {0, 1, 2, 3});
+  CHECK(distribution == std::vector<token_probability>{{1, .5f}, {3, .5f}});
 }
 
 TEST_CASE("without penalties pushing changes nothing and takes no memory") {
@@ -221,7 +221,7 @@ TEST_CASE("penalties out of range are refused, and so are tokens") {
     refused({.frequency_penalty = bad}, "frequency_penalty: ");
   }
   for (const std::size_t bad :
-       {std::size_t{0}, sampling::most_repeat_last + 1, std::numeric_limits<std::size_t>::max()})
+       {std::size_t{0}, sampling::max_repeat_last + 1, std::numeric_limits<std::size_t>::max()})
     refused({.repeat_last = bad}, "repeat_last: ");
   weir_test::require_refused<weir::error::bad_config>(
       [] { sampler({}, 4, std::numeric_limits<std::size_t>::max()); },

@@ -92,8 +92,8 @@ TEST_CASE("temperature is applied first, and each cut to what the one before lef
 
 TEST_CASE("published values on five logits") {
   const std::vector<float> five = {2, 1, .5f, 0, -1};
-  const auto law = [&](const sampling& how, const std::vector<token_id>& tokens,
-                       const std::vector<double>& probabilities) {
+  const auto expect = [&](const sampling& how, const std::vector<token_id>& tokens,
+                          const std::vector<double>& probabilities) {
     const auto found = distribution(how, five);
     REQUIRE(found.size() == tokens.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
@@ -102,18 +102,18 @@ TEST_CASE("published values on five logits") {
         CHECK(std::fabs(found[i].probability - probabilities[i]) < 0.51e-4);  // four places
     }
   };
-  law({.temperature = 1}, {0, 1, 2, 3, 4}, {.5630, .2071, .1256, .0762, .0280});
-  law({.temperature = .7f}, {0, 1, 2, 3, 4}, {.7002, .1678, .0821, .0402, .0096});
-  law({.temperature = 1.5f}, {0, 1, 2, 3, 4}, {.4386, .2252, .1613, .1156, .0594});
-  law({.temperature = 1, .top_p = .8f}, {0, 1, 2}, {});
-  law({.temperature = .7f, .top_p = .8f}, {0, 1}, {});
-  law({.temperature = 1.5f, .top_p = .8f}, {0, 1, 2}, {});
+  expect({.temperature = 1}, {0, 1, 2, 3, 4}, {.5630, .2071, .1256, .0762, .0280});
+  expect({.temperature = .7f}, {0, 1, 2, 3, 4}, {.7002, .1678, .0821, .0402, .0096});
+  expect({.temperature = 1.5f}, {0, 1, 2, 3, 4}, {.4386, .2252, .1613, .1156, .0594});
+  expect({.temperature = 1, .top_p = .8f}, {0, 1, 2}, {});
+  expect({.temperature = .7f, .top_p = .8f}, {0, 1}, {});
+  expect({.temperature = 1.5f, .top_p = .8f}, {0, 1, 2}, {});
   // A cut before the temperature would leave {0, 1, 2} in both.
-  law({.temperature = 1, .min_p = .2f}, {0, 1, 2}, {});
-  law({.temperature = 1.5f, .min_p = .2f}, {0, 1, 2, 3}, {});
-  law({.temperature = 1.5f, .top_k = 3}, {0, 1, 2}, {.5315, .2729, .1955});
+  expect({.temperature = 1, .min_p = .2f}, {0, 1, 2}, {});
+  expect({.temperature = 1.5f, .min_p = .2f}, {0, 1, 2, 3}, {});
+  expect({.temperature = 1.5f, .top_k = 3}, {0, 1, 2}, {.5315, .2729, .1955});
   // Of these three the first two have .8044; of all five they have .6638.
-  law({.temperature = 1.5f, .top_k = 3, .top_p = .8f}, {0, 1}, {.6608, .3392});
+  expect({.temperature = 1.5f, .top_k = 3, .top_p = .8f}, {0, 1}, {.6608, .3392});
 }
 
 TEST_CASE("on ties the lower id is the more probable") {
@@ -198,7 +198,8 @@ TEST_CASE("a draw depends on its index alone, not on the draws before it") {
 TEST_CASE("logits that are not finite have a defined meaning") {
   for (const float temperature : {0.0f, 1.0f}) {
     const sampling how{.temperature = temperature, .top_k = 3, .top_p = 0.9f};
-    CHECK_THROWS_AS(distribution(how, std::vector<float>(4, not_a_number)), weir::error::not_finite);
+    CHECK_THROWS_AS(distribution(how, std::vector<float>(4, not_a_number)),
+                    weir::error::not_finite);
     CHECK_THROWS_AS(distribution(how, std::vector<float>(40, -infinity)), weir::error::not_finite);
     check(distribution(how, {not_a_number, -infinity, not_a_number, 0.5f}), {3}, {1});
     check(distribution(how, {not_a_number, 1e30f, infinity, 0.5f}), {2}, {1});

@@ -1,4 +1,4 @@
-// What streams decode, with and without guesses, in a form that can be compared: ids, and a hash of
+// What streams decode, with and without drafts, in a form that can be compared: ids, and a hash of
 // the bits of the logits that each was drawn from.
 #pragma once
 
@@ -64,7 +64,7 @@ inline weir::cache_maker maker_for(const setup& s) {
           }};
 }
 
-/// What is decoded, whatever is guessed.
+/// What is decoded, whatever is drafted.
 struct decode_job {
   const weir::llama_model* model = nullptr;
   setup cache = {};
@@ -114,7 +114,7 @@ void for_each_drafter(const weir::llama_model& target, const weir::llama_model& 
       .model = &draft, .keep = {sinks{4}, window{124}}, .stream = {.chunk = 64, .threads = 1}};
   const std::vector<std::vector<double>> accepted{{.55, .15, .07}, {.5, .15, .07}, {.5, .1}, {.5}};
   use("prompt lookup", speculate<prompt_lookup>{{.tokens = 6, .shortest = 1}});
-  use("lookahead", speculate<lookahead>{{.guesses = 8, .depth = 6}});
+  use("lookahead", speculate<lookahead>{{.drafts = 8, .depth = 6}});
   use("n-gram cache", speculate<ngram_cache>{{.tokens = 6}});
   use("draft model", speculate<draft_model<draft_cache>>{{.source = source, .tokens = 4}});
   use("early exit",
@@ -125,11 +125,11 @@ void for_each_drafter(const weir::llama_model& target, const weir::llama_model& 
   use("dynamic tree, by depths",
       speculate<dynamic_tree<draft_cache>>{{.source = source, .nodes = 8, .threshold = 0.12}});
   constexpr auto sure = sibling_kind::point_mass;
-  using best_guess = draft_model<draft_cache, sure>;
+  using best_draft = draft_model<draft_cache, sure>;
   use("combined",
-      speculate<combined<ngram_cache, best_guess>>{
-          {.drafters = {ngram_cache{.tokens = 4}, best_guess{.source = source, .tokens = 4}},
-           .guesses = 8}});
+      speculate<combined<ngram_cache, best_draft>>{
+          {.drafters = {ngram_cache{.tokens = 4}, best_draft{.source = source, .tokens = 4}},
+           .drafts = 8}});
   use("heads", speculate<token_heads<repeating_heads>>{
                    {.heads = &heads, .shape = best_tree(std::span(accepted).first(2), 6)}});
   use("masks", speculate<mask_tokens<middle_masks>>{{.masks = &masks}});

@@ -37,7 +37,7 @@ inline ids random_tokens(std::size_t n, std::size_t vocabulary, std::uint64_t se
 }
 
 /// What there is in a tree, the root left out.
-inline ids guesses_of(const weir::draft_tree& tree) {
+inline ids drafts_of(const weir::draft_tree& tree) {
   return {tree.tokens().begin() + 1, tree.tokens().end()};
 }
 inline std::vector<std::size_t> parents_of(const weir::draft_tree& tree) {
@@ -49,7 +49,7 @@ inline std::vector<std::size_t> parents_of(const weir::draft_tree& tree) {
 /// Siblings differ, and no limit is broken. Allocates nothing.
 inline bool is_sound(const weir::draft_tree& tree) {
   const weir::draft_limits& most = tree.limits();
-  if (tree.guesses() > most.nodes || tree.deepest() > most.depth) return false;
+  if (tree.drafts() > most.nodes || tree.deepest() > most.depth) return false;
   for (weir::draft_tree::node n = 1; n < tree.size(); ++n) {
     std::size_t width = 0;
     for (weir::draft_tree::node m = 1; m < tree.size(); ++m) {
@@ -61,9 +61,9 @@ inline bool is_sound(const weir::draft_tree& tree) {
   return true;
 }
 
-/// What a drafter guesses behind `tokens`.
+/// What a drafter drafts behind `tokens`.
 template <class State>
-weir::draft_tree guessed(State& state, weir::token_id root, const weir::draft_limits& limits,
+weir::draft_tree drafted(State& state, weir::token_id root, const weir::draft_limits& limits,
                          std::uint64_t round = 0) {
   weir::draft_tree tree(limits);
   tree.start(root, limits);
@@ -85,7 +85,7 @@ void drive(State& state, std::span<const weir::token_id> tokens, weir::draft_tre
     for (weir::draft_tree::node at = 0; i + accepted < tokens.size(); ++accepted)
       if ((at = tree.child_with(at, tokens[i + accepted])) == weir::draft_tree::none) break;
     if constexpr (weir::learns_from_rounds<State>)
-      state.learn({tree.guesses(), tree.deepest(), accepted, 1e-6, 1e-3, 1 + tree.guesses()});
+      state.learn({tree.drafts(), tree.deepest(), accepted, 1e-6, 1e-3, 1 + tree.drafts()});
     const std::size_t taken = std::min(accepted + 1, tokens.size() - i);
     for (std::size_t k = 0; k < taken; ++k) state.append(tokens.subspan(i + k, 1));
     i += taken;
@@ -93,7 +93,7 @@ void drive(State& state, std::span<const weir::token_id> tokens, weir::draft_tre
 }
 
 /// Memory is what was said, all of it is taken at construction, trees are sound, the same stream
-/// gives the same guesses, also after a reset, also within narrower limits.
+/// gives the same drafts, also after a reset, also within narrower limits.
 template <class Drafter>
 void check_drafter(const Drafter& drafter, std::size_t vocabulary = 40, bool same_again = true) {
   const weir::draft_setup setup{.vocabulary = vocabulary};

@@ -23,7 +23,7 @@ namespace {
 
 using pass = std::function<double(std::size_t)>;
 
-/// Tokens a second, relative to none guessed.
+/// Tokens a second, relative to none drafted.
 double speedup(double acceptance, double each, const pass& t, std::size_t g) {
   const double tokens = (1 - std::pow(acceptance, static_cast<double>(g + 1))) / (1 - acceptance);
   return tokens / (each * static_cast<double>(g) + t(g + 1)) * t(1);
@@ -43,7 +43,7 @@ void check_published(double each, const pass& t, const std::vector<published>& a
   }
 }
 
-/// Guesses token 1 over and over; deep trees have a second branch.
+/// Drafts token 1 over and over; deep trees have a second branch.
 struct ones {
   std::size_t tokens = 12, width = 1;
   static constexpr weir::sibling_kind siblings = weir::sibling_kind::point_mass;
@@ -87,7 +87,7 @@ struct simulation {
       ++accepted;
     const auto rows = static_cast<std::size_t>(static_cast<double>(tree.size()) * (1 + others));
     const double draft = each * static_cast<double>(depth);
-    state.learn({tree.guesses(), depth, accepted, draft, t(rows), rows});
+    state.learn({tree.drafts(), depth, accepted, draft, t(rows), rows});
     tokens += accepted + 1;
     seconds += draft + t(rows);
     return depth;
@@ -114,7 +114,7 @@ TEST_CASE("the best length is the published one") {
   check_published(0, slope, {{.6, 4, 1.859}, {.8, 7, 2.930}, {.9, 12, 4.336}});
 }
 
-TEST_CASE("no guesses are among the choices, and limits hold") {
+TEST_CASE("no drafts are among the choices, and limits hold") {
   const auto flat = [](std::size_t) { return 1.; };
   const auto steep = [](std::size_t n) { return static_cast<double>(n); };
   CHECK(best_draft_length(.9, 0, steep, 40) == 0);
@@ -136,7 +136,7 @@ TEST_CASE("a draft is cut where it is not sure enough") {
   CHECK(confident_prefix(confidence, .96) == 0);
   CHECK(confident_prefix(confidence, 0) == 4);
   CHECK(confident_prefix({}, .5) == 0);
-  // Expected: 2.318 guesses of 2.7284.
+  // Expected: 2.318 drafts of 2.7284.
   double product = 1, kept = 0, all = 0;
   for (std::size_t i = 0; i < 4; ++i) {
     product *= static_cast<double>(confidence[i]);
@@ -271,7 +271,7 @@ TEST_CASE("drafting that does not pay rests, is tried now and then, and comes ba
   CHECK(s.usual(60) == 0);
 }
 
-TEST_CASE("in a shared pass a guess is as many rows as there are streams") {
+TEST_CASE("in a shared pass a draft is as many rows as there are streams") {
   const auto t = [](std::size_t n) { return 1 + .06 * static_cast<double>(n - 1); };
   simulation alone{.t = t, .acceptance = .8}, one_of_four{.t = t, .acceptance = .8, .others = 3};
   alone.usual(200);
@@ -292,7 +292,7 @@ TEST_CASE("trees get narrower as they get shorter") {
   for (int i = 0; i < 300; ++i) {
     const std::size_t depth = s.run();
     CHECK(depth == s.state.length());
-    CHECK(s.tree.guesses() == 2 * depth);
+    CHECK(s.tree.drafts() == 2 * depth);
     CHECK(weir_test::is_sound(s.tree));
   }
 }
@@ -306,7 +306,7 @@ TEST_CASE("narrower limits than the drafter's are kept") {
     tree.start(0, now);
     state.propose({.round = round}, tree);
     CHECK(tree.deepest() <= now.depth);
-    state.learn({tree.guesses(), tree.deepest(), tree.deepest(), 0, 1, tree.size()});
+    state.learn({tree.drafts(), tree.deepest(), tree.deepest(), 0, 1, tree.size()});
   }
 }
 

@@ -1,4 +1,4 @@
-// With guesses, the tokens and the bits of their logits are those of decoding without, under every
+// With drafts, the tokens and the bits of their logits are those of decoding without, under every
 // kind of eviction, position and codec, greedy or sampled, alone or in a batch: a sample of what
 // bench/speculation_exactness runs in full, another for each WEIR_TEST_SEED.
 #include <cstdlib>
@@ -44,7 +44,7 @@ setup draw_cache(std::mt19937_64& random, std::size_t longest) {
 
 }  // namespace
 
-TEST_CASE("guesses change neither tokens nor logits") {
+TEST_CASE("drafts change neither tokens nor logits") {
   const std::uint64_t chosen = seed();
   std::cout << "seed " << chosen << " (set WEIR_TEST_SEED for another)\n";
   std::mt19937_64 random(chosen);
@@ -105,6 +105,6 @@ TEST_CASE("the target as its own draft model is always right") {
       CHECK(made > 0);
       CHECK(c.proposed == 160);
       CHECK(c.accepted == c.proposed);
-      CHECK(c.fully == c.guessed);
+      CHECK(c.fully == c.drafted);
     }
 }

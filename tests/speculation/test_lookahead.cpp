@@ -64,7 +64,7 @@ std::map<run, float> squeezed(std::map<run, float> runs) {
 }
 
 lookahead small(std::shared_ptr<token_trie> shared = nullptr) {
-  return {.guesses = 8, .depth = 3, .width = 8, .nodes = 1000, .shared = std::move(shared)};
+  return {.drafts = 8, .depth = 3, .width = 8, .nodes = 1000, .shared = std::move(shared)};
 }
 
 }  // namespace
@@ -88,7 +88,7 @@ TEST_CASE("a prompt and what others said make the published tree") {
   weir::draft_tree tree(settings.limits());
   tree.start(2, settings.limits());
   state.propose_behind(ids{1, 2}, tree);
-  CHECK(weir_test::guesses_of(tree) == ids{3, 1, 9, 4});
+  CHECK(weir_test::drafts_of(tree) == ids{3, 1, 9, 4});
   CHECK(weir_test::parents_of(tree) == std::vector<std::size_t>{0, 1, 1, 0});
 
   // The request ends, others say it twice more, the trie is squeezed.
@@ -102,7 +102,7 @@ TEST_CASE("a prompt and what others said make the published tree") {
   CHECK(frequency(*shared, {1, 2, 3, 9}) == 1.5f);
   tree.start(2, settings.limits());
   state.propose_behind(ids{1, 2}, tree);
-  CHECK(weir_test::guesses_of(tree) == ids{3, 9});
+  CHECK(weir_test::drafts_of(tree) == ids{3, 9});
 }
 
 TEST_CASE("a trie holds every run of its length") {
@@ -153,43 +153,43 @@ TEST_CASE("shorter queries are tried where longer ones bring little") {
   weir::draft_tree tree(small().limits());
   tree.start(2, tree.limits());
   state.propose_behind(ids{8, 2}, tree);
-  CHECK(weir_test::guesses_of(tree) == ids{5, 3, 4, 6});
+  CHECK(weir_test::drafts_of(tree) == ids{5, 3, 4, 6});
   // A shorter query that brings less does not replace a longer one.
   lookahead::state other(small(), {});
   other.append(ids{8, 2, 5});
   tree.start(2, tree.limits());
   other.propose_behind(ids{8, 2}, tree);
-  CHECK(weir_test::guesses_of(tree) == ids{5});
+  CHECK(weir_test::drafts_of(tree) == ids{5});
   // Nor one that could not bring more.
   other.append(ids{6, 2, 7, 7, 7});
   tree.start(2, tree.limits());
   other.propose_behind(ids{8, 2}, tree);
-  CHECK(weir_test::guesses_of(tree) == ids{5, 6});
+  CHECK(weir_test::drafts_of(tree) == ids{5, 6});
   tree.start(2, tree.limits());
   other.propose_behind(ids{77, 78}, tree);
-  CHECK(tree.guesses() == 0);
+  CHECK(tree.drafts() == 0);
 }
 
-TEST_CASE("some guesses are left to what others said") {
+TEST_CASE("some drafts are left to what others said") {
   const auto shared = std::make_shared<token_trie>(1000);
   for (int i = 0; i < 3; ++i) write(*shared, {1, 50}, 4);
   write(*shared, {1, 51}, 4);
-  lookahead settings{.guesses = 4, .depth = 1, .width = 4, .nodes = 100, .shared = shared};
+  lookahead settings{.drafts = 4, .depth = 1, .width = 4, .nodes = 100, .shared = shared};
   settings.teaches = false;
-  const auto guesses = [&](double part) {
+  const auto drafts = [&](double part) {
     settings.shared_part = part;
     lookahead::state state(settings, {});
     state.append(ids{1, 10, 1, 10, 1, 11, 1, 12, 1, 13, 1, 14});
     weir::draft_tree tree(settings.limits());
     tree.start(1, tree.limits());
     state.propose_behind(ids{1}, tree);
-    return weir_test::guesses_of(tree);
+    return weir_test::drafts_of(tree);
   };
-  CHECK(guesses(0) == ids{10, 14, 13, 12});
-  CHECK(guesses(.5) == ids{10, 14, 50, 51});
-  CHECK(guesses(.25) == ids{10, 14, 13, 50});
+  CHECK(drafts(0) == ids{10, 14, 13, 12});
+  CHECK(drafts(.5) == ids{10, 14, 50, 51});
+  CHECK(drafts(.25) == ids{10, 14, 13, 50});
   // What they leave goes back.
-  CHECK(guesses(1) == ids{10, 14, 50, 51});
+  CHECK(drafts(1) == ids{10, 14, 50, 51});
 }
 
 TEST_CASE("streams learn from each other while they run, unless they keep to themselves") {
@@ -201,12 +201,12 @@ TEST_CASE("streams learn from each other while they run, unless they keep to the
   quiet.append(ids{30, 31, 32, 33});
   a.append(ids{1, 2, 3, 4});
   b.append(ids{7, 1, 2});
-  CHECK(weir_test::guesses_of(weir_test::guessed(b, 2, settings.limits())) == ids{3, 4});
+  CHECK(weir_test::drafts_of(weir_test::drafted(b, 2, settings.limits())) == ids{3, 4});
   b.append(ids{30, 31});
-  CHECK(weir_test::guessed(b, 31, settings.limits()).guesses() == 0);
+  CHECK(weir_test::drafted(b, 31, settings.limits()).drafts() == 0);
   b.reset();
   b.append(ids{2});
-  CHECK(weir_test::guesses_of(weir_test::guessed(b, 2, settings.limits())) == ids{30, 31, 3, 4});
+  CHECK(weir_test::drafts_of(weir_test::drafted(b, 2, settings.limits())) == ids{30, 31, 3, 4});
 }
 
 TEST_CASE("nothing is remembered across the end of a text") {
@@ -216,13 +216,13 @@ TEST_CASE("nothing is remembered across the end of a text") {
   state.append(ids{1, 2, 99, 3, 4, 1, 2});
   CHECK(frequency(state.own(), {2, 99}) == 1);
   CHECK(frequency(state.own(), {99, 3}) == 0);
-  CHECK(weir_test::guesses_of(weir_test::guessed(state, 2, settings.limits())) == ids{99});
+  CHECK(weir_test::drafts_of(weir_test::drafted(state, 2, settings.limits())) == ids{99});
 }
 
 TEST_CASE("the tree is the best by score that fits, closed under parents") {
   // Against every subtree that could be picked greedily: the sum of scores of what is picked.
   const ids tokens = weir_test::random_tokens(600, 4, 11);
-  lookahead settings{.guesses = 9, .depth = 4, .width = 3, .query = 2, .nodes = 5000};
+  lookahead settings{.drafts = 9, .depth = 4, .width = 3, .query = 2, .nodes = 5000};
   lookahead::state state(settings, {});
   state.append(tokens);
   const ids last{tokens[598], tokens[599]};
@@ -230,7 +230,7 @@ TEST_CASE("the tree is the best by score that fits, closed under parents") {
   weir::draft_tree tree(settings.limits());
   tree.start(last[1], tree.limits());
   state.propose_behind(last, tree);
-  CHECK(tree.guesses() == 9);
+  CHECK(tree.drafts() == 9);
   // Best first, where width lets it.
   std::set<run> open, picked;
   std::map<std::size_t, std::size_t> width;
@@ -269,17 +269,17 @@ TEST_CASE("the tree is the best by score that fits, closed under parents") {
   settings.width = 1;
   lookahead::state path(settings, {});
   path.append(tokens);
-  CHECK(weir_test::parents_of(weir_test::guessed(path, last[1], settings.limits())) ==
+  CHECK(weir_test::parents_of(weir_test::drafted(path, last[1], settings.limits())) ==
         std::vector<std::size_t>{0, 1, 2});
 }
 
 TEST_CASE("lookahead is a sound drafter") {
   weir_test::check_drafter(lookahead{});
-  weir_test::check_drafter(lookahead{.guesses = 5, .depth = 9, .width = 2, .nodes = 300});
+  weir_test::check_drafter(lookahead{.drafts = 5, .depth = 9, .width = 2, .nodes = 300});
   const auto shared = std::make_shared<token_trie>(700);
   weir_test::check_drafter(
       lookahead{
-          .guesses = 64, .depth = 12, .width = 64, .query = 3, .nodes = 3000, .shared = shared},
+          .drafts = 64, .depth = 12, .width = 64, .query = 3, .nodes = 3000, .shared = shared},
       40, false);
   const std::size_t before = weir_test::bytes_asked();
   const token_trie trie(12345);
@@ -289,7 +289,7 @@ TEST_CASE("lookahead is a sound drafter") {
 TEST_CASE("lookahead refuses settings without sense") {
   using weir::error::bad_config;
   const auto make = [](lookahead s) { lookahead::state state(s, {}); };
-  weir_test::require_refused<bad_config>([&] { make({.guesses = 0}); }, {"0 guesses"});
+  weir_test::require_refused<bad_config>([&] { make({.drafts = 0}); }, {"0 drafts"});
   weir_test::require_refused<bad_config>([&] { make({.query = 0}); }, {"query 0"});
   weir_test::require_refused<bad_config>([&] { make({.nodes = 0}); }, {"0 nodes"});
   weir_test::require_refused<bad_config>([&] { make({.shared_part = 2}); }, {"shared_part"});

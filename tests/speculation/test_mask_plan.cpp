@@ -32,7 +32,7 @@ TEST_CASE("a round ends at a node as often as it comes by and goes to no child")
   const table accepted{{.5, .2, .1}, {.4, .15, .05}};
   const tree_shape shape = best_tree(accepted, 5);
   REQUIRE(shape.nodes ==
-          std::vector<tree_shape::guess>{{root, 0}, {root, 1}, {root, 2}, {0, 0}, {1, 0}});
+          std::vector<tree_shape::draft>{{root, 0}, {root, 1}, {root, 2}, {0, 0}, {1, 0}});
   require_near(node_values(shape, accepted), {1, .5, .2, .1, .2, .08});
   CHECK(std::abs(expected_accepted(shape, accepted) - 1.08) < 1e-12);
   require_near(stop_chances(shape, accepted), {.2, .3, .12, .1, .2, .08});
@@ -61,12 +61,12 @@ TEST_CASE("masks go where they bring least") {
                                      {"5 rows", "of 3 nodes", "expected at most 4"});
 }
 
-TEST_CASE("the best plan within so many rows, one mask and one guess") {
+TEST_CASE("the best plan within so many rows, one mask and one draft") {
   const table accepted{{.5}};
-  // Too few rows for a guess with a mask: a mask is read in vain.
+  // Too few rows for a draft with a mask: a mask is read in vain.
   CHECK(tokens_a_round(best_mask_plan(accepted, 2), accepted) == 1);
-  // A guess with a mask, the root without: every round that accepts nothing is followed by one
-  // without guesses. Two thirds of the rounds guess.
+  // A draft with a mask, the root without: every round that accepts nothing is followed by one
+  // without drafts. Two thirds of the rounds draft.
   const mask_plan three = best_mask_plan(accepted, 3);
   REQUIRE(three.trees == std::vector<masked_tree>{{{}, {1}}, {tree_shape::chain(1), {0, 1}}});
   CHECK(std::abs(tokens_a_round(three, accepted) - 4. / 3) < 1e-9);
@@ -101,7 +101,7 @@ TEST_CASE("masks behind every node, and behind the last") {
   CHECK(limits.masks.each == 2);
   CHECK(limits.masks.rows == 8);
   CHECK(limits.masks.depth == 4);
-  CHECK(limits.masks.width == 3);  // the last guess, the root's second mask, the other's first
+  CHECK(limits.masks.width == 3);  // the last draft, the root's second mask, the other's first
   CHECK(limits.rows() == 8);
   CHECK(linear.limits().masks.rows == 4);
   CHECK(mask_plan{}.limits().rows() == 0);

@@ -1,5 +1,5 @@
-// Masks behind guesses: what they say is what a pass over prefix and masks says, and a decoder that
-// guesses by them is told from one that does not by its speed alone.
+// Masks behind drafts: what they say is what a pass over prefix and masks says, and a decoder that
+// drafts by them is told from one that does not by its speed alone.
 #include <weir/presets.hpp>
 #include <weir/speculation/drafters/early_exit.hpp>
 #include <weir/speculation/drafters/mask_tokens.hpp>
@@ -55,7 +55,7 @@ const made_masks& masks() {
 using masked = mask_tokens<made_masks>;
 using speculation = speculate<masked>;
 
-/// Three guesses deep, with siblings.
+/// Three drafts deep, with siblings.
 mask_plan wide_quadratic() {
   const std::vector<std::vector<double>> accepted{{.3, .2, .1}, {.3, .2}, {.3}};
   mask_plan plan = mask_plan::quadratic(3);
@@ -93,9 +93,9 @@ void check_same(std::span<const layout> layouts, const keep_of<Cache>& keep,
       options.stream.chunk = chunk;
       options.stream.threads = 1;
       stream_decoder<Cache> plain(bundled(), keep, options);
-      stream_decoder<Cache, speculation> guessing(bundled(), keep, options, {{&masks(), l.plan}});
-      compare(plain, guessing);
-      CHECK(guessing.counters().accepted > 0);
+      stream_decoder<Cache, speculation> drafting(bundled(), keep, options, {{&masks(), l.plan}});
+      compare(plain, drafting);
+      CHECK(drafting.counters().accepted > 0);
     }
 }
 
@@ -139,7 +139,7 @@ struct recording {
   };
 };
 
-/// The same guesses, added while the target's first layers may be asked.
+/// The same drafts, added while the target's first layers may be asked.
 struct masked_in_target : masked {
   static constexpr bool drafts_in_target = true;
   std::size_t exit_layer() const { return 2; }
@@ -176,17 +176,17 @@ TEST_CASE("masks leave a cache that keeps everything as full as it would be") {
   using cache = kv_cache<f32, keep_all>;
   for (const layout& l : layouts_of_masks()) {
     stream_decoder<cache> plain(bundled(), keep_all{90}, options);
-    stream_decoder<cache, speculation> guessing(bundled(), keep_all{90}, options,
+    stream_decoder<cache, speculation> drafting(bundled(), keep_all{90}, options,
                                                 {{&masks(), l.plan}});
     const std::size_t tokens =
         91 - bundled().tokenizer.encode(weir_test::repeating_prompt, true).size();
     const auto said = weir_test::ids(plain, weir_test::repeating_prompt, tokens);
     CHECK(said.size() == tokens);
-    CHECK(said == weir_test::ids(guessing, weir_test::repeating_prompt, tokens));
+    CHECK(said == weir_test::ids(drafting, weir_test::repeating_prompt, tokens));
     CHECK(plain.length() == 90);
-    CHECK(guessing.length() == 90);
-    CHECK(weir_test::same_caches(plain.cache(), guessing.cache()));
-    CHECK(guessing.counters().accepted > 0);
+    CHECK(drafting.length() == 90);
+    CHECK(weir_test::same_caches(plain.cache(), drafting.cache()));
+    CHECK(drafting.counters().accepted > 0);
   }
 }
 
@@ -228,7 +228,7 @@ TEST_CASE("masks say what a pass over prefix and masks says") {
     }
     INFO(l.name << ": " << groups[0] << ' ' << groups[1] << ' ' << groups[2] << ' ' << groups[3]);
     CHECK(groups[l.plan.masks()] > 2);
-    CHECK(accepted[2] + accepted[3] > 3);  // rounds that went on behind a guess
+    CHECK(accepted[2] + accepted[3] > 3);  // rounds that went on behind a draft
     if (std::string_view(l.name) == "linear") CHECK(groups[0] > 20);
     if (std::string_view(l.name) == "quadratic") CHECK(groups[2] == log.size());
   };
@@ -242,18 +242,18 @@ TEST_CASE("streams of a batch, each with masks, say what they say alone") {
                                "\"Yes,\" he said, \"and the other one of"};
   for (const float temperature : {0.0f, 0.8f}) {
     const sampling how{.temperature = temperature, .top_p = .95f};
-    const auto decode = [&](const auto& guesses, std::size_t at_once) {
+    const auto decode = [&](const auto& drafts, std::size_t at_once) {
       std::vector<said> all(3);
       std::uint64_t accepted = 0;
       for (std::size_t first = 0; first < 3; first += at_once) {
-        stream_batch<window_cache, std::remove_cvref_t<decltype(guesses)>> batch(
+        stream_batch<window_cache, std::remove_cvref_t<decltype(drafts)>> batch(
             bundled(), small,
-            {.streams = at_once, .sample = how, .stream = {.chunk = 7, .threads = 1}}, guesses);
+            {.streams = at_once, .sample = how, .stream = {.chunk = 7, .threads = 1}}, drafts);
         REQUIRE(batch.bytes() ==
                 batch.required_bytes(
                     bundled(), small,
                     {.streams = at_once, .sample = how, .stream = {.chunk = 7, .threads = 1}},
-                    guesses));
+                    drafts));
         for (std::size_t i = 0; i < at_once; ++i)
           batch.start(i, bundled().tokenizer.encode(texts[first + i], true),
                       {.max_tokens = 90 - 20 * (first + i), .stream_key = first + i});
@@ -273,10 +273,10 @@ TEST_CASE("streams of a batch, each with masks, say what they say alone") {
     const auto plain = decode(no_speculation{}, 1).first;
     for (const layout& l : layouts_of_masks()) {
       INFO(l.name << ", temperature " << temperature);
-      const speculation guesses{{&masks(), l.plan}};
-      const auto [together, accepted] = decode(guesses, 3);
+      const speculation drafts{{&masks(), l.plan}};
+      const auto [together, accepted] = decode(drafts, 3);
       CHECK(together == plain);
-      CHECK(decode(guesses, 1).first == plain);
+      CHECK(decode(drafts, 1).first == plain);
       CHECK(accepted > 0);
     }
   }
@@ -287,10 +287,10 @@ TEST_CASE("a drafter may use masks and the target's first layers") {
   options.sample = {.temperature = 0};
   options.stream.threads = 1;
   stream_decoder<window_cache> plain(bundled(), small, options);
-  stream_decoder<window_cache, speculate<masked_in_target>> guessing(bundled(), small, options,
+  stream_decoder<window_cache, speculate<masked_in_target>> drafting(bundled(), small, options,
                                                                      {{{&masks()}}});
-  compare(plain, guessing);
-  CHECK(guessing.counters().accepted > 5);
+  compare(plain, drafting);
+  CHECK(drafting.counters().accepted > 5);
 }
 
 TEST_CASE("at temperature 0 rejection says what plain decoding says") {
@@ -298,10 +298,10 @@ TEST_CASE("at temperature 0 rejection says what plain decoding says") {
   options.sample = {.temperature = 0};
   options.stream.threads = 1;
   stream_decoder<window_cache> plain(bundled(), small, options);
-  stream_decoder<window_cache, speculate<masked, rejection_sampling>> guessing(
+  stream_decoder<window_cache, speculate<masked, rejection_sampling>> drafting(
       bundled(), small, options, {{&masks(), wide_quadratic()}});
-  compare(plain, guessing);
-  CHECK(guessing.counters().accepted > 5);
+  compare(plain, drafting);
+  CHECK(drafting.counters().accepted > 5);
 }
 
 TEST_CASE("rounds with masks allocate nothing, and hold what was announced") {
@@ -310,10 +310,10 @@ TEST_CASE("rounds with masks allocate nothing, and hold what was announced") {
     decoder_options options;
     options.sample = {.temperature = 0.8f, .top_p = 0.95f};
     options.stream.threads = 1;
-    const speculation guesses{{&masks(), plan}};
-    stream_decoder<cache, speculation> decoder(bundled(), keep, options, guesses);
-    REQUIRE(decoder.bytes() == (stream_decoder<cache, speculation>::required_bytes(
-                                   bundled(), keep, options, guesses)));
+    const speculation drafts{{&masks(), plan}};
+    stream_decoder<cache, speculation> decoder(bundled(), keep, options, drafts);
+    REQUIRE(decoder.bytes() ==
+            (stream_decoder<cache, speculation>::required_bytes(bundled(), keep, options, drafts)));
     std::size_t made = 0, before = 0;
     decoder.generate(weir_test::repeating_prompt, [&](const token_event&) {
       if (++made == 50) before = weir_test::allocation_count();
@@ -346,12 +346,12 @@ TEST_CASE("masks tell of the newest token alone, and room is shared out from the
   };
   state.append(some);
   propose(settings.limits());
-  CHECK(tree.guesses() == 0);
+  CHECK(tree.drafts() == 0);
   CHECK(tree.masks(0) == 2);
   state.see_masks(logits);
   state.append(std::span(some).first(1));
   propose(settings.limits());
-  REQUIRE(tree.guesses() == 2);
+  REQUIRE(tree.drafts() == 2);
   CHECK(tree.token(1) == 3);
   CHECK(tree.token(2) == 0);
   CHECK(tree.masks() == 6);
@@ -359,30 +359,30 @@ TEST_CASE("masks tell of the newest token alone, and room is shared out from the
   narrow.depth = 1;
   narrow.masks.depth = 2;
   propose(narrow);
-  CHECK(tree.guesses() == 1);
+  CHECK(tree.drafts() == 1);
   CHECK(tree.masks(0) == 2);
   CHECK(tree.masks(1) == 1);
   state.append(std::span(some).first(1));  // a prompt, not what was told of
   propose(settings.limits());
-  CHECK(tree.guesses() == 0);
+  CHECK(tree.drafts() == 0);
   state.see_masks(std::span(logits).first(6));  // there was room for one alone
   state.append(std::span(some).first(1));
   propose(settings.limits());
-  CHECK(tree.guesses() == 1);
+  CHECK(tree.drafts() == 1);
   state.reset();
   state.append(std::span(some).first(1));
   propose(settings.limits());
-  CHECK(tree.guesses() == 0);
+  CHECK(tree.drafts() == 0);
 }
 
 TEST_CASE("an empty plan decodes plainly") {
   decoder_options options;
   options.sample = {.temperature = 0};
   stream_decoder<window_cache> plain(bundled(), small, options);
-  stream_decoder<window_cache, speculation> guessing(bundled(), small, options,
+  stream_decoder<window_cache, speculation> drafting(bundled(), small, options,
                                                      {{&masks(), mask_plan{}}});
-  compare(plain, guessing);
-  CHECK(guessing.counters().proposed == 0);
+  compare(plain, drafting);
+  CHECK(drafting.counters().proposed == 0);
 }
 
 TEST_CASE("masks that cannot be read are refused") {

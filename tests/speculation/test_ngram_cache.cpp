@@ -76,7 +76,7 @@ struct reference {
     }
     return sum < 2 || 100 * best < 50 * sum ? -1 : token;
   }
-  ids guesses(ids line, std::size_t most) const {
+  ids drafts(ids line, std::size_t most) const {
     const ngram_cache defaults;
     ids out;
     while (out.size() < most) {
@@ -103,7 +103,7 @@ ngram_cache only(std::size_t n) {
 ids after(const ngram_cache& settings, const ids& tokens) {
   ngram_cache::state state(settings, {});
   state.append(tokens);
-  return weir_test::guesses_of(weir_test::guessed(state, tokens.back(), settings.limits()));
+  return weir_test::drafts_of(weir_test::drafted(state, tokens.back(), settings.limits()));
 }
 
 /// A table in which n-gram 1, 2, …, n was followed by the tokens.
@@ -114,7 +114,7 @@ std::shared_ptr<ngram_table> seen(std::size_t n, const ids& followers) {
   return table;
 }
 
-/// What is guessed behind n-gram 1, 2, …, n if only a shared table knows of it.
+/// What is drafted behind n-gram 1, 2, …, n if only a shared table knows of it.
 ids by_shared(std::size_t n, const ids& followers) {
   ngram_cache s = only(n);
   s.shared = seen(n, followers);
@@ -195,7 +195,7 @@ TEST_CASE("longer n-grams and the stream's own come first") {
   CHECK(after(s, {1, 2}) == ids{9});
 }
 
-TEST_CASE("guesses follow guesses until nothing is known") {
+TEST_CASE("drafts follow drafts until nothing is known") {
   ngram_cache s;
   s.ngrams = 1024;
   const ids tokens{1, 2, 3, 4, 5, 6, 1, 2, 3};
@@ -205,12 +205,12 @@ TEST_CASE("guesses follow guesses until nothing is known") {
   // Shares are confidences.
   ngram_cache::state state(only(1), {});
   state.append(ids{5, 6, 5, 7, 5, 6, 5, 6});
-  CHECK(state.guess({}, ids{5})->token == 6);
-  CHECK(state.guess({}, ids{5})->confidence == Approx(.75));
-  CHECK_FALSE(state.guess({}, ids{77}).has_value());
+  CHECK(state.draft({}, ids{5})->token == 6);
+  CHECK(state.draft({}, ids{5})->confidence == Approx(.75));
+  CHECK_FALSE(state.draft({}, ids{77}).has_value());
 }
 
-TEST_CASE("guesses are those of tables that forget nothing") {
+TEST_CASE("drafts are those of tables that forget nothing") {
   // Four tokens, so that no follower is ever forgotten; tables with room for all.
   for (const std::uint64_t seed : {1u, 2u, 3u}) {
     const ids tokens = weir_test::random_tokens(600, 4, seed, true);
@@ -236,8 +236,8 @@ TEST_CASE("guesses are those of tables that forget nothing") {
         reference::count(all.own, reference::last(so_far, n), token);
       so_far.push_back(token);
       state.append({&token, 1});
-      const ids got = weir_test::guesses_of(weir_test::guessed(state, token, s.limits()));
-      equal += got == all.guesses(so_far, 5);
+      const ids got = weir_test::drafts_of(weir_test::drafted(state, token, s.limits()));
+      equal += got == all.drafts(so_far, 5);
       spoke += !got.empty();
     }
     CHECK(equal == tokens.size());
@@ -273,8 +273,8 @@ TEST_CASE("of many followers the frequent ones are remembered, and what was seen
   const auto& next = table.find({&n, 1})->next;
   CHECK(std::any_of(next.begin(), next.end(),
                     [](const follower& f) { return f.token == 7 && f.count == 100; }));
-  for (std::uint32_t i = 0; i < 2 * ngram_table::most_seen; ++i) table.count({&n, 1}, 8);
-  CHECK(table.find({&n, 1})->seen < ngram_table::most_seen);
+  for (std::uint32_t i = 0; i < 2 * ngram_table::max_seen; ++i) table.count({&n, 1}, 8);
+  CHECK(table.find({&n, 1})->seen < ngram_table::max_seen);
   CHECK(std::any_of(next.begin(), next.end(), [](const follower& f) { return f.token == 8; }));
   CHECK(std::all_of(next.begin(), next.end(),
                     [](const follower& f) { return f.token == 8 || f.count < 100; }));

@@ -14,7 +14,7 @@ namespace {
 ids after(const prompt_lookup& settings, const ids& tokens) {
   prompt_lookup::state state(settings, {});
   state.append(tokens);
-  return weir_test::guesses_of(weir_test::guessed(state, tokens.back(), settings.limits()));
+  return weir_test::drafts_of(weir_test::drafted(state, tokens.back(), settings.limits()));
 }
 
 /// The same by looking at everything.
@@ -56,7 +56,7 @@ TEST_CASE("lookups find what looking at all of the history finds") {
         for (std::size_t i = 0; i < tokens.size(); ++i) {
           const std::span<const weir::token_id> so_far(tokens.data(), i + 1);
           state.append(so_far.last(1));
-          equal = equal && weir_test::guesses_of(weir_test::guessed(
+          equal = equal && weir_test::drafts_of(weir_test::drafted(
                                state, tokens[i], settings.limits())) == reference(settings, so_far);
         }
         CAPTURE(history, vocabulary, shortest);
@@ -71,10 +71,10 @@ TEST_CASE("chunks make no difference, and a reset forgets") {
   whole.append(tokens);
   parts.append(weir_test::random_tokens(1000, 6, 2));
   parts.reset();
-  CHECK(weir_test::guessed(parts, 0, settings.limits()).guesses() == 0);
+  CHECK(weir_test::drafted(parts, 0, settings.limits()).drafts() == 0);
   for (std::size_t i = 0; i < tokens.size(); i += 8) parts.append(std::span(tokens).subspan(i, 8));
-  CHECK(weir_test::guesses_of(weir_test::guessed(whole, tokens.back(), settings.limits())) ==
-        weir_test::guesses_of(weir_test::guessed(parts, tokens.back(), settings.limits())));
+  CHECK(weir_test::drafts_of(weir_test::drafted(whole, tokens.back(), settings.limits())) ==
+        weir_test::drafts_of(weir_test::drafted(parts, tokens.back(), settings.limits())));
 }
 
 TEST_CASE("prompt lookup is a sound drafter") {

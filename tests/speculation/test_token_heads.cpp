@@ -1,4 +1,4 @@
-// Heads see the row that the newest token was drawn from, and what they guess is right as often as
+// Heads see the row that the newest token was drawn from, and what they draft is right as often as
 // they are.
 #include <weir/speculation/drafters/token_heads.hpp>
 #include <weir/testing/drive_cache.hpp>
@@ -71,17 +71,17 @@ TEST_CASE("heads that know what comes are always right") {
   for (const tree_shape& shape :
        {tree_shape::chain(3),
         best_tree(std::vector<std::vector<double>>{{.6, .2}, {.6, .2}, {.5, .2}}, 6)}) {
-    stream_batch<cache, speculation> guessing(tiny, kept, options, speculation{{&heads, shape}});
+    stream_batch<cache, speculation> drafting(tiny, kept, options, speculation{{&heads, shape}});
     std::vector<token_id> again;
-    guessing.start(0, prompt, {.max_tokens = 72});
-    while (guessing.step([&](std::size_t, const emitted_token& t) {
+    drafting.start(0, prompt, {.max_tokens = 72});
+    while (drafting.step([&](std::size_t, const emitted_token& t) {
       again.push_back(t.id);
       return true;
     })) {
     }
     REQUIRE(std::equal(again.begin(), again.end(), said.begin()));
-    const speculation_counters& c = guessing.stream(0).counters();
-    CHECK(c.guessed == c.rounds - 1);  // all but behind the prompt
+    const speculation_counters& c = drafting.stream(0).counters();
+    CHECK(c.drafted == c.rounds - 1);  // all but behind the prompt
     CHECK(c.not_at_all == 0);
     CHECK(c.rounds <= 1 + (71 + 3) / 4);
     CHECK(heads.known == heads.asked);  // the very bits of the rows

@@ -1,4 +1,4 @@
-// Trees of guesses: their limits, fixed shapes chosen by expected acceptance, and trees that grow
+// Trees of drafts: their limits, fixed shapes chosen by expected acceptance, and trees that grow
 // by value, on worked numbers.
 #include <weir/speculation/drafters/dynamic_tree.hpp>
 #include <weir/speculation/drafters/static_tree.hpp>
@@ -16,16 +16,17 @@ namespace {
 
 using namespace weir;
 using weir_test::require_refused;
-using guess = tree_shape::guess;
+using draft = tree_shape::draft;
 constexpr std::size_t root = tree_shape::root;
 
-/// A draft model's stream whose law depends on the path of guesses alone, letters from 'a' on.
+/// A draft model's stream whose distribution depends on the path of drafts alone, letters from 'a'
+/// on.
 struct spelled_stream {
   struct model_type {
     struct {
       std::size_t vocab_size = 3;
     } config;
-    std::map<std::string, std::vector<float>> law;
+    std::map<std::string, std::vector<float>> distribution;
   };
   struct keep_type {};
   struct options_type {
@@ -70,8 +71,9 @@ struct spelled_stream {
   void reset() { path.clear(); }
 
   std::vector<float> logits_of(const std::string& at) const {
-    const auto found = model->law.find(at);
-    std::vector<float> x = found != model->law.end() ? found->second : std::vector{.4f, .3f, .3f};
+    const auto found = model->distribution.find(at);
+    std::vector<float> x =
+        found != model->distribution.end() ? found->second : std::vector{.4f, .3f, .3f};
     for (float& p : x) p = std::log(p);
     return x;
   }
@@ -84,15 +86,15 @@ struct spelled_stream {
   static inline std::vector<std::string> reads;
 };
 
-using law = std::vector<float>;
+using distribution = std::vector<float>;
 
 const spelled_stream::model_type& spelled() {
   static const spelled_stream::model_type model = [] {
     spelled_stream::model_type m;
-    m.law = {{"", law{.6f, .3f, .1f}},
-             {"a", law{.2f, .7f, .1f}},
-             {"ab", law{.1f, .1f, .8f}},
-             {"abc", law{.9f, .05f, .05f}}};
+    m.distribution = {{"", distribution{.6f, .3f, .1f}},
+                      {"a", distribution{.2f, .7f, .1f}},
+                      {"ab", distribution{.1f, .1f, .8f}},
+                      {"abc", distribution{.9f, .05f, .05f}}};
     return m;
   }();
   return model;
@@ -123,7 +125,7 @@ basic_dynamic_tree<spelled_stream, sibling_kind::point_mass> grown(std::size_t n
           .depth = 6,
           .width = 4,
           .learns = false,
-          .law = sampling{.temperature = 1}};
+          .distribution = sampling{.temperature = 1}};
 }
 
 }  // namespace
@@ -131,7 +133,7 @@ basic_dynamic_tree<spelled_stream, sibling_kind::point_mass> grown(std::size_t n
 TEST_CASE("the best tree takes the most valuable ranks") {
   const std::vector<std::vector<double>> accepted{{.5, .2, .1}, {.4, .15, .05}};
   const tree_shape five = best_tree(accepted, 5);
-  REQUIRE(five.nodes == std::vector<guess>{{root, 0}, {root, 1}, {root, 2}, {0, 0}, {1, 0}});
+  REQUIRE(five.nodes == std::vector<draft>{{root, 0}, {root, 1}, {root, 2}, {0, 0}, {1, 0}});
   CHECK(expected_accepted(five, accepted) == Approx(1.08));
   const draft_limits limits = five.limits();
   CHECK(limits.nodes == 5);
@@ -155,14 +157,14 @@ TEST_CASE("the best tree takes the most valuable ranks") {
   }
   CHECK(best_tree(accepted, 100).nodes.size() == 12);
   CHECK(best_tree({}, 5).nodes.empty());
-  // A pass that costs the same for up to 3 rows and much more beyond is used for 2 guesses.
+  // A pass that costs the same for up to 3 rows and much more beyond is used for 2 drafts.
   const auto cost = [](std::size_t n) { return n <= 3 ? 1.0 : 9.0; };
   CHECK(best_tree_for(accepted, 8, cost).nodes.size() == 2);
   CHECK(best_tree_for(accepted, 8, [](std::size_t n) { return double(n * n); }).nodes.empty());
 }
 
 TEST_CASE("shapes that are no trees are refused") {
-  const auto refuse = [](std::vector<guess> nodes, std::string_view part) {
+  const auto refuse = [](std::vector<draft> nodes, std::string_view part) {
     require_refused<error::bad_config>([&] { tree_shape{nodes}.validate(); }, {part});
   };
   refuse({{0, 0}}, "node 0 has parent 0");
@@ -181,7 +183,7 @@ TEST_CASE("a tree holds no more than its limits") {
   CHECK(tree.add(4, c) == draft_tree::none);  // depth
   CHECK(tree.add(4, b) != draft_tree::none);
   CHECK(tree.add(5, a) == draft_tree::none);  // nodes
-  CHECK(tree.guesses() == 4);
+  CHECK(tree.drafts() == 4);
   CHECK(tree.deepest() == 2);
   CHECK(tree.child_with(0, 2) == b);
   CHECK(tree.child_with(0, 7) == draft_tree::none);
@@ -192,13 +194,13 @@ TEST_CASE("a tree holds no more than its limits") {
   CHECK_FALSE(tree.has_room(0));
 }
 
-TEST_CASE("a tree grows where a guess is worth most") {
+TEST_CASE("a tree grows where a draft is worth most") {
   // 1 → a .6; a → ab .42; ab → abc .336; the root again: .4 · (.3 / .4) = .3 → b. Next would be
   // abc's child, .3024, ahead of b.
   spelled_stream::reads.clear();
   CHECK(proposed(grown(4), {4, 6, 4}) == std::vector<std::string>{"a", "ab", "abc", "b"});
   CHECK(spelled_stream::reads ==
-        std::vector<std::string>{"a", "ab"});  // only what is guessed behind
+        std::vector<std::string>{"a", "ab"});  // only what is drafted behind
   CHECK(proposed(grown(5), {5, 6, 4}) == std::vector<std::string>{"a", "ab", "abc", "b", "abca"});
   CHECK(proposed(grown(4), {4, 2, 4}) == std::vector<std::string>{"a", "ab", "b", "ba"});
   CHECK(proposed(grown(4), {4, 6, 1}) == std::vector<std::string>{"a", "ab", "abc", "abca"});
@@ -210,7 +212,7 @@ TEST_CASE("a tree grows where a guess is worth most") {
         std::vector<std::string>{"a", "b", "ab", "abc", "abca", "abcaa"});
 }
 
-TEST_CASE("a tree learns what guesses are worth") {
+TEST_CASE("a tree learns what drafts are worth") {
   // What follows is always b: the drafter's second choice.
   auto drafter = grown(2);
   drafter.learns = true;
@@ -229,7 +231,7 @@ TEST_CASE("a tree learns what guesses are worth") {
   CHECK(last == std::vector<std::string>{"a", "b"});
 }
 
-TEST_CASE("a fixed tree guesses by rank") {
+TEST_CASE("a fixed tree drafts by rank") {
   const basic_static_tree<spelled_stream> drafter{
       .source = {.model = &spelled()}, .shape = {{{root, 0}, {root, 1}, {0, 0}, {0, 2}, {2, 0}}}};
   CHECK(proposed(drafter, {5, 3, 2}) == std::vector<std::string>{"a", "b", "ab", "ac", "abc"});

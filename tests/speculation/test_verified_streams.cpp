@@ -1,5 +1,5 @@
-// Streams of a small model, with guesses and a verifier: their tokens follow the law that plain
-// decoding draws from, worked out token by token.
+// Streams of a small model, with drafts and a verifier: their tokens follow the distribution that
+// plain decoding draws from, worked out token by token.
 #include <weir/speculation/verifiers/rejection_sampling.hpp>
 #include <weir/speculation/verifiers/typical_acceptance_lossy.hpp>
 #include <weir/stream/model_drafters.hpp>
@@ -32,8 +32,8 @@ const tokens prompt = {1,   100, 70,  100, 9,   88, 200, 31,  70,
                        100, 250, 140, 77,  300, 5,  18,  222, 100};
 
 /// What plain decoding draws from behind the prompt and `said`.
-std::vector<token_probability> law_behind(const llama_model& model, const sampling& how,
-                                          const tokens& said) {
+std::vector<token_probability> distribution_behind(const llama_model& model, const sampling& how,
+                                                   const tokens& said) {
   token_stream<cache> stream(model, kept, small);
   sampler s(how, model.config.vocab_size);
   for (const tokens& part : {prompt, said}) {
@@ -41,8 +41,8 @@ std::vector<token_probability> law_behind(const llama_model& model, const sampli
     stream.feed(part);
     for (const token_id t : part) s.push(t);
   }
-  const auto law = s.distribution(stream.logits());
-  return {law.begin(), law.end()};
+  const auto distribution = s.distribution(stream.logits());
+  return {distribution.begin(), distribution.end()};
 }
 
 constexpr std::size_t length = 3;
@@ -63,7 +63,7 @@ struct expectation {
       probability.push_back(p);
       return;
     }
-    for (const token_probability& t : law_behind(model, how, said)) {
+    for (const token_probability& t : distribution_behind(model, how, said)) {
       said.push_back(t.token);
       add(model, how, said, p * t.probability);
       said.pop_back();
@@ -80,7 +80,7 @@ struct any_masks {
 
 struct result {
   chi_square sequences;
-  double accepted = 0;  // of the guesses, the part
+  double accepted = 0;  // of the drafts, the part
 };
 
 template <class Speculation>
@@ -121,7 +121,7 @@ result decode(const llama_model& model, const sampling& how, const expectation& 
 
 }  // namespace
 
-TEST_CASE("streams with guesses follow the law of streams without") {
+TEST_CASE("streams with drafts follow the distribution of streams without") {
   // The draft model is the target, but forgets.
   const llama_model model(gguf_file(weir_test::tiny_llama().build()));
   const draft_source_type source{.model = &model, .keep = {sinks{2}, window{14}}, .stream = small};
@@ -147,11 +147,11 @@ TEST_CASE("streams with guesses follow the law of streams without") {
           speculate<best_chain, rejection_sampling>{{.source = source, .tokens = 3}}, .05);
     check("tree, drawn",
           speculate<drawn_tree, rejection_sampling>{
-              {.source = source, .nodes = 6, .depth = 3, .law = wide}},
+              {.source = source, .nodes = 6, .depth = 3, .distribution = wide}},
           .1);
     check("tree, the most probable",
           speculate<best_tree, rejection_sampling>{
-              {.source = source, .nodes = 6, .depth = 3, .law = wide}},
+              {.source = source, .nodes = 6, .depth = 3, .distribution = wide}},
           .08);
     const any_masks one{weir_test::random_floats(model.config.embedding_length, 5)};
     const std::vector<std::vector<double>> ranks{std::vector(8, .1)};

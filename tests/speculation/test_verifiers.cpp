@@ -29,10 +29,10 @@ using weir::sibling_kind;
 using weir::token_id;
 using weir::token_probability;
 using weir::typical_acceptance_lossy;
-using weir::verdict;
+using weir::verification;
 using weir::verify_setup;
+using weir_test::distribution;
 using weir_test::enumerated;
-using weir_test::law;
 using weir_test::node;
 using weir_test::tokens;
 using weir_test::told_target;
@@ -42,7 +42,7 @@ namespace {
 
 using widths_type = std::vector<std::size_t>;
 
-const law p4 = {.4f, .3f, .2f, .1f}, q4 = {.1f, .4f, .1f, .4f};
+const distribution p4 = {.4f, .3f, .2f, .1f}, q4 = {.1f, .4f, .1f, .4f};
 
 /// What comes of one round.
 struct outcome {
@@ -57,7 +57,7 @@ outcome outcome_of_trees(State&& state, const world& w, const weir::draft_limits
                          Grow&& grow) {
   outcome out;
   draft_tree tree(limits, w.vocabulary);
-  verdict v;
+  verification v;
   weir_test::enumeration ways;
   ways.run(
       [&] {
@@ -138,15 +138,15 @@ double total_variation(const std::vector<double>& a, const std::vector<double>& 
   for (std::size_t i = 0; i < a.size(); ++i) sum += std::fabs(a[i] - b[i]) / 2;
   return sum;
 }
-void check_law(const std::vector<double>& found, const std::vector<double>& expected) {
+void check_distribution(const std::vector<double>& found, const std::vector<double>& expected) {
   REQUIRE(found.size() == expected.size());
   for (std::size_t i = 0; i < found.size(); ++i)
-    CHECK(std::fabs(found[i] - expected[i]) < 1e-7);  // f32 laws
+    CHECK(std::fabs(found[i] - expected[i]) < 1e-7);  // f32 distributions
 }
 bool near(double found, double expected) { return std::fabs(found - expected) < 1e-7; }
 
-/// Laws of one round under `Verifier`, for all kinds of siblings and many shapes, against the
-/// target's.
+/// Distributions of one round under `Verifier`, for all kinds of siblings and many shapes, against
+/// the target's.
 template <class Verifier, sibling_kind Kind>
 void check_exact(const world& w, const widths_type& widths) {
   auto state = state_for<Verifier, Kind>(w, weir_test::limits_of(widths));
@@ -180,21 +180,21 @@ void check_exact_everywhere() {
   check_exact<Verifier>(weir_test::random_world(6, 10), {3});
   check_exact<Verifier>(weir_test::random_world(2, 11), {2, 2, 1});
 
-  const law one = {0, 0, 1, 0}, other = {0, 1, 0, 0}, half = {.5f, 0, .5f, 0};
-  const law close = {.4f, .3f, .2f, .1000001f};
-  for (const law& p : {p4, q4, one, half, close})
-    for (const law& q : {p4, q4, one, other, half, close})
+  const distribution one = {0, 0, 1, 0}, other = {0, 1, 0, 0}, half = {.5f, 0, .5f, 0};
+  const distribution close = {.4f, .3f, .2f, .1000001f};
+  for (const distribution& p : {p4, q4, one, half, close})
+    for (const distribution& q : {p4, q4, one, other, half, close})
       for (const widths_type& widths : {widths_type{3}, widths_type{2, 1}, widths_type{1, 1, 1}})
         check_exact<Verifier>(weir_test::same_everywhere(p, q), widths);
 }
 
 }  // namespace
 
-TEST_CASE("rejection sampling keeps the target's law, whatever the draft's") {
+TEST_CASE("rejection sampling keeps the target's distribution, whatever the draft's") {
   check_exact_everywhere<rejection_sampling>();
 }
 
-TEST_CASE("sample and match keeps the target's law, whatever the draft's") {
+TEST_CASE("sample and match keeps the target's distribution, whatever the draft's") {
   check_exact_everywhere<sample_and_match>();
 }
 
@@ -216,8 +216,8 @@ TEST_CASE("whether a sibling is drawn may depend on those before it") {
       // Siblings until one is even, but at most three; children behind every other token.
       for (node n = 0; n < tree.size(); ++n) {
         if (tree.depth(n) == 2 || (n != 0 && tree.token(n) % 2 == 1)) continue;
-        const law q = w.draft(weir_test::way_to(tree, n));
-        std::copy(q.begin(), q.end(), tree.set_law(n).begin());
+        const distribution q = w.draft(weir_test::way_to(tree, n));
+        std::copy(q.begin(), q.end(), tree.set_distribution(n).begin());
         std::vector<double> left(q.begin(), q.end());
         for (int i = 0; i < 3; ++i) {
           if (*std::max_element(left.begin(), left.end()) == 0) break;
@@ -267,12 +267,12 @@ TEST_CASE("published numbers on four tokens") {
   CHECK(near(round(sample_and_match{}, point_mass, {2}).first_accepted, 2 / 5.));
 }
 
-TEST_CASE("each guess is asked for as often, and what is left is, as published") {
-  /// Says no to every guess, and notes what it was asked.
+TEST_CASE("each draft is asked for as often, and what is left is, as published") {
+  /// Says no to every draft, and notes what it was asked.
   struct says_no {
     std::vector<double>& asked;
     token_id sample(const draft_tree&, node, const std::vector<double>&) { return -1; }
-    bool chance(const draft_tree&, node, std::size_t, double p) {
+    bool accept_with_probability(const draft_tree&, node, std::size_t, double p) {
       asked.push_back(p);
       return false;
     }
@@ -284,13 +284,13 @@ TEST_CASE("each guess is asked for as often, and what is left is, as published")
     }
   };
   const world w = weir_test::same_everywhere(p4, q4);
-  const auto ask = [&](auto kind, const tokens& guesses) {
+  const auto ask = [&](auto kind, const tokens& drafts) {
     draft_tree tree({.nodes = 4, .depth = 1, .width = 4}, 4);
-    std::copy(q4.begin(), q4.end(), tree.set_law(0).begin());
-    for (const token_id t : guesses) tree.add(t, 0);
+    std::copy(q4.begin(), q4.end(), tree.set_distribution(0).begin());
+    for (const token_id t : drafts) tree.add(t, 0);
     std::vector<double> asked;
     told_target<says_no> target(w, tree, {asked});
-    verdict v;
+    verification v;
     state_for<rejection_sampling, kind()>(w, {}).verify(tree, target, v);
     CHECK(v.path.empty());
     return asked;
@@ -302,20 +302,20 @@ TEST_CASE("each guess is asked for as often, and what is left is, as published")
   const double accepts[] = {1, 3 / 4., 1, 1 / 4.};
   for (token_id t = 0; t < 4; ++t)
     CHECK(near(ask(independent, {t})[0], accepts[static_cast<std::size_t>(t)]));
-  check_law(ask(independent, {1}), {3 / 4., 3 / 4., 0, 1 / 4., 0});
-  check_law(ask(independent, {1, 3}), {3 / 4., 0, 13 / 16., 0, 3 / 16., 0});
-  check_law(ask(point_mass, {1, 3}), {3 / 10., 1 / 7., 2 / 3., 0, 1 / 3., 0});
-  check_law(ask(distinct, {1, 3}), {3 / 4., 0, 7 / 8., 0, 1 / 8., 0});
+  check_distribution(ask(independent, {1}), {3 / 4., 3 / 4., 0, 1 / 4., 0});
+  check_distribution(ask(independent, {1, 3}), {3 / 4., 0, 13 / 16., 0, 3 / 16., 0});
+  check_distribution(ask(point_mass, {1, 3}), {3 / 10., 1 / 7., 2 / 3., 0, 1 / 3., 0});
+  check_distribution(ask(distinct, {1, 3}), {3 / 4., 0, 7 / 8., 0, 1 / 8., 0});
 }
 
 TEST_CASE("a round with numbers that are written down") {
   const world w = weir_test::same_everywhere(p4, q4);
   draft_tree tree({.nodes = 2, .depth = 2}, 4);
   tree.add(3, tree.add(1, 0));
-  for (const node n : {0u, 1u}) std::copy(q4.begin(), q4.end(), tree.set_law(n).begin());
+  for (const node n : {0u, 1u}) std::copy(q4.begin(), q4.end(), tree.set_distribution(n).begin());
   const auto round = [&](std::vector<double> numbers) {
     told_target<weir_test::scripted> target(w, tree, {numbers});
-    verdict v;
+    verification v;
     state_for<rejection_sampling, sibling_kind::independent>(w, {}).verify(tree, target, v);
     CHECK(numbers.empty());
     return weir_test::emitted(tree, v);
@@ -332,7 +332,7 @@ TEST_CASE("the check finds verifiers that are wrong") {
   const auto p = weir_test::normalized(p4);
   const auto check = [&](const outcome& o, const std::vector<double>& expected, double apart) {
     const auto found = first_token(o, 4);
-    check_law(found, expected);
+    check_distribution(found, expected);
     CHECK(near(total_variation(found, p), apart));
     CHECK(error_of(o, w, 1) > 1e-3);
     CHECK(error_of(o, w, 2) > 1e-3);
@@ -350,7 +350,7 @@ TEST_CASE("the check finds verifiers that are wrong") {
 
 TEST_CASE("down a tree to the target's own tokens") {
   const auto sure = [](std::size_t x) {
-    law p(10);
+    distribution p(10);
     p[x] = 1;
     return p;
   };
@@ -359,19 +359,19 @@ TEST_CASE("down a tree to the target's own tokens") {
                 [&](const tokens& t) {
                   return sure(t.empty() ? 7 : t == tokens{7} ? 6 : t == tokens{7, 6} ? 9 : 0);
                 },
-                [](const tokens&) { return law(10, .1f); }};
+                [](const tokens&) { return distribution(10, .1f); }};
   draft_tree tree({.nodes = 4, .depth = 2, .width = 2}, 10);
   const node first = tree.add(7, 0);
   tree.add(8, 0);
   tree.add(5, first);
   tree.add(6, first);
-  for (const node n : {0u, 1u}) std::fill_n(tree.set_law(n).begin(), 10, .1f);
+  for (const node n : {0u, 1u}) std::fill_n(tree.set_distribution(n).begin(), 10, .1f);
   const std::size_t depths[] = {0, 1, 1, 2, 2};
   for (node n = 0; n < 5; ++n) CHECK(tree.depth(n) == depths[n]);
 
   const auto check = [&](auto state) {
     told_target<weir_test::keyed> target(w, tree, {{1, 2}});
-    verdict v;
+    verification v;
     state.verify(tree, target, v);
     CHECK(v.path == std::vector<node>{1, 4});
     CHECK(weir_test::emitted(tree, v) == tokens{7, 6, 9});
@@ -384,25 +384,26 @@ TEST_CASE("down a tree to the target's own tokens") {
   check(state_for<typical_acceptance_lossy, sibling_kind::point_mass>(w, limits));
 }
 
-TEST_CASE("typical acceptance is not the target's law") {
+TEST_CASE("typical acceptance is not the target's distribution") {
   const world w = weir_test::same_everywhere(p4, q4);
-  const auto accepts = [](const law& p, token_id guess, const typical_acceptance_lossy& settings) {
+  const auto accepts = [](const distribution& p, token_id draft,
+                          const typical_acceptance_lossy& settings) {
     const world told = weir_test::same_everywhere(p, p);
     const weir::draft_limits limits{.nodes = 1, .depth = 1};
     draft_tree tree(limits);
-    tree.add(guess, 0);
-    verdict v;
+    tree.add(draft, 0);
+    verification v;
     told_target<weir_test::keyed> target(told, tree, {{1, 2}});
     state_for<typical_acceptance_lossy, sibling_kind::independent>(told, limits, settings)
         .verify(tree, target, v);
     return !v.path.empty();
   };
-  // All four tokens pass, so that what comes out is what was guessed.
+  // All four tokens pass, so that what comes out is what was drafted.
   const outcome o = outcome_of(
       state_for<typical_acceptance_lossy, sibling_kind::independent>(w, {.nodes = 1, .depth = 1}),
       w, {1}, sibling_kind::independent);
   CHECK(near(o.first_accepted, 1));
-  check_law(first_token(o, 4), weir_test::normalized(q4));
+  check_distribution(first_token(o, 4), weir_test::normalized(q4));
   CHECK(near(total_variation(first_token(o, 4), weir_test::normalized(p4)), .4));
 
   // exp(−H) is .27808: the least that passes reaches .1 at δ = .3596.
@@ -411,7 +412,7 @@ TEST_CASE("typical acceptance is not the target's law") {
   CHECK(accepts(p4, 2, {.epsilon = .5, .delta = .3597}));
   CHECK(accepts(p4, 3, {.epsilon = .099, .delta = .3597}));
   // Peaked: exp(−H) is .84561, so ε = .09 is the less.
-  const law peaked = {.97f, .01f, .01f, .01f};
+  const distribution peaked = {.97f, .01f, .01f, .01f};
   CHECK(accepts(peaked, 0, {}));
   CHECK_FALSE(accepts(peaked, 1, {}));
   CHECK(accepts(peaked, 1, {.epsilon = .0099, .delta = .3}));
@@ -426,7 +427,7 @@ TEST_CASE("of typical paths the longest stays, the more probable one of two") {
   const auto path = [&](auto&& grow) {
     draft_tree tree(limits);
     grow(tree);
-    verdict v;
+    verification v;
     told_target<weir_test::keyed> target(w, tree, {{1, 2}});
     state_for<typical_acceptance_lossy, sibling_kind::point_mass>(w, limits).verify(tree, target,
                                                                                     v);
@@ -462,12 +463,12 @@ TEST_CASE("settings of typical acceptance out of range are refused") {
                                          {"typical_acceptance_lossy.delta: nan", "expected"});
 }
 
-TEST_CASE("a drafter of sampled siblings that leaves no law is told so") {
+TEST_CASE("a drafter of sampled siblings that leaves no distribution is told so") {
   const world w = weir_test::same_everywhere(p4, q4);
   draft_tree tree({.nodes = 1, .depth = 1}, 4);
   tree.add(1, 0);
   const auto verify = [&](auto state) {
-    verdict v;
+    verification v;
     told_target<weir_test::keyed> target(w, tree, {{1, 2}});
     state.verify(tree, target, v);
   };
@@ -477,13 +478,13 @@ TEST_CASE("a drafter of sampled siblings that leaves no law is told so") {
           if (i == 0) verify(state_for<rejection_sampling, sibling_kind::independent>(w, {}));
           verify(state_for<rejection_sampling, sibling_kind::without_replacement>(w, {}));
         },
-        {"rejection_sampling", "node 0", "expected 4", "set_law"});
+        {"rejection_sampling", "node 0", "expected 4", "set_distribution"});
   verify(state_for<rejection_sampling, sibling_kind::point_mass>(w, {}));
 }
 
 namespace {
 
-/// A target of one law everywhere, without memory of its own.
+/// A target of one distribution everywhere, without memory of its own.
 struct plain_target {
   std::span<const token_probability> p;
   weir::random_source random;
@@ -492,8 +493,8 @@ struct plain_target {
   token_id sample(node n) const {
     return weir::sampler::draw(p, random.uniform(weir::purpose::sampling, n));
   }
-  std::span<const token_probability> law(node) const { return p; }
-  bool chance(node n, std::size_t sibling, double chance) const {
+  std::span<const token_probability> distribution(node) const { return p; }
+  bool accept_with_probability(node n, std::size_t sibling, double chance) const {
     return left == nullptr && random.uniform(weir::purpose::acceptance, n,
                                              static_cast<std::uint32_t>(sibling)) < chance;
   }
@@ -505,7 +506,7 @@ struct plain_target {
   void back() {}
 };
 
-std::vector<token_probability> sparse(const law& p) {
+std::vector<token_probability> sparse(const distribution& p) {
   std::vector<token_probability> out;
   for (std::size_t i = 0; i < p.size(); ++i)
     if (p[i] > 0) out.push_back({static_cast<token_id>(i), p[i]});
@@ -514,10 +515,11 @@ std::vector<token_probability> sparse(const law& p) {
 
 }  // namespace
 
-TEST_CASE("what is left of large laws is what arithmetic in long double leaves") {
+TEST_CASE("what is left of large distributions is what arithmetic in long double leaves") {
   for (const std::size_t vocabulary : {5u, 8u, 17u, 1003u}) {
-    // Tokens 1 to 4 are guessed more often than they should be, all others less often.
-    law p = weir_test::random_floats(vocabulary, 5), q = weir_test::random_floats(vocabulary, 6);
+    // Tokens 1 to 4 are drafted more often than they should be, all others less often.
+    distribution p = weir_test::random_floats(vocabulary, 5),
+                 q = weir_test::random_floats(vocabulary, 6);
     for (std::size_t t = 0; t < vocabulary; ++t) {
       p[t] = 2 + p[t];
       q[t] = t >= 1 && t <= 4 ? static_cast<float>(2 * vocabulary) + q[t] : 1 + q[t];
@@ -525,15 +527,15 @@ TEST_CASE("what is left of large laws is what arithmetic in long double leaves")
     const world w = weir_test::same_everywhere(p, q);
     const auto check = [&](auto kind) {
       draft_tree tree({.nodes = 4, .depth = 1, .width = 4}, vocabulary);
-      std::copy(q.begin(), q.end(), tree.set_law(0).begin());
-      std::vector<long double> expected(p.begin(), p.end()), guessed(q.begin(), q.end());
+      std::copy(q.begin(), q.end(), tree.set_distribution(0).begin());
+      std::vector<long double> expected(p.begin(), p.end()), drafted(q.begin(), q.end());
       const auto normalize = [](std::vector<long double>& x) {
         long double sum = 0;
         for (const long double v : x) sum += v;
         for (long double& v : x) v /= sum;
       };
       normalize(expected);
-      normalize(guessed);
+      normalize(drafted);
       for (std::size_t i = 0; i < 4; ++i) {
         const std::size_t x = 1 + i;
         tree.add(static_cast<token_id>(x), 0);
@@ -541,17 +543,17 @@ TEST_CASE("what is left of large laws is what arithmetic in long double leaves")
           expected[x] = 0;
         else
           for (std::size_t t = 0; t < vocabulary; ++t)
-            expected[t] = t == x ? 0 : std::max(expected[t] - guessed[t], 0.0L);
+            expected[t] = t == x ? 0 : std::max(expected[t] - drafted[t], 0.0L);
         normalize(expected);
         if (kind() == sibling_kind::without_replacement) {
-          guessed[x] = 0;
-          normalize(guessed);
+          drafted[x] = 0;
+          normalize(drafted);
         }
       }
       std::vector<double> left;
-      const auto sparse_law = sparse(p);
-      plain_target target{sparse_law, {}, &left};
-      verdict v;
+      const auto sparse_distribution = sparse(p);
+      plain_target target{sparse_distribution, {}, &left};
+      verification v;
       state_for<rejection_sampling, kind()>(w, {}).verify(tree, target, v);
       REQUIRE(left.size() == vocabulary);
       double sum = 0, largest = 0;
@@ -572,22 +574,23 @@ TEST_CASE("verifiers allocate nothing, and say what they hold") {
   const world w = weir_test::random_world(vocabulary, 3);
   const weir::draft_limits limits{.nodes = 12, .depth = 3, .width = 8};
   draft_tree tree(limits, vocabulary);
-  const law q = w.draft({}), p = w.target({});
+  const distribution q = w.draft({}), p = w.target({});
   for (std::size_t i = 0; i < 12; ++i)
     tree.add(static_cast<token_id>(i * 70 + 1), i < 4 ? 0 : i / 2 - 1);
-  for (node n = 0; n < tree.size(); ++n) std::copy(q.begin(), q.end(), tree.set_law(n).begin());
-  const auto sparse_law = sparse(p);
+  for (node n = 0; n < tree.size(); ++n)
+    std::copy(q.begin(), q.end(), tree.set_distribution(n).begin());
+  const auto sparse_distribution = sparse(p);
   const auto check = [&](auto verifier, auto kind, std::size_t bytes) {
     using verifier_type = decltype(verifier);
     using state_type = typename verifier_type::template state<kind()>;
     const verify_setup setup{vocabulary, limits};
     CHECK(state_type::required_bytes(verifier, setup) == bytes);
     state_type state(verifier, setup);
-    verdict v;
+    verification v;
     v.path.reserve(limits.depth);
     const std::size_t before = weir_test::allocation_count();
     for (std::uint64_t key = 0; key < 200; ++key) {
-      plain_target target{sparse_law, {7, key}};
+      plain_target target{sparse_distribution, {7, key}};
       v.path.clear();
       state.verify(tree, target, v);
     }
@@ -623,10 +626,10 @@ TEST_CASE("a decoder takes the rule from the drafter") {
   using sampled = weir::speculate<dice, rejection_sampling>;
   CHECK(std::is_same_v<sampled::verifier_state,
                        rejection_sampling::state<sibling_kind::without_replacement>>);
-  CHECK(sampled::wants_laws);
+  CHECK(sampled::wants_distributions);
   CHECK(sampled::level == weir::guarantee::exact_distribution);
-  CHECK_FALSE(weir::speculate<weir::no_drafts, rejection_sampling>::wants_laws);
-  CHECK_FALSE(weir::speculate<dice>::wants_laws);
+  CHECK_FALSE(weir::speculate<weir::no_drafts, rejection_sampling>::wants_distributions);
+  CHECK_FALSE(weir::speculate<dice>::wants_distributions);
   CHECK(weir::speculate<dice>::level == weir::guarantee::exact_sequence);
   CHECK(weir::speculate<dice, typical_acceptance_lossy>::level == weir::guarantee::lossy);
 }

@@ -24,10 +24,10 @@ using weir::sample_and_match;
 using weir::sibling_kind;
 using weir::token_id;
 using weir::token_probability;
-using weir::verdict;
+using weir::verification;
 using weir_test::chi_square;
+using weir_test::distribution;
 using weir_test::keyed;
-using weir_test::law;
 using weir_test::node;
 using weir_test::tokens;
 using weir_test::told_target;
@@ -36,15 +36,17 @@ using weir_test::world;
 namespace {
 
 using widths_type = std::vector<std::size_t>;
-const law p4 = {.4f, .3f, .2f, .1f}, q4 = {.1f, .4f, .1f, .4f};
+const distribution p4 = {.4f, .3f, .2f, .1f}, q4 = {.1f, .4f, .1f, .4f};
 
 /// What follows depends on the last token.
 world chained_world() {
   const auto last = [](const tokens& t) {
     return t.empty() ? std::size_t{0} : static_cast<std::size_t>(t.back());
   };
-  const std::vector<law> p = {p4, {.1f, .2f, .3f, .4f}, {.25f, .25f, .5f, 0}, {.7f, .1f, .1f, .1f}};
-  const std::vector<law> q = {q4, {.3f, .2f, .3f, .2f}, {.4f, .2f, 0, .4f}, {.6f, .2f, .1f, .1f}};
+  const std::vector<distribution> p = {
+      p4, {.1f, .2f, .3f, .4f}, {.25f, .25f, .5f, 0}, {.7f, .1f, .1f, .1f}};
+  const std::vector<distribution> q = {
+      q4, {.3f, .2f, .3f, .2f}, {.4f, .2f, 0, .4f}, {.6f, .2f, .1f, .1f}};
   return {4, [=](const tokens& t) { return p[last(t)]; },
           [=](const tokens& t) { return q[last(t)]; }};
 }
@@ -53,7 +55,7 @@ world chained_world() {
 struct stream {
   struct round {
     token_id root;  // 0 for the empty stream
-    bool rejected;  // how the one before ended: a guess was rejected in it
+    bool rejected;  // how the one before ended: a draft was rejected in it
     std::size_t accepted;
     std::size_t first;  // of `said`, that it brought
   };
@@ -67,11 +69,11 @@ void play(stream& out, State& state, const world& w, const widths_type& widths, 
           const random_source& random, std::size_t rounds, draft_tree& tree) {
   out.said.clear();
   out.rounds.clear();
-  verdict v;
+  verification v;
   bool rejected = false;
   for (std::size_t r = 0; r < rounds; ++r) {
     const token_id root = out.said.empty() ? 0 : out.said.back();
-    // Laws of a chain need only the last token: behind the root, that is it.
+    // Distributions of a chain need only the last token: behind the root, that is it.
     const world here{w.vocabulary,
                      [&](const tokens& t) { return w.target(t.empty() ? tokens{root} : t); },
                      [&](const tokens& t) { return w.draft(t.empty() ? tokens{root} : t); }};
@@ -95,7 +97,7 @@ struct found {
   chi_square pair;            // and the two first ones
   chi_square behind[2];       // first tokens of later rounds, [behind a rejection]
   chi_square pair_behind[2];  // and what follows these
-  double accepted = 0;        // guesses of the first round, on average
+  double accepted = 0;        // drafts of the first round, on average
   double any = 0;             // how often there is one
   std::size_t streams = 0;
 };
@@ -170,26 +172,26 @@ constexpr std::integral_constant<sibling_kind, sibling_kind::point_mass> point_m
 constexpr std::integral_constant<sibling_kind, sibling_kind::independent> independent;
 constexpr std::integral_constant<sibling_kind, sibling_kind::without_replacement> distinct;
 
-/// Draws what is left by the number that decided about the last guess.
+/// Draws what is left by the number that decided about the last draft.
 struct uses_a_number_twice : keyed {
   token_id draw(const draft_tree& tree, node n, std::span<const double> weights) {
     return weir::draw_weighted(weights, random.uniform(purpose::acceptance, behind(tree, n)));
   }
 };
 
-/// Decides by the numbers that drew the guesses of the second round.
+/// Decides by the numbers that drew the drafts of the second round.
 struct uses_the_drafters_numbers : keyed {
-  bool chance(const draft_tree&, node, std::size_t sibling, double p) {
+  bool accept_with_probability(const draft_tree&, node, std::size_t sibling, double p) {
     return random.uniform(purpose::drafting, 1, static_cast<std::uint32_t>(sibling)) < p;
   }
 };
 
-/// Draws what follows a guess that was accepted from the law that it was checked against.
+/// Draws what follows a draft that was accepted from the distribution that it was checked against.
 template <class State>
 struct reads_the_wrong_row {
   State state;
   template <class Target>
-  void verify(const draft_tree& tree, Target& target, verdict& out) {
+  void verify(const draft_tree& tree, Target& target, verification& out) {
     state.verify(tree, target, out);
     if (out.path.empty()) return;
     target.back();
@@ -199,7 +201,7 @@ struct reads_the_wrong_row {
 
 }  // namespace
 
-TEST_CASE("streams of many rounds follow the target's law") {
+TEST_CASE("streams of many rounds follow the target's distribution") {
   const world chained = chained_world(), same = weir_test::same_everywhere(p4, q4);
   const auto check = [&](auto kind, const widths_type& widths) {
     for (const world* w : {&chained, &same}) {
@@ -265,7 +267,7 @@ TEST_CASE("the statistics find verifiers that are wrong") {
   }
 }
 
-TEST_CASE("as many guesses are accepted as can be") {
+TEST_CASE("as many drafts are accepted as can be") {
   const world w = weir_test::same_everywhere(p4, q4);
   constexpr std::size_t streams = 20'000;
   const auto check = [&](auto verifier, auto kind, const widths_type& widths, double any) {
@@ -286,7 +288,7 @@ TEST_CASE("as many guesses are accepted as can be") {
   check(rejection, point_mass, {2}, 2 / 5.);
   check(match, point_mass, {2}, 2 / 5.);
   check(match, independent, {1}, .22);
-  // 1.6, 1.96, 2.176, 2.3056 tokens a round. No guess counts for more than 4, so σ < 1.5.
+  // 1.6, 1.96, 2.176, 2.3056 tokens a round. No draft counts for more than 4, so σ < 1.5.
   const double accepted[] = {.6, .96, 1.176, 1.3056};
   for (std::size_t k = 1; k <= 4; ++k)
     CHECK(std::fabs(check(rejection, independent, widths_type(k, 1), .6) - accepted[k - 1]) <
@@ -295,7 +297,7 @@ TEST_CASE("as many guesses are accepted as can be") {
 
 namespace {
 
-/// One law, one guess, numbers keyed by the draw.
+/// One distribution, one draft, numbers keyed by the draw.
 struct one_row {
   std::span<const token_probability> p;
   random_source random;
@@ -304,8 +306,8 @@ struct one_row {
   token_id sample(node n) const {
     return weir::sampler::draw(p, random.uniform(purpose::sampling, index + n));
   }
-  std::span<const token_probability> law(node) const { return p; }
-  bool chance(node, std::size_t, double chance) const {
+  std::span<const token_probability> distribution(node) const { return p; }
+  bool accept_with_probability(node, std::size_t, double chance) const {
     return random.uniform(purpose::acceptance, index) < chance;
   }
   token_id draw(node, std::span<const double> left) const {
@@ -315,21 +317,22 @@ struct one_row {
 };
 
 /// The largest difference between how often tokens came and how probable they are.
-double largest_difference(const law& p, const law& q, std::uint64_t seed, std::size_t draws) {
+double largest_difference(const distribution& p, const distribution& q, std::uint64_t seed,
+                          std::size_t draws) {
   std::vector<token_probability> target;
   for (std::size_t t = 0; t < p.size(); ++t)
     if (p[t] > 0) target.push_back({static_cast<token_id>(t), p[t]});
-  const std::vector<double> guesses(q.begin(), q.end());
+  const std::vector<double> drafts(q.begin(), q.end());
   const random_source random{seed, 3};
   const weir::draft_limits limits{.nodes = 1, .depth = 1};
   draft_tree tree(limits, p.size());
   rejection_sampling::state<sibling_kind::independent> state({}, {p.size(), limits});
-  verdict v;
+  verification v;
   std::vector<std::size_t> count(p.size());
   for (std::uint64_t i = 0; i < draws; ++i) {
     tree.start(0, limits);
-    std::copy(q.begin(), q.end(), tree.set_law(0).begin());
-    tree.add(weir::draw_weighted(guesses, random.uniform(purpose::drafting, i)), 0);
+    std::copy(q.begin(), q.end(), tree.set_distribution(0).begin());
+    tree.add(weir::draw_weighted(drafts, random.uniform(purpose::drafting, i)), 0);
     one_row row{target, random, 2 * i};
     v.path.clear();
     state.verify(tree, row, v);
@@ -344,9 +347,9 @@ double largest_difference(const law& p, const law& q, std::uint64_t seed, std::s
 
 }  // namespace
 
-TEST_CASE("every token comes as often as the target's law says") {
-  const law p = {.35f, .25f, .2f, .15f, .05f, 0};
-  const std::pair<std::string, law> drafts[] = {
+TEST_CASE("every token comes as often as the target's distribution says") {
+  const distribution p = {.35f, .25f, .2f, .15f, .05f, 0};
+  const std::pair<std::string, distribution> drafts[] = {
       {"equal", p},
       {"close", {.33f, .27f, .18f, .16f, .06f, 0}},
       {"reversed", {0, .05f, .15f, .2f, .25f, .35f}},

@@ -1,5 +1,5 @@
-// Targets and drafts for tests of verifiers: laws that are written down, and randomness that is
-// enumerated, scripted, or keyed as streams key it.
+// Targets and drafts for tests of verifiers: distributions that are written down, and randomness
+// that is enumerated, scripted, or keyed as streams key it.
 #pragma once
 
 #include <algorithm>
@@ -21,11 +21,11 @@
 namespace weir_test {
 
 using tokens = std::vector<weir::token_id>;
-using law = std::vector<float>;  // [vocabulary]
+using distribution = std::vector<float>;  // [vocabulary]
 using node = weir::draft_tree::node;
 
 /// `x` over its sum, in f64.
-inline std::vector<double> normalized(const law& x) {
+inline std::vector<double> normalized(const distribution& x) {
   std::vector<double> p(x.begin(), x.end());
   const double sum = std::accumulate(p.begin(), p.end(), 0.0);
   for (double& v : p) v /= sum;
@@ -35,18 +35,18 @@ inline std::vector<double> normalized(const law& x) {
 /// What target and drafter say behind each sequence of tokens, the root left out.
 struct world {
   std::size_t vocabulary;
-  std::function<law(const tokens&)> target, draft;
+  std::function<distribution(const tokens&)> target, draft;
 };
 
-inline world same_everywhere(const law& p, const law& q) {
+inline world same_everywhere(const distribution& p, const distribution& q) {
   return {p.size(), [=](const tokens&) { return p; }, [=](const tokens&) { return q; }};
 }
 
-/// Laws that differ from sequence to sequence, with zeros in places that differ too.
+/// Distributions that differ from sequence to sequence, with zeros in places that differ too.
 inline world random_world(std::size_t vocabulary, std::uint64_t seed) {
   const auto make = [=](std::uint64_t key, const tokens& behind) {
     for (const weir::token_id t : behind) key = key * 31 + static_cast<std::uint64_t>(t) + 1;
-    law x(vocabulary);
+    distribution x(vocabulary);
     for (std::size_t i = 0; i < vocabulary; ++i) {
       const weir::random_source random{seed, key};
       const auto draw = static_cast<std::uint32_t>(i);
@@ -55,7 +55,7 @@ inline world random_world(std::size_t vocabulary, std::uint64_t seed) {
     }
     x[key % vocabulary] += 0.25f;
     const std::vector<double> p = normalized(x);
-    return law(p.begin(), p.end());
+    return distribution(p.begin(), p.end());
   };
   return {vocabulary, [=](const tokens& t) { return make(1, t); },
           [=](const tokens& t) { return make(2, t); }};
@@ -115,8 +115,9 @@ class enumeration {
   double probability_ = 1;
 };
 
-/// What every target here does. `Random` says how: token(at, weights) to sample, and `chance` and
-/// `draw` as verifiers ask. Throws std::logic_error if a verifier breaks a rule of its.
+/// What every target here does. `Random` says how: token(at, weights) to sample, and
+/// `accept_with_probability` and `draw` as verifiers ask. Throws std::logic_error if a verifier
+/// breaks a rule of its.
 template <class Random>
 class told_target {
  public:
@@ -127,17 +128,17 @@ class told_target {
     question(n);
     return random_.sample(tree_, n, normalized(world_.target(way_to(tree_, n))));
   }
-  std::span<const weir::token_probability> law(node n) {
+  std::span<const weir::token_probability> distribution(node n) {
     question(n);
-    const weir_test::law p = world_.target(way_to(tree_, n));
+    const weir_test::distribution p = world_.target(way_to(tree_, n));
     for (std::size_t i = 0; i < p.size(); ++i)
-      if (p[i] > 0) law_.push_back({static_cast<weir::token_id>(i), p[i]});
-    return law_;
+      if (p[i] > 0) distribution_.push_back({static_cast<weir::token_id>(i), p[i]});
+    return distribution_;
   }
-  bool chance(node n, std::size_t sibling, double p) {
+  bool accept_with_probability(node n, std::size_t sibling, double p) {
     question(n);
     require(sibling == decided_++ && p >= 0 && p <= 1);
-    return random_.chance(tree_, n, sibling, p);
+    return random_.accept_with_probability(tree_, n, sibling, p);
   }
   weir::token_id draw(node n, std::span<const double> weights) {
     question(n);
@@ -166,10 +167,10 @@ class told_target {
     require(n == at_);
     forget();
   }
-  /// The law is gone once something else is asked.
+  /// The distribution is gone once something else is asked.
   void forget() {
-    for (auto& t : law_) t = {-1, -1};
-    law_.clear();
+    for (auto& t : distribution_) t = {-1, -1};
+    distribution_.clear();
   }
 
   const world& world_;
@@ -178,7 +179,7 @@ class told_target {
   node at_ = 0;
   std::size_t decided_ = 0;
   bool drew_ = false;
-  std::vector<weir::token_probability> law_;
+  std::vector<weir::token_probability> distribution_;
 };
 
 /// Every way is gone.
@@ -188,7 +189,7 @@ struct enumerated {
   weir::token_id sample(const weir::draft_tree&, node, const std::vector<double>& p) {
     return static_cast<weir::token_id>(ways.choose(p));
   }
-  bool chance(const weir::draft_tree&, node, std::size_t, double p) {
+  bool accept_with_probability(const weir::draft_tree&, node, std::size_t, double p) {
     const double weights[] = {p, 1 - p};
     return ways.choose(weights) == 0;
   }
@@ -208,7 +209,8 @@ struct keyed {
   weir::token_id sample(const weir::draft_tree& tree, node n, const std::vector<double>& p) {
     return weir::draw_weighted(p, random.uniform(weir::purpose::sampling, behind(tree, n)));
   }
-  bool chance(const weir::draft_tree& tree, node n, std::size_t sibling, double p) {
+  bool accept_with_probability(const weir::draft_tree& tree, node n, std::size_t sibling,
+                               double p) {
     return random.uniform(weir::purpose::acceptance, behind(tree, n),
                           static_cast<std::uint32_t>(sibling)) < p;
   }
@@ -230,20 +232,22 @@ struct scripted {
   weir::token_id sample(const weir::draft_tree&, node, const std::vector<double>& p) {
     return weir::draw_weighted(p, next());
   }
-  bool chance(const weir::draft_tree&, node, std::size_t, double p) { return next() < p; }
+  bool accept_with_probability(const weir::draft_tree&, node, std::size_t, double p) {
+    return next() < p;
+  }
   weir::token_id draw(const weir::draft_tree&, node, std::span<const double> weights) {
     return weir::draw_weighted(weights, next());
   }
 };
 
-/// Adds `n` children to `at`, made as `kind` says of the law that `w` drafts there, and leaves the
-/// law. `draw(weights) -> size_t`. Point masses are the most probable tokens.
+/// Adds `n` children to `at`, made as `kind` says of the distribution that `w` drafts there, and
+/// leaves the distribution. `draw(weights) -> size_t`. Point masses are the most probable tokens.
 template <class Draw>
 void add_children(weir::draft_tree& tree, node at, std::size_t n, weir::sibling_kind kind,
                   const world& w, Draw&& draw) {
-  const law q = w.draft(way_to(tree, at));
+  const distribution q = w.draft(way_to(tree, at));
   std::vector<double> left(q.begin(), q.end());
-  if (tree.wants_laws()) std::copy(q.begin(), q.end(), tree.set_law(at).begin());
+  if (tree.wants_distributions()) std::copy(q.begin(), q.end(), tree.set_distribution(at).begin());
   for (std::size_t i = 0; i < n; ++i) {
     if (std::none_of(left.begin(), left.end(), [](double x) { return x > 0; })) return;
     const std::size_t x =
@@ -276,15 +280,15 @@ inline weir::draft_limits limits_of(const std::vector<std::size_t>& widths) {
   return limits;
 }
 
-/// The tokens of a verdict.
-inline tokens emitted(const weir::draft_tree& tree, const weir::verdict& v) {
+/// The tokens of a verification.
+inline tokens emitted(const weir::draft_tree& tree, const weir::verification& v) {
   tokens out;
   for (const node n : v.path) out.push_back(tree.token(n));
   out.push_back(v.extra);
   return out;
 }
 
-/// The statistic of counts under a law, and how many degrees of freedom it has. A cell of
+/// The statistic of counts under a distribution, and how many degrees of freedom it has. A cell of
 /// probability 0 must stay empty.
 struct chi_square {
   double value = 0;
@@ -322,19 +326,19 @@ struct chi_square {
   }
 };
 
-/// Wrong: of one guess drawn from `q`, draws from `p`, not from what is left of it, when the guess
+/// Wrong: of one draft drawn from `q`, draws from `p`, not from what is left of it, when the draft
 /// is rejected.
 struct resamples {
-  law p, q;
+  distribution p, q;
   template <class Target>
-  void verify(const weir::draft_tree& tree, Target& target, weir::verdict& out) {
-    const node guess = tree.child(0);
-    const auto x = static_cast<std::size_t>(tree.token(guess));
-    if (target.chance(0, 0, std::min(normalized(p)[x] / normalized(q)[x], 1.0))) {
-      target.go(guess);
-      out.path.push_back(guess);
+  void verify(const weir::draft_tree& tree, Target& target, weir::verification& out) {
+    const node draft = tree.child(0);
+    const auto x = static_cast<std::size_t>(tree.token(draft));
+    if (target.accept_with_probability(0, 0, std::min(normalized(p)[x] / normalized(q)[x], 1.0))) {
+      target.go(draft);
+      out.path.push_back(draft);
     }
-    out.extra = target.sample(out.path.empty() ? 0 : guess);
+    out.extra = target.sample(out.path.empty() ? 0 : draft);
   }
 };
 

@@ -10,8 +10,8 @@
 #include <weir/weir.hpp>
 
 #include "stream/decoding.hpp"
-#include "support/changed_model.hpp"
 #include "support/catch.hpp"
+#include "support/changed_model.hpp"
 
 namespace {
 

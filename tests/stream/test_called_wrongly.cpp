@@ -113,7 +113,7 @@ void misuse_open(Stream& s, std::size_t finals, std::size_t drafts, std::size_t 
                              {"logits: rows"});
 }
 
-/// Feeds, guesses and commits; wrongly between all of that if `wrongly`.
+/// Feeds, drafts and commits; wrongly between all of that if `wrongly`.
 template <class Cache>
 record run_stream(keep_of<Cache> keeps, bool wrongly) {
   constexpr std::size_t chunk = 6;
@@ -344,11 +344,11 @@ TEST_CASE("called wrongly: a sequence goes on as if it had not been") {
   const auto run = [](bool wrongly) {
     executor alone;
     const stream_options options{.chunk = 6};
-    const speculate<prompt_lookup> guesses;
-    const draft_limits drafts = guesses.drafter.limits();
+    const speculate<prompt_lookup> lookup;
+    const draft_limits drafts = lookup.drafter.limits();
     sequence_type::pass_type pass(bundled(), options.pass_rows(drafts), 1, 1, &alone);
     sequence_type s(bundled(), small, options.for_cache(bundled(), drafts, &alone), {}, {5, 0},
-                    guesses, alone);
+                    lookup, alone);
     record said;
     const auto closed = [&] {
       if (!wrongly) return;

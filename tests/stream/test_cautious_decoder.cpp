@@ -82,9 +82,9 @@ void leaves_no_trace(const keep_of<Cache>& keep, const sampling& sample, std::si
       lone.feed(std::span(all).first(point));
       double nats = 0;
       for (const token_id id : t.said) {
-        const auto law = draw.distribution(lone.logits());
-        REQUIRE(draw.draw(law, t.random, lone.length()) == id);
-        nats -= std::log(probability_of(law, id));
+        const auto distribution = draw.distribution(lone.logits());
+        REQUIRE(draw.draw(distribution, t.random, lone.length()) == id);
+        nats -= std::log(probability_of(distribution, id));
         draw.push(id);
         lone.feed({&id, 1});
       }

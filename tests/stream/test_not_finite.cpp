@@ -14,8 +14,8 @@
 #include <weir/weir.hpp>
 
 #include "stream/decoding.hpp"
-#include "support/changed_model.hpp"
 #include "support/catch.hpp"
+#include "support/changed_model.hpp"
 #include "support/refusal.hpp"
 
 namespace {
@@ -72,7 +72,7 @@ TEST_CASE("a model that is not finite ends with an error that names the first la
   }
 }
 
-TEST_CASE("tokens before it are drawn, with guesses and without") {
+TEST_CASE("tokens before it are drawn, with drafts and without") {
   // The embedding of a token that comes, so that the stream is sound up to it.
   std::vector<token_id> sound;
   stream_decoder<window_cache> first(bundled(), small, {.sample = {.temperature = 1}, .seed = 5});
@@ -119,18 +119,18 @@ TEST_CASE("tokens before it are drawn, with guesses and without") {
   stream_decoder<window_cache> plain(model, small, {.sample = {.temperature = 1}, .seed = 5});
   check(plain);
   using drafted = speculate<draft_model<window_cache>>;
-  stream_decoder<window_cache, drafted> guessing(
+  stream_decoder<window_cache, drafted> drafting(
       model, small, {.sample = {.temperature = 1}, .seed = 5},
       {{.source = {.model = &bundled(), .keep = small}, .tokens = 5}});
-  check(guessing);
+  check(drafting);
 }
 
 TEST_CASE("a draft model that is not finite is said so") {
   const llama_model model = with_number("blk.1.ffn_up.weight", 5, no_number);
   using drafted = speculate<draft_model<window_cache>>;
-  stream_decoder<window_cache, drafted> guessing(
+  stream_decoder<window_cache, drafted> drafting(
       bundled(), small, {.sample = {.temperature = 0}},
       {{.source = {.model = &model, .keep = small}, .tokens = 5}});
-  weir_test::require_refused<error::not_finite>([&] { weir_test::ids(guessing, prompt, 8); },
+  weir_test::require_refused<error::not_finite>([&] { weir_test::ids(drafting, prompt, 8); },
                                                 {"draft model's numbers are not finite"});
 }

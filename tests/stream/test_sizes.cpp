@@ -82,7 +82,7 @@ void refuse_bytes(const std::function<std::size_t()>& bytes) {
   REQUIRE(weir_test::bytes_asked() - before < std::size_t{1} << 20);
 }
 
-/// A stream, a decoder and a batch that guess by `drafter(n)`.
+/// A stream, a decoder and a batch that draft by `drafter(n)`.
 template <class Drafter>
 void refuse_drafter(const char* name, const std::function<void(Drafter&, std::size_t)>& set,
                     std::initializer_list<std::size_t> more = {}) {
@@ -90,14 +90,14 @@ void refuse_drafter(const char* name, const std::function<void(Drafter&, std::si
   numbers.insert(numbers.end(), more);
   for (const std::size_t n : numbers) {
     INFO(name << " = " << n);
-    speculate<Drafter> guesses;
-    set(guesses.drafter, n);
+    speculate<Drafter> drafts;
+    set(drafts.drafter, n);
     using decoder = stream_decoder<streaming, speculate<Drafter>>;
     using batch = stream_batch<streaming, speculate<Drafter>>;
-    refuse([&] { decoder(bundled(), small, {}, guesses); });
-    refuse([&] { batch(bundled(), small, {.streams = 2}, guesses); });
-    refuse_bytes([&] { return decoder::required_bytes(bundled(), small, {}, guesses); });
-    refuse_bytes([&] { return batch::required_bytes(bundled(), small, {.streams = 2}, guesses); });
+    refuse([&] { decoder(bundled(), small, {}, drafts); });
+    refuse([&] { batch(bundled(), small, {.streams = 2}, drafts); });
+    refuse_bytes([&] { return decoder::required_bytes(bundled(), small, {}, drafts); });
+    refuse_bytes([&] { return batch::required_bytes(bundled(), small, {.streams = 2}, drafts); });
   }
 }
 
@@ -106,7 +106,7 @@ void refuse_drafter(const char* name, const std::function<void(Drafter&, std::si
 TEST_CASE("a batch of any number of streams is made or refused") {
   using batch = stream_batch<streaming>;
   std::vector<std::size_t> numbers(hostile);
-  for (const std::size_t n : {std::size_t{0}, most_streams + 1, std::size_t{1} << 32})
+  for (const std::size_t n : {std::size_t{0}, max_streams + 1, std::size_t{1} << 32})
     numbers.push_back(n);
   for (const std::size_t n : numbers) {
     INFO(n);
@@ -121,7 +121,7 @@ TEST_CASE("a batch of any number of streams is made or refused") {
 
 TEST_CASE("a chunk of any size is taken or refused, before any memory is") {
   std::vector<std::size_t> numbers(hostile);
-  for (const std::size_t n : {std::size_t{0}, most_rows + 1, std::size_t{1} << 30})
+  for (const std::size_t n : {std::size_t{0}, max_step_rows + 1, std::size_t{1} << 30})
     numbers.push_back(n);
   for (const std::size_t n : numbers) {
     INFO(n);
@@ -146,7 +146,7 @@ TEST_CASE("a chunk of any size is taken or refused, before any memory is") {
   }
 }
 
-TEST_CASE("guesses within any limits are taken or refused") {
+TEST_CASE("drafts within any limits are taken or refused") {
   for (const std::size_t n : hostile) {
     INFO(n);
     for (const draft_limits& limits :
@@ -172,7 +172,7 @@ TEST_CASE("drafters of any size are taken or refused") {
   refuse_drafter<prompt_lookup>("longest", [](auto& d, std::size_t n) { d.longest = n; }, {65});
   refuse_drafter<ngram_cache>("tokens", [](auto& d, std::size_t n) { d.tokens = n; }, {65});
   refuse_drafter<ngram_cache>("ngrams", [](auto& d, std::size_t n) { d.ngrams = n; }, {0});
-  refuse_drafter<lookahead>("guesses", [](auto& d, std::size_t n) { d.guesses = n; }, {65});
+  refuse_drafter<lookahead>("drafts", [](auto& d, std::size_t n) { d.drafts = n; }, {65});
   refuse_drafter<lookahead>("depth", [](auto& d, std::size_t n) { d.depth = n; }, {1025});
   refuse_drafter<lookahead>("width", [](auto& d, std::size_t n) { d.width = n; }, {65});
   refuse_drafter<lookahead>("query", [](auto& d, std::size_t n) { d.query = n; });
@@ -181,13 +181,13 @@ TEST_CASE("drafters of any size are taken or refused") {
   refuse_drafter<adaptive>("rows", [](auto& d, std::size_t n) { d.rows = n; });
   using both = combined<prompt_lookup, lookahead>;
   refuse_drafter<both>("tokens", [](auto& d, std::size_t n) {
-    d.guesses = n;
+    d.drafts = n;
     std::get<0>(d.drafters).tokens = n;
   });
   refuse_drafter<both>("both", [](auto& d, std::size_t n) {
-    d.guesses = most;
+    d.drafts = most;
     std::get<0>(d.drafters).tokens = n;
-    std::get<1>(d.drafters).guesses = most - n + 2;  // 1 together, if they wrap
+    std::get<1>(d.drafters).drafts = most - n + 2;  // 1 together, if they wrap
   });
   using smaller = draft_model<streaming>;
   const auto source = [](auto& d) {

@@ -1,4 +1,4 @@
-// A decoder that guesses is told from one that does not by its speed alone: where loops are left,
+// A decoder that drafts is told from one that does not by its speed alone: where loops are left,
 // at stops, behind new prompts, under policies that are told of every token.
 #include <weir/presets.hpp>
 #include <weir/speculation/drafters/early_exit.hpp>
@@ -25,7 +25,7 @@ constexpr std::string_view prompt = weir_test::repeating_prompt;
 using self_drafted = speculate<draft_model<window_cache>>;
 self_drafted by_itself() { return {{.source = {.model = &bundled(), .keep = small}, .tokens = 5}}; }
 
-/// Guesses what no vocabulary has.
+/// Drafts what no vocabulary has.
 struct wild {
   static constexpr sibling_kind siblings = sibling_kind::point_mass;
   draft_limits limits() const { return {.nodes = 1, .depth = 1}; }
@@ -45,9 +45,9 @@ TEST_CASE("a loop may be left behind any token") {
     decoder_options options;
     options.sample = {.temperature = temperature, .repetition_penalty = 1.2f};
     stream_decoder<window_cache> plain(bundled(), small, options);
-    stream_decoder<window_cache, self_drafted> guessing(bundled(), small, options, by_itself());
-    compare(plain, guessing);
-    REQUIRE(guessing.counters().accepted > 20);
+    stream_decoder<window_cache, self_drafted> drafting(bundled(), small, options, by_itself());
+    compare(plain, drafting);
+    REQUIRE(drafting.counters().accepted > 20);
     stream_decoder<window_cache> again(bundled(), small, options);
     stream_decoder<window_cache, speculate<early_exit>> early(bundled(), small, options,
                                                               {{.layers = 3, .tokens = 5}});
@@ -63,10 +63,10 @@ TEST_CASE("policies that decide at boundaries, and are told of every token, go o
     options.sample = {.temperature = 0};
     options.stream.cadence = cadence;
     stream_decoder<cache> plain(bundled(), keep, options);
-    stream_decoder<cache, self_drafted> guessing(bundled(), keep, options, by_itself());
-    compare(plain, guessing);
-    REQUIRE(guessing.counters().accepted > 10);
-    REQUIRE(guessing.counters().clipped > 0);
+    stream_decoder<cache, self_drafted> drafting(bundled(), keep, options, by_itself());
+    compare(plain, drafting);
+    REQUIRE(drafting.counters().accepted > 10);
+    REQUIRE(drafting.counters().clipped > 0);
   };
   check(std::type_identity<kv_cache<f16, presets::h2o, positions::original>>{},
         presets::h2o{window{24}, heavy_hitters{24}}, 16);
@@ -75,11 +75,11 @@ TEST_CASE("policies that decide at boundaries, and are told of every token, go o
         surprised{sinks{4}, token_surprisal{40}}, 16);
 }
 
-TEST_CASE("a range that is left early, a new prompt, and a stop inside what was guessed") {
+TEST_CASE("a range that is left early, a new prompt, and a stop inside what was drafted") {
   decoder_options options;
   options.sample = {.temperature = 0};
   stream_decoder<window_cache> plain(bundled(), small, options);
-  stream_decoder<window_cache, self_drafted> guessing(bundled(), small, options, by_itself());
+  stream_decoder<window_cache, self_drafted> drafting(bundled(), small, options, by_itself());
   const auto some_pieces = [](auto& decoder, std::string_view text, std::size_t n) {
     std::string all;
     for (std::string_view piece : decoder.generate(text, {.max_tokens = 50})) {
@@ -91,9 +91,9 @@ TEST_CASE("a range that is left early, a new prompt, and a stop inside what was 
   for (const std::size_t n : {1u, 3u, 2u, 8u})
     for (const std::string_view text :
          {prompt, std::string_view(" and he said"), std::string_view()}) {
-      REQUIRE(some_pieces(plain, text, n) == some_pieces(guessing, text, n));
-      REQUIRE(plain.length() == guessing.length());
-      REQUIRE(same_caches(plain.cache(), guessing.cache()));
+      REQUIRE(some_pieces(plain, text, n) == some_pieces(drafting, text, n));
+      REQUIRE(plain.length() == drafting.length());
+      REQUIRE(same_caches(plain.cache(), drafting.cache()));
     }
 
   // Stop strings at every place of what is said.
@@ -141,7 +141,7 @@ TEST_CASE("rounds allocate nothing, and hold what was announced") {
   check(std::type_identity<window_cache>{}, small, speculate<early_exit>{{.layers = 2}});
 }
 
-TEST_CASE("guesses outside the vocabulary are refused") {
+TEST_CASE("drafts outside the vocabulary are refused") {
   stream_decoder<window_cache, speculate<wild>> decoder(bundled(), small);
   weir_test::require_refused<error::bad_input>(
       [&] { decoder.generate(prompt, [](const token_event&) { return true; }); },

@@ -31,27 +31,27 @@ using streaming = kv_cache<f16, keep<sinks, window>>;
 using scored = kv_cache<f16, keep<sinks, window, heavy_hitters>>;
 using forking = kv_cache<f16, keep<sinks, window>, positions::original, layouts::paged>;
 using looked_up = speculate<prompt_lookup>;
-using guessed = speculate<draft_model<streaming>>;
+using drafted = speculate<draft_model<streaming>>;
 using tokens = std::vector<token_id>;
 
-guessed smaller() {
-  guessed g;
+drafted smaller() {
+  drafted g;
   g.drafter.source.model = &bundled();
   g.drafter.source.keep = small;
   return g;
 }
 const decoder_options two_threads{.stop = {"zzz"}, .stream = {.chunk = 16, .threads = 2}};
 
-enum class told { done, typed, bare };  // by which error
+enum class failure { done, typed, bare };  // by which error
 template <class Work>
-told attempt(Work&& work) {
+failure attempt(Work&& work) {
   try {
     work();
-    return told::done;
+    return failure::done;
   } catch (const error::out_of_memory&) {
-    return told::typed;
+    return failure::typed;
   } catch (const std::bad_alloc&) {
-    return told::bare;
+    return failure::bare;
   }
 }
 
@@ -89,7 +89,7 @@ void starve_making(const Make& make) {
   const std::size_t before = live_allocations();
   starved_places places;
   places.each([&](std::size_t n, bool for_good) {
-    told how = told::done;
+    failure how = failure::done;
     bool failed = false;
     {
       const starving hunger(n, for_good);
@@ -97,9 +97,9 @@ void starve_making(const Make& make) {
       failed = hunger.has();
     }
     places.require(live_allocations() == before, "memory is lost");
-    places.require((how != told::done) == failed, "a failure is kept secret");
+    places.require((how != failure::done) == failed, "a failure is kept secret");
     // Where nothing is left, there is no room for the words of an error either.
-    places.require(how != told::bare || for_good, "no error of weir's");
+    places.require(how != failure::bare || for_good, "no error of weir's");
     return failed;
   });
 }
@@ -118,13 +118,13 @@ void starve_calling(const std::function<std::unique_ptr<Object>()>& make,
     {
       const auto object = make();
       tokens got;
-      told how = told::done;
+      failure how = failure::done;
       {
         const starving hunger(n, for_good);
         how = attempt([&] { got = call(*object); });
         failed = hunger.has();
       }
-      places.require((how != told::done) == failed, "a failure is kept secret");
+      places.require((how != failure::done) == failed, "a failure is kept secret");
       if (failed) got = call(*object);
       places.require(got == expected, "the second call gives something else");
     }
@@ -157,7 +157,7 @@ TEST_CASE("starved: making streams, decoders and batches") {
   starve_making(
       [] { stream_decoder<streaming, speculate<lookahead>>(bundled(), small, two_threads); });
   starve_making(
-      [] { stream_decoder<streaming, guessed>(bundled(), small, two_threads, smaller()); });
+      [] { stream_decoder<streaming, drafted>(bundled(), small, two_threads, smaller()); });
   starve_making([] { cautious_decoder<forking>(bundled(), small, two_threads); });
   starve_making([] {
     stream_batch<streaming, looked_up>(bundled(), small,
@@ -194,7 +194,7 @@ void starve_generating(const More&... more) {
 TEST_CASE("starved: generating") {
   starve_generating<stream_decoder<streaming>>();
   starve_generating<stream_decoder<streaming, looked_up>>();
-  starve_generating<stream_decoder<streaming, guessed>>(smaller());
+  starve_generating<stream_decoder<streaming, drafted>>(smaller());
   starve_generating<cautious_decoder<forking>>();
 }
 

@@ -28,7 +28,7 @@ using streaming = kv_cache<f16, keep<sinks, window>>;
 using scored = kv_cache<f16, keep<sinks, window, heavy_hitters>>;
 using forking = kv_cache<f16, keep<sinks, window>, positions::original, layouts::paged>;
 using looked_up = speculate<prompt_lookup>;
-using guessed = speculate<draft_model<streaming>>;
+using drafted = speculate<draft_model<streaming>>;
 using tokens = std::vector<token_id>;
 
 constexpr std::size_t wanted = 80;
@@ -84,7 +84,7 @@ tokens batched(std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("decoders, batches and forks on one model do not notice each other") {
-  guessed by_itself;
+  drafted by_itself;
   by_itself.drafter.source.model = &bundled();
   by_itself.drafter.source.keep = small;
   const std::vector<std::function<tokens(std::uint64_t)>> kinds = {
@@ -97,7 +97,7 @@ TEST_CASE("decoders, batches and forks on one model do not notice each other") {
         return generated<stream_decoder<streaming, speculate<lookahead>>>(seed, small);
       },
       [&](auto seed) {
-        return generated<stream_decoder<streaming, guessed>>(seed, small, by_itself);
+        return generated<stream_decoder<streaming, drafted>>(seed, small, by_itself);
       },
       [](auto seed) { return generated<cautious_decoder<forking>>(seed, small); },
       [](auto seed) { return batched(seed); },

@@ -159,15 +159,15 @@ inline void encode_block(packing p, const float* x, std::byte* b) {
         put_code(p, b, i, ratio(x[i], d * step) + 32);
     }
   } else {
-    double scale[8], offset[8], most_scale = 0, most_offset = 0;
+    double scale[8], offset[8], max_scale = 0, max_offset = 0;
     for (std::size_t part = 0; part < 8; ++part) {
       const auto [least, most] = std::minmax_element(x + 32 * part, x + 32 * part + 32);
       offset[part] = std::max(0.0, -double{*least});
       scale[part] = std::max(0.0, *most + offset[part]) / (codes - 1);
-      most_scale = std::max(most_scale, scale[part]);
-      most_offset = std::max(most_offset, offset[part]);
+      max_scale = std::max(max_scale, scale[part]);
+      max_offset = std::max(max_offset, offset[part]);
     }
-    const double d = put_half(b, 0, most_scale / 63), m = put_half(b, 2, most_offset / 63);
+    const double d = put_half(b, 0, max_scale / 63), m = put_half(b, 2, max_offset / 63);
     for (std::size_t part = 0; part < 8; ++part) {
       const double s = std::min(63.0, std::nearbyint(ratio(scale[part], d)));
       const double o = std::min(63.0, std::nearbyint(ratio(offset[part], m)));

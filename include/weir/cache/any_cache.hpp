@@ -38,7 +38,7 @@ class any_cache {
   virtual std::uint64_t room() const = 0;
   virtual std::uint64_t finals_room() const = 0;
   virtual std::size_t draft_room(std::size_t finals) const = 0;
-  virtual std::size_t most_entries() const = 0;
+  virtual std::size_t max_entries() const = 0;
   virtual std::size_t bytes() const = 0;
   virtual std::size_t pages_held() const = 0;
   virtual const kv_shape& shape() const = 0;
@@ -87,7 +87,7 @@ class one_cache final : public any_cache {
   std::uint64_t room() const override { return cache_.room(); }
   std::uint64_t finals_room() const override { return cache_.finals_room(); }
   std::size_t draft_room(std::size_t finals) const override { return cache_.draft_room(finals); }
-  std::size_t most_entries() const override { return cache_.most_entries(); }
+  std::size_t max_entries() const override { return cache_.max_entries(); }
   std::size_t bytes() const override { return cache_.bytes(); }
   std::size_t pages_held() const override { return cache_.pages_held(); }
   const kv_shape& shape() const override { return cache_.shape(); }

@@ -13,10 +13,10 @@
 namespace weir::inline WEIR_TARGET {
 
 /// Most rows of one step.
-inline constexpr std::size_t most_rows = std::size_t{1} << 20;
+inline constexpr std::size_t max_step_rows = std::size_t{1} << 20;
 
 struct cache_options {
-  std::size_t max_rows = 256;       ///< most rows of one step, at most `most_rows`
+  std::size_t max_rows = 256;       ///< most rows of one step, at most `max_step_rows`
   std::size_t max_draft_rows = 0;   ///< most provisional rows of one step, at most 64
   std::size_t max_draft_width = 1;  ///< most provisional rows at the same depth
   bool may_take_back = true;      ///< whether take_back will be called; costs policies that observe

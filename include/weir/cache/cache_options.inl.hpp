@@ -14,7 +14,7 @@ namespace weir::inline WEIR_TARGET {
 
 WEIR_INLINE void validate(const cache_options& o) {
   using error::bad_config, error::require;
-  require<bad_config>(o.max_rows > 0 && o.max_rows <= most_rows,
+  require<bad_config>(o.max_rows > 0 && o.max_rows <= max_step_rows,
                       "cache_options.max_rows: ", o.max_rows, " (expected 1 to 2^20)");
   require<bad_config>(o.max_draft_rows <= max_draft_rows,
                       "cache_options.max_draft_rows: ", o.max_draft_rows, " (expected at most ",

@@ -35,9 +35,9 @@ struct cache_parts {
   /// True if ranks are positions.
   static constexpr bool renumbers = Positions::renumbers;
   /// True if boundaries may write to any tile.
-  static constexpr bool rewrites = keep_has_fate<Keep> || keep_has_changing_budgets<Keep>;
-  /// Keys of a KV head that members find in one piece when they describe them.
-  static constexpr std::size_t most_recent = 64;
+  static constexpr bool rewrites = keep_has_evict_handler<Keep> || keep_has_changing_budgets<Keep>;
+  /// Keys of a KV head that policies find in one piece in `on_append`.
+  static constexpr std::size_t max_recent = 64;
 
   arena_plan plan;
   keeper_type keeper;
@@ -52,12 +52,12 @@ struct cache_parts {
       : keeper((require_exact_arithmetic(), require_kernels(), validate(shape), validate(options),
                 require_ranges(options.ranges, shape), validate(keep, shape), plan),
                shape, keep, options),
-        store(
-            plan, shape, keeper.tile_counts(),
-            checked_sum(keeper.most_tiles(), options.extra_pages),
-            includes(keep_needs<Keep>, told::new_keys) ? std::min(options.cadence, most_recent) : 0,
-            options.on_overflow == overflow::scale ? kv_scales(options.ranges) : kv_scales()),
-        states(plan, shape, keeper.most_splits()),
+        store(plan, shape, keeper.tile_counts(),
+              checked_sum(keeper.max_tiles(), options.extra_pages),
+              includes(keep_needs<Keep>, signals::new_keys) ? std::min(options.cadence, max_recent)
+                                                            : 0,
+              options.on_overflow == overflow::scale ? kv_scales(options.ranges) : kv_scales()),
+        states(plan, shape, keeper.max_splits()),
         turns(plan, shape.rope, options.max_rows, ranks(), keeper.sink_query_positions().size()) {
     if (!Layout::pages_taken)
       error::require<error::bad_config>(options.extra_pages == 0,
@@ -85,13 +85,13 @@ struct cache_parts {
   /// Pages that one step of `rows` rows may take; that rows may which come to an open one; and
   /// that `rows` rows may whatever steps they come in.
   std::size_t pages_for_step(std::size_t rows) const {
-    return rewrites ? store.pages_for(keeper.most_entries()) : pages_for_more(rows);
+    return rewrites ? store.pages_for(keeper.max_entries()) : pages_for_more(rows);
   }
   std::size_t pages_for_more(std::size_t rows) const {
     return store.pages_for(std::min(rows, keeper.tiles_written(rows)));
   }
   std::size_t pages_for_rows(std::size_t rows) const {
-    const std::size_t most = keeper.most_tiles();
+    const std::size_t most = keeper.max_tiles();
     return rewrites ? most : std::min(most, store.pages_for(keeper.tiles_written(rows)));
   }
   std::size_t ranks() const {

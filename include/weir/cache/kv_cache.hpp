@@ -235,7 +235,7 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
         std::min<std::uint64_t>({keeper().draft_room(finals), options_.max_draft_rows, left}));
   }
   /// Most entries that any row reads.
-  std::size_t most_entries() const { return keeper().most_entries(); }
+  std::size_t max_entries() const { return keeper().max_entries(); }
   /// Bytes held: those of required_bytes.
   std::size_t bytes() const { return memory_.bytes() + parts_.store.pool_bytes(); }
   /// Of them, those that forks do not share.
@@ -425,12 +425,13 @@ class kv_cache<Codec, Keep, Positions, Layout, Arch> {
                                     " layers attended (expected all ", shape_.layers, ")");
     rows_.require_path(path);
     for (const std::size_t r : path) require_uncut("commit", cut_[r], length() + rows_.offset(r));
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit)
+    for (std::size_t head_index = 0; head_index < shape_.total_kv_heads(); ++head_index)
       for (const std::size_t r : path) {
-        const tile_place from = keeper().place(unit, rows_, r), to = keeper().home(unit, rows_, r);
+        const tile_place from = keeper().place(head_index, rows_, r),
+                         to = keeper().home(head_index, rows_, r);
         if (from != to) {
-          store().prepare_to_write(unit, to.tile);
-          store().copy(unit / shape_.kv_heads, unit % shape_.kv_heads, from, to);
+          store().prepare_to_write(head_index, to.tile);
+          store().copy(head_index / shape_.kv_heads, head_index % shape_.kv_heads, from, to);
         }
       }
     require_all_written("commit");

@@ -37,17 +37,17 @@ struct refusal {
   static_assert(is_keep<Keep>,
                 "weir: the second parameter of kv_cache says what stays: keep_all, keep<...> or "
                 "per_head<A, B>");
-  static_assert(sizeof(Keep) > 0);  // has keep<...> say what is wrong with its members
+  static_assert(sizeof(Keep) > 0);  // has keep<...> say what is wrong with its policies
   static_assert(position_policy<Positions>,
                 "weir: the third parameter of kv_cache is positions::original or "
                 "positions::within_cache");
   static_assert(layout_policy<Layout>,
                 "weir: the fourth parameter of kv_cache is layouts::contiguous or layouts::paged");
   static_assert(!keep_needs_original_positions<Keep> || !renumbers<Positions>,
-                "weir: a member of keep<> reads keys as they were rotated at their stream index: "
+                "weir: a policy of keep<> reads keys as they were rotated at their stream index: "
                 "use positions::original");
   static_assert(!keep_has_changing_budgets<Keep> || takes_pages<Layout>,
-                "weir: a member of keep<> changes budgets while the stream runs: use "
+                "weir: a policy of keep<> changes budgets while the stream runs: use "
                 "layouts::paged");
 };
 

@@ -41,13 +41,13 @@ class positional_keeper {
         length_(options.first_index),
         kv_heads_(shape.kv_heads),
         max_drafts_(options.max_draft_rows),
-        extent_of_(shape.units()) {
+        extent_of_(shape.total_kv_heads()) {
     draft_tiles_ = draft_tiles(options.max_draft_rows, options.max_draft_width,
                                tiles_of(options.max_draft_rows));
-    draft_block_ = plan.reserve<tile_place>(shape.units(), options.max_draft_rows);
-    for (std::size_t unit = 0; unit < shape.units(); ++unit)
-      keep.with_list(unit, [&](const auto& list) {
-        const extent e = extent_for(list, shape, unit, options.max_draft_rows);
+    draft_block_ = plan.reserve<tile_place>(shape.total_kv_heads(), options.max_draft_rows);
+    for (std::size_t head_index = 0; head_index < shape.total_kv_heads(); ++head_index)
+      keep.with_list(head_index, [&](const auto& list) {
+        const extent e = extent_for(list, shape, head_index, options.max_draft_rows);
         if (Renumbers && shape.trained_context > 0)
           error::require<error::bad_config>(
               e.entries() <= shape.trained_context, "keep: ", e.entries(),
@@ -56,7 +56,7 @@ class positional_keeper {
         auto known = std::find(extents_.begin(), extents_.end(), e);
         if (known == extents_.end()) known = extents_.insert(known, e);
         ++known->units;
-        extent_of_[unit] = static_cast<std::uint32_t>(known - extents_.begin());
+        extent_of_[head_index] = static_cast<std::uint32_t>(known - extents_.begin());
       });
   }
 
@@ -66,30 +66,31 @@ class positional_keeper {
 
   // ---- sizes -----------------------------------------------------------------------------------
 
-  /// Tiles of each unit, draft tiles included.
+  /// Tiles of each KV head, draft tiles included.
   std::vector<std::size_t> tile_counts() const {
     std::vector<std::size_t> n(extent_of_.size());
-    for (std::size_t unit = 0; unit < n.size(); ++unit)
-      n[unit] = at(unit).ring.tiles() + draft_tiles_;
+    for (std::size_t head_index = 0; head_index < n.size(); ++head_index)
+      n[head_index] = at(head_index).ring.tiles() + draft_tiles_;
     return n;
   }
-  std::size_t most_tiles() const {
+  std::size_t max_tiles() const {
     std::size_t n = 0;
     for (const extent& e : extents_) n += e.units * (e.ring.tiles() + draft_tiles_);
     return n;
   }
-  /// Tiles of a unit that `rows` rows of one stream may be written to, at most, one step or many.
+  /// Tiles of a KV head that `rows` rows of one stream may be written to, at most, one step or
+  /// many.
   std::size_t tiles_written(std::size_t rows) const {
     return rows == 0 ? 0 : tiles_of(rows - 1) + 1 + std::min(draft_tiles_, rows);
   }
   /// Most entries a row reads.
-  std::size_t most_entries() const {
+  std::size_t max_entries() const {
     std::size_t most = 0;
     for (const extent& e : extents_) most = std::max(most, e.entries());
     return most;
   }
   /// Most splits a row's entries lie in.
-  std::size_t most_splits() const {
+  std::size_t max_splits() const {
     std::size_t most = 0;
     for (const extent& e : extents_)
       most = std::max(most, e.sinks / split_lanes + (e.window + max_draft_rows) / split_lanes + 4);
@@ -130,73 +131,77 @@ class positional_keeper {
     return std::min<std::uint64_t>(finals, r + tile_lanes - (length_ + r) % tile_lanes);
   }
 
-  /// Calls `visit(stream index, place)` for every live entry of a unit, in stream order.
+  /// Calls `visit(stream index, place)` for every live entry of a KV head, in stream order.
   template <class Visit>
-  void for_each_live(std::size_t unit, Visit visit) const {
-    const extent& e = at(unit);
+  void for_each_live(std::size_t head_index, Visit visit) const {
+    const extent& e = at(head_index);
     const std::uint64_t sinks_end = std::min(length_, first_ + e.sinks);
     const std::uint64_t begin =
         e.evicts && e.window - 1 < length_ - first_ ? length_ - (e.window - 1) : first_;
-    for (std::uint64_t i = first_; i < sinks_end; ++i) visit(i, place(unit, i));
-    for (std::uint64_t i = std::max(sinks_end, begin); i < length_; ++i) visit(i, place(unit, i));
+    for (std::uint64_t i = first_; i < sinks_end; ++i) visit(i, place(head_index, i));
+    for (std::uint64_t i = std::max(sinks_end, begin); i < length_; ++i)
+      visit(i, place(head_index, i));
   }
 
   // ---- one step --------------------------------------------------------------------------------
 
   /// Lays out the layer's provisional rows.
   void prepare(std::size_t layer, const step_rows& rows) {
-    for (std::size_t unit = layer * kv_heads_; unit < (layer + 1) * kv_heads_; ++unit)
+    for (std::size_t head_index = layer * kv_heads_; head_index < (layer + 1) * kv_heads_;
+         ++head_index)
       place_drafts(
-          rows, [&](std::size_t depth) { return place(unit, length_ + rows.finals() + depth); },
-          static_cast<std::uint32_t>(at(unit).ring.tiles()),
-          draft_place_.subspan(unit * max_drafts_, max_drafts_));
+          rows,
+          [&](std::size_t depth) { return place(head_index, length_ + rows.finals() + depth); },
+          static_cast<std::uint32_t>(at(head_index).ring.tiles()),
+          draft_place_.subspan(head_index * max_drafts_, max_drafts_));
   }
 
   /// Where row r of the step lies.
-  tile_place place(std::size_t unit, const step_rows& rows, std::size_t r) const {
-    return r < rows.finals() ? place(unit, length_ + r) : draft_place(unit, r - rows.finals());
+  tile_place place(std::size_t head_index, const step_rows& rows, std::size_t r) const {
+    return r < rows.finals() ? place(head_index, length_ + r)
+                             : draft_place(head_index, r - rows.finals());
   }
   /// Where an address is at home.
-  tile_place home(std::size_t unit, const step_rows& rows, std::size_t r) const {
-    return place(unit, length_ + rows.offset(r));
+  tile_place home(std::size_t head_index, const step_rows& rows, std::size_t r) const {
+    return place(head_index, length_ + rows.offset(r));
   }
   /// The position of row r's own query (and of its key).
   std::uint64_t query_position(std::size_t, const step_rows& rows, std::size_t r) const {
     return length_ + rows.offset(r);
   }
-  /// True if some row of the step sees a unit's sinks from another position than its own.
-  bool uses_sink_variant(std::size_t unit, const step_rows& rows) const {
-    const extent& e = at(unit);
+  /// True if some row of the step sees a KV head's sinks from another position than its own.
+  bool uses_sink_variant(std::size_t head_index, const step_rows& rows) const {
+    const extent& e = at(head_index);
     return Renumbers && e.sinks > 0 && length_ + rows.size() > first_ + e.entries();
   }
-  /// Those positions, the largest that renumbered caches have, and which of them is a unit's.
+  /// Those positions, the largest that renumbered caches have, and which of them is a KV head's.
   std::vector<position> sink_query_positions() const {
     std::vector<position> all;
     all.reserve(extents_.size());
     for (const extent& e : extents_) all.push_back({first_ + e.entries() - 1});
     return all;
   }
-  std::size_t sink_query_number(std::size_t unit) const { return extent_of_[unit]; }
+  std::size_t sink_query_number(std::size_t head_index) const { return extent_of_[head_index]; }
 
   // ---- what rows read --------------------------------------------------------------------------
 
   /// Splits that rows [first, last) read from: `split(k)` for k below it, rising.
-  std::size_t splits(std::size_t unit, const step_rows& rows, std::size_t first,
+  std::size_t splits(std::size_t head_index, const step_rows& rows, std::size_t first,
                      std::size_t last) const {
-    const split_range s = split_numbers(at(unit), rows, first, last);
+    const split_range s = split_numbers(at(head_index), rows, first, last);
     return s.sinks + static_cast<std::size_t>(s.last - s.first + 1);
   }
 
-  void plan(std::size_t unit, const step_rows& rows, std::size_t first, std::size_t last,
+  void plan(std::size_t head_index, const step_rows& rows, std::size_t first, std::size_t last,
             std::size_t k, visit_list& list) const {
-    const split_range s = split_numbers(at(unit), rows, first, last);
+    const split_range s = split_numbers(at(head_index), rows, first, last);
     const std::uint64_t split = k < s.sinks ? first_ / split_lanes + k : s.first + (k - s.sinks);
-    plan_visits(*this, unit, rows, first, last, split, list);
+    plan_visits(*this, head_index, rows, first, last, split, list);
   }
 
-  void read_lanes(std::size_t unit, const step_rows& rows, std::size_t r, std::uint64_t split,
+  void read_lanes(std::size_t head_index, const step_rows& rows, std::size_t r, std::uint64_t split,
                   split_masks& masks) const {
-    const extent& e = at(unit);
+    const extent& e = at(head_index);
     const std::uint64_t t = length_ + rows.offset(r);
     const std::uint64_t end = std::min(t + 1, length_ + rows.finals());  // behind it: provisional
     const std::uint64_t sinks_end = std::min(end, first_ + e.sinks);
@@ -210,18 +215,18 @@ class positional_keeper {
     }
   }
 
-  std::uint32_t physical(std::size_t unit, std::uint64_t tile) const {
-    return at(unit).ring.place(tile - first_ / tile_lanes);
+  std::uint32_t physical(std::size_t head_index, std::uint64_t tile) const {
+    return at(head_index).ring.place(tile - first_ / tile_lanes);
   }
   std::uint64_t draft_address(std::size_t, const step_rows& rows, std::size_t draft) const {
     return length_ + rows.finals() + rows.depth(draft);
   }
-  tile_place draft_place(std::size_t unit, std::size_t draft) const {
-    return draft_place_[unit * max_drafts_ + draft];
+  tile_place draft_place(std::size_t head_index, std::size_t draft) const {
+    return draft_place_[head_index * max_drafts_ + draft];
   }
 
  private:
-  /// What some units keep.
+  /// What some KV heads keep.
   struct extent {
     std::size_t sinks = 0, window = 0;
     bool evicts = true;  ///< false: the stream is refused more tokens rather than losing old ones
@@ -244,15 +249,17 @@ class positional_keeper {
     const std::size_t capacity = keep.checked_capacity();
     return {0, capacity, false, {0, tiles_of(capacity)}};
   }
-  template <class... Members>
-  static extent extent_for(const keep<Members...>& keep, const kv_shape& shape, std::size_t unit,
-                           std::size_t drafts) {
+  template <class... Policies>
+  static extent extent_for(const keep<Policies...>& keep, const kv_shape& shape,
+                           std::size_t head_index, std::size_t drafts) {
     using error::bad_config, error::require;
     extent e;
-    (void)budget_in(keep, shape, unit / shape.kv_heads, unit % shape.kv_heads);  // in range
+    (void)budget_in(keep, shape, head_index / shape.kv_heads,
+                    head_index % shape.kv_heads);  // in range
     keep.for_each([&](const auto& m) {
-      const std::size_t n = budget_of(m, shape, unit / shape.kv_heads, unit % shape.kv_heads);
-      (m.end == claimed_end::first ? e.sinks : e.window) += n;
+      const std::size_t n =
+          budget_of(m, shape, head_index / shape.kv_heads, head_index % shape.kv_heads);
+      (m.end == anchor::first ? e.sinks : e.window) += n;
     });
     require<bad_config>(e.window >= 1, "keep: a window of 0 (expected at least 1, the row's own)");
     require<bad_config>(e.entries() >= 2, "keep: sinks + window of ", e.entries(),
@@ -263,10 +270,11 @@ class positional_keeper {
     return e;
   }
 
-  const extent& at(std::size_t unit) const { return extents_[extent_of_[unit]]; }
+  const extent& at(std::size_t head_index) const { return extents_[extent_of_[head_index]]; }
 
-  tile_place place(std::size_t unit, std::uint64_t index) const {
-    return {physical(unit, index / tile_lanes), static_cast<std::uint32_t>(index % tile_lanes)};
+  tile_place place(std::size_t head_index, std::uint64_t index) const {
+    return {physical(head_index, index / tile_lanes),
+            static_cast<std::uint32_t>(index % tile_lanes)};
   }
 
   split_range split_numbers(const extent& e, const step_rows& rows, std::size_t first,
@@ -295,9 +303,9 @@ class positional_keeper {
   std::uint64_t first_, length_;
   std::size_t kv_heads_, max_drafts_, draft_tiles_ = 0;
   std::vector<extent> extents_;           // the different ones
-  std::vector<std::uint32_t> extent_of_;  // [unit]
+  std::vector<std::uint32_t> extent_of_;  // [head_index]
   arena_plan::block<tile_place> draft_block_;
-  std::span<tile_place> draft_place_;  // [unit, draft]
+  std::span<tile_place> draft_place_;  // [head_index, draft]
 };
 
 }  // namespace weir::inline WEIR_TARGET

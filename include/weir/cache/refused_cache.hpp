@@ -37,7 +37,7 @@ class refused_cache {
   static constexpr bool wants_log_probabilities = false;
   void tell_log_probability(std::uint64_t, float);
   std::size_t pages_held() const;
-  std::size_t most_entries() const;
+  std::size_t max_entries() const;
   std::size_t bytes() const;
   std::size_t bytes_beside_pages() const;
   void fork_from(const refused_cache&);

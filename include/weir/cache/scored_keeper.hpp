@@ -1,5 +1,6 @@
-// The keeper of policies that look at more than positions: it knows when members are told what, and
-// when they decide who stays. Nothing is moved, unless budgets change, and nothing is re-rotated.
+// The keeper of policies that look at more than positions: it knows when policies are told what,
+// and when they decide who stays. Nothing is moved, unless budgets change, and nothing is
+// re-rotated.
 #pragma once
 
 #include <algorithm>
@@ -12,9 +13,9 @@
 #include <weir/cache/attention/attend_job.hpp>
 #include <weir/cache/cache_options.hpp>
 #include <weir/cache/placement/slot_stream.hpp>
-#include <weir/cache/retention/arrivals.hpp>
 #include <weir/cache/retention/member_lists.hpp>
 #include <weir/cache/retention/observations.hpp>
+#include <weir/cache/retention/recent_tokens.hpp>
 #include <weir/cache/step_rows.hpp>
 #include <weir/core/arena.hpp>
 #include <weir/core/error.hpp>
@@ -31,7 +32,7 @@ class scored_keeper : public slot_stream<Renumbers> {
       stream::max_drafts_, stream::next_boundary, stream::shape_;
 
  public:
-  using stream::most_entries, stream::tiles_in_use;
+  using stream::max_entries, stream::tiles_in_use;
 
   static constexpr bool has_boundaries = true;
   /// True if a head may decide while others do something else.
@@ -39,7 +40,8 @@ class scored_keeper : public slot_stream<Renumbers> {
   static constexpr bool observes = keep_observes<Keep>;
   /// True if a step may not run over a boundary.
   static constexpr bool cuts_forward = keep_cuts_forward<Keep>;
-  static constexpr bool wants_log_probabilities = includes(keep_needs<Keep>, told::log_probability);
+  static constexpr bool wants_log_probabilities =
+      includes(keep_needs<Keep>, signals::log_probability);
 
   scored_keeper(arena_plan& plan, const kv_shape& shape, const Keep& keep,
                 const cache_options& options)
@@ -47,13 +49,13 @@ class scored_keeper : public slot_stream<Renumbers> {
         lists_(plan, keep, shape, options),
         may_take_back_(options.may_take_back),
         rows_seen_(plan, shape, options, map_.tiles()),
-        arrivals_(plan, options.cadence) {
+        recent_tokens_(plan, options.cadence) {
     using error::bad_config, error::require;
-    require<bad_config>(most_entries() < std::size_t{1} << 31, "keep: budget + cadence of ",
-                        most_entries(), " entries (expected below 2^31)");
+    require<bad_config>(max_entries() < std::size_t{1} << 31, "keep: budget + cadence of ",
+                        max_entries(), " entries (expected below 2^31)");
     if (Renumbers && shape.trained_context > 0)
-      require<bad_config>(most_entries() <= shape.trained_context, "keep: budget + cadence of ",
-                          most_entries(),
+      require<bad_config>(max_entries() <= shape.trained_context, "keep: budget + cadence of ",
+                          max_entries(),
                           " entries renumbered within the cache (expected at most the trained "
                           "context of ",
                           shape.trained_context, ")");
@@ -64,7 +66,7 @@ class scored_keeper : public slot_stream<Renumbers> {
     stream::bind(memory);
     lists_.bind(memory);
     rows_seen_.bind(memory);
-    arrivals_.bind(memory);
+    recent_tokens_.bind(memory);
     pending_.reserve(1 + max_drafts_);
   }
   /// The memory has become a copy of that of another keeper of the same settings: so does the rest.
@@ -72,25 +74,26 @@ class scored_keeper : public slot_stream<Renumbers> {
   void copy_from(const scored_keeper& other) {
     length_ = other.length_;
     rows_seen_.copy_from(other.rows_seen_);
-    arrivals_.copy_from(other.arrivals_);
+    recent_tokens_.copy_from(other.recent_tokens_);
     pending_.assign(other.pending_.begin(), other.pending_.end());
   }
 
   // ---- sizes -----------------------------------------------------------------------------------
 
-  /// Most tiles of each unit, draft tiles included.
+  /// Most tiles of each KV head, draft tiles included.
   std::vector<std::size_t> tile_counts() const {
-    std::vector<std::size_t> n(shape_.units());
-    for (std::size_t unit = 0; unit < n.size(); ++unit) n[unit] = home_tiles(unit) + draft_tiles_;
+    std::vector<std::size_t> n(shape_.total_kv_heads());
+    for (std::size_t head_index = 0; head_index < n.size(); ++head_index)
+      n[head_index] = home_tiles(head_index) + draft_tiles_;
     return n;
   }
-  /// Most tiles that all units together hold at once.
-  std::size_t most_tiles() const {
-    return lists_.budgets().most_tiles(cadence_) + shape_.units() * draft_tiles_;
+  /// Most tiles that all KV heads together hold at once.
+  std::size_t max_tiles() const {
+    return lists_.budgets().max_tiles(cadence_) + shape_.total_kv_heads() * draft_tiles_;
   }
-  /// Tiles of a unit that hold tokens of the stream, at most.
-  std::size_t home_tiles(std::size_t unit) const {
-    return stream::tiles_of(lists_.budgets().most(unit) + cadence_);
+  /// Tiles of a KV head that hold tokens of the stream, at most.
+  std::size_t home_tiles(std::size_t head_index) const {
+    return stream::tiles_of(lists_.budgets().most(head_index) + cadence_);
   }
 
   // ---- the stream ------------------------------------------------------------------------------
@@ -105,15 +108,16 @@ class scored_keeper : public slot_stream<Renumbers> {
     const std::size_t finals = rows.finals(), tokens = finals + path.size();
     if (tokens == 0) return;
     if (finals == 0 && !pending_.empty())  // else it was done layer by layer
-      threads.for_range(shape_.kv_heads, shape_.units() * pending_.size() * map_.lanes(),
+      threads.for_range(shape_.kv_heads, shape_.total_kv_heads() * pending_.size() * map_.lanes(),
                         [&](std::size_t first, std::size_t last) {
                           for (std::size_t head = first; head < last; ++head)
-                            for (std::size_t unit = head; unit < shape_.units();
-                                 unit += shape_.kv_heads)
-                              observe_pending(unit);
+                            for (std::size_t head_index = head;
+                                 head_index < shape_.total_kv_heads();
+                                 head_index += shape_.kv_heads)
+                              observe_pending(head_index);
                         });
     for (std::size_t i = 0; i < tokens; ++i)
-      arrivals_.set_kind(length_ + i, rows.kind(i < finals ? i : path[i - finals]));
+      recent_tokens_.set_kind(length_ + i, rows.kind(i < finals ? i : path[i - finals]));
     if constexpr (observes) {
       pending_.clear();
       rows_seen_.turn_over();
@@ -126,21 +130,22 @@ class scored_keeper : public slot_stream<Renumbers> {
   void take_back() {
     stream::shrink();
     if (!pending_.empty()) pending_.pop_back();
-    arrivals_.forget(length_);
+    recent_tokens_.forget(length_);
   }
   void reset() {
     stream::reset();
     lists_.reset();
-    arrivals_.reset(first_);
+    recent_tokens_.reset(first_);
     pending_.clear();
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit) go_on(unit, first_);
+    for (std::size_t head_index = 0; head_index < shape_.total_kv_heads(); ++head_index)
+      go_on(head_index, first_);
   }
   void tell_log_probability(std::uint64_t index, float value) {
-    const std::uint64_t next = last_boundary(shape_.units() - 1) + cadence_;
+    const std::uint64_t next = last_boundary(shape_.total_kv_heads() - 1) + cadence_;
     error::require<error::bad_call>(index <= next, "tell_log_probability: token ", index,
                                     " behind the boundary at ", next,
                                     " (expected once that has been decided)");
-    arrivals_.tell(index, value);
+    recent_tokens_.tell(index, value);
   }
 
   /// Provisional rows never reach a boundary: its outcome would depend on their fate.
@@ -167,49 +172,53 @@ class scored_keeper : public slot_stream<Renumbers> {
   // ---- observation -----------------------------------------------------------------------------
 
   /// Where rows [first, last) of the step hand out what they see; nowhere if nobody asks.
-  handout_memory handout(const step_rows& rows, std::size_t first, std::size_t last) const {
+  raw_attention_memory raw_attention(const step_rows& rows, std::size_t first,
+                                     std::size_t last) const {
     for (std::size_t r = first; r < last; ++r)
-      if (is_watched(length_ + rows.offset(r))) return rows_seen_.handout();
+      if (is_watched(length_ + rows.offset(r))) return rows_seen_.raw_attention();
     return {};
   }
-  /// Before a unit's rows are attended: what comes of them will be wanted near.
-  void ask_for_notes(std::size_t unit) const {
-    lists_.ask_for_notes(unit, tiles_in_use(unit) * tile_lanes, false);
+  /// Before a KV head's rows are attended: what comes of them will be wanted near.
+  void prefetch_notes(std::size_t head_index) const {
+    lists_.prefetch_notes(head_index, tiles_in_use(head_index) * tile_lanes, false);
   }
   /// Rows of the last step that were staged and have stayed, before anything else happens to the
-  /// unit. Not while the last of them may still be taken back.
-  void observe_pending(std::size_t unit) {
+  /// KV head. Not while the last of them may still be taken back.
+  void observe_pending(std::size_t head_index) {
     for (const pending_row& p : pending_)
       if (is_watched(p.index))
-        observe(unit, p.index, rows_seen_.staged(unit, tiles_in_use(unit), p.staged));
+        observe(head_index, p.index,
+                rows_seen_.staged(head_index, tiles_in_use(head_index), p.staged));
   }
-  /// What rows [first, last) of the step, just attended, saw in a unit, which they handed out at
+  /// What rows [first, last) of the step, just attended, saw in a KV head, which they handed out at
   /// `place`; `q` `[row, q_head, head_dim]` is theirs, unrotated.
-  void observe_rows(std::size_t unit, std::size_t place, const step_rows& rows, std::size_t first,
-                    std::size_t last, const float* q) {
+  void observe_rows(std::size_t head_index, std::size_t place, const step_rows& rows,
+                    std::size_t first, std::size_t last, const float* q) {
     for (std::size_t r = first; r < last; ++r) {
       const std::uint64_t index = length_ + rows.offset(r);
       if (!is_watched(index)) continue;
       const float* const query =
-          q + ((r - first) * shape_.q_heads + unit % shape_.kv_heads * shape_.group()) *
+          q + ((r - first) * shape_.q_heads + head_index % shape_.kv_heads * shape_.group()) *
                   shape_.head_dim;
       if (r + (may_take_back_ ? 1 : 0) < rows.finals())
-        observe(unit, index,
-                rows_seen_.read(place, tiles_in_use(unit), r - first, last - first, query));
+        observe(head_index, index,
+                rows_seen_.read(place, tiles_in_use(head_index), r - first, last - first, query));
       else
-        rows_seen_.stage(unit, place, tiles_in_use(unit), r + 1 - rows.finals(), r - first,
-                         last - first, query);
+        rows_seen_.stage(head_index, place, tiles_in_use(head_index), r + 1 - rows.finals(),
+                         r - first, last - first, query);
     }
   }
-  /// Tells the members of a unit's list what the row at `index`, the newest of them, saw there.
-  void observe(std::size_t unit, std::uint64_t index, observed_row::record row) {
+  /// Tells the policies of a KV head's list what the row at `index`, the newest of them, saw there.
+  void observe(std::size_t head_index, std::uint64_t index, observed_row::record row) {
     row.first_index = first_;
     row.index = index;
     row.boundary = next_boundary(index);
-    lists_.observe(unit, row, map_.index(unit));
+    lists_.observe(head_index, row, map_.index(head_index));
   }
-  /// What member number `m` of a unit's list remembers.
-  entry_memory memory(std::size_t m, std::size_t unit) const { return lists_.memory(m, unit); }
+  /// What policy number `m` of a KV head's list remembers.
+  entry_memory memory(std::size_t m, std::size_t head_index) const {
+    return lists_.memory(m, head_index);
+  }
 
   // ---- boundaries ------------------------------------------------------------------------------
 
@@ -220,7 +229,8 @@ class scored_keeper : public slot_stream<Renumbers> {
   }
   /// True if the next step would decide without having been told what it needs.
   bool lacks_log_probabilities() const {
-    return wants_log_probabilities && boundary_due(length_) && arrivals_.told_until() < length_;
+    return wants_log_probabilities && boundary_due(length_) &&
+           recent_tokens_.told_until() < length_;
   }
 
   /// Lets the heads of a layer decide at stream index `at`, up to which final rows of the step may
@@ -234,15 +244,15 @@ class scored_keeper : public slot_stream<Renumbers> {
   }
   /// The same of one head, in the working memory of head `place`.
   template <class Access>
-  std::size_t decide_head(std::size_t unit, std::size_t place, std::uint64_t at,
+  std::size_t decide_head(std::size_t head_index, std::size_t place, std::uint64_t at,
                           const step_rows& rows, Access access) {
     return with_steps(at, rows, access, [&](auto enter, auto drop) {
-      return lists_.decide_head(unit, place, enter, drop);
+      return lists_.decide_head(head_index, place, enter, drop);
     });
   }
   /// A layer has decided, and attended the rows that came next.
   void end_boundary(std::size_t layer) {
-    if (layer + 1 == shape_.layers) lists_.apportion_layers();
+    if (layer + 1 == shape_.layers) lists_.allocate_layers();
   }
 
   // ---- one step --------------------------------------------------------------------------------
@@ -250,12 +260,13 @@ class scored_keeper : public slot_stream<Renumbers> {
   /// Lays out the layer's provisional rows, once its boundaries have run.
   void prepare(std::size_t layer, const step_rows& rows) {
     if (rows.drafts() == 0) return;
-    for (std::size_t unit = layer * shape_.kv_heads; unit < (layer + 1) * shape_.kv_heads; ++unit)
-      stream::lay_out_drafts(unit, rows, home_tiles(unit));
+    for (std::size_t head_index = layer * shape_.kv_heads;
+         head_index < (layer + 1) * shape_.kv_heads; ++head_index)
+      stream::lay_out_drafts(head_index, rows, home_tiles(head_index));
   }
   /// Splits that rows read right behind the boundary at stream index `at`, at most: known before.
-  std::size_t splits_behind_boundary(std::size_t unit, std::uint64_t at) const {
-    const auto most = std::min<std::uint64_t>(lists_.budgets().of_all(unit), at - first_);
+  std::size_t splits_behind_boundary(std::size_t head_index, std::uint64_t at) const {
+    const auto most = std::min<std::uint64_t>(lists_.budgets().of_all(head_index), at - first_);
     return stream::splits_of(stream::tiles_of(static_cast<std::size_t>(most) + cadence_));
   }
 
@@ -266,67 +277,69 @@ class scored_keeper : public slot_stream<Renumbers> {
   };
 
   /// See slot_stream::go_on_from.
-  void go_on(std::size_t unit, std::uint64_t at) {
-    go_on_from(unit, at, [&](std::uint32_t s) { lists_.clear_notes(unit, s); });
+  void go_on(std::size_t head_index, std::uint64_t at) {
+    go_on_from(head_index, at, [&](std::uint32_t s) { lists_.clear_notes(head_index, s); });
   }
   /// `use(enter, drop)`: how heads that decide at stream index `at` begin and end.
   template <class Access, class Use>
   std::size_t with_steps(std::uint64_t at, const step_rows& rows, Access access, Use use) {
     const auto came = [&](std::uint64_t index) {
-      return index < length_ ? arrivals_[index] : arrival{.kind = rows.kind(index - length_)};
+      return index < length_ ? recent_tokens_[index]
+                             : token_info{.kind = rows.kind(index - length_)};
     };
     const auto enter = [&](deciding_head& head) {
-      const std::size_t tiles = tiles_in_use(head.unit);
-      head.seen = seen(head.unit, head.place, at);
-      head.access = &access(head.unit % shape_.kv_heads)
-                         .enter(head.unit / shape_.kv_heads, tiles, lists_.key_sums(head.place));
-      if constexpr (keep_describes<Keep>) {  // all that came since the last boundary
-        lists_.ask_for_notes(head.unit, tiles * tile_lanes, true);
-        for (std::size_t e = map_.kept(head.unit); e < head.entries(); ++e)
-          lists_.describe(head, e, came(head.seen.index[head.seen.order[e]]));
+      const std::size_t tiles = tiles_in_use(head.head_index);
+      head.seen = seen(head.head_index, head.place, at);
+      head.access =
+          &access(head.head_index % shape_.kv_heads)
+               .enter(head.head_index / shape_.kv_heads, tiles, lists_.key_sums(head.place));
+      if constexpr (keep_has_on_append<Keep>) {  // all that came since the last boundary
+        lists_.prefetch_notes(head.head_index, tiles * tile_lanes, true);
+        for (std::size_t e = map_.kept(head.head_index); e < head.entries(); ++e)
+          lists_.on_append(head, e, came(head.seen.index[head.seen.order[e]]));
       }
     };
-    const auto drop = [&](std::size_t unit, std::span<const std::uint8_t> stays) {
-      const std::size_t dropped = map_.drop(unit, stays.size(), stays);
-      settle(unit, at, access(unit % shape_.kv_heads));
+    const auto drop = [&](std::size_t head_index, std::span<const std::uint8_t> stays) {
+      const std::size_t dropped = map_.drop(head_index, stays.size(), stays);
+      settle(head_index, at, access(head_index % shape_.kv_heads));
       return dropped;
     };
     return use(enter, drop);
   }
-  /// What follows a unit's decision.
+  /// What follows a KV head's decision.
   template <class Access>
-  void settle(std::size_t unit, std::uint64_t at, Access& access) {
-    const std::size_t tiles = tiles_in_use(unit);
+  void settle(std::size_t head_index, std::uint64_t at, Access& access) {
+    const std::size_t tiles = tiles_in_use(head_index);
     if constexpr (keep_has_changing_budgets<Keep>)
-      map_.compact(unit, cadence_, [&](std::uint32_t from, std::uint32_t to) {
+      map_.compact(head_index, cadence_, [&](std::uint32_t from, std::uint32_t to) {
         access.move(slot_map::place(from), slot_map::place(to));
-        lists_.move_notes(unit, from, to);
+        lists_.move_notes(head_index, from, to);
       });
     for (std::size_t t = 0; t < tiles; ++t)
-      if (map_.live(unit)[t] == 0) access.give_back(t);
-    go_on(unit, at);
+      if (map_.live(head_index)[t] == 0) access.give_back(t);
+    go_on(head_index, at);
   }
   bool is_watched(std::uint64_t index) const {
     return next_boundary(index) - index <= lists_.last_rows();
   }
 
-  /// A unit as it is when the next token's stream index is `at`, seen from a head's place.
-  slots_view::record seen(std::size_t unit, std::size_t place, std::uint64_t at) const {
+  /// A KV head as it is when the next token's stream index is `at`, seen from a head's place.
+  slots_view::record seen(std::size_t head_index, std::size_t place, std::uint64_t at) const {
     return {.shape = &shape_,
-            .layer = unit / shape_.kv_heads,
-            .kv_head = unit % shape_.kv_heads,
+            .layer = head_index / shape_.kv_heads,
+            .kv_head = head_index % shape_.kv_heads,
             .first_index = first_,
             .boundary = at,
             .cadence = cadence_,
-            .order = map_.order(unit).first(entries(unit, at)),
-            .index = map_.index(unit),
+            .order = map_.order(head_index).first(entries(head_index, at)),
+            .index = map_.index(head_index),
             .scratch = lists_.view_scratch(place)};
   }
 
   member_lists<Keep> lists_;
   bool may_take_back_;
   observations<keep_needs<Keep>> rows_seen_;
-  arrivals arrivals_;
+  recent_tokens recent_tokens_;
   std::vector<pending_row> pending_;  // rows of the last step that were staged and stay
 };
 

@@ -5,7 +5,7 @@
 
 #include <weir/core/error.hpp>
 
-/// A constructor's function-try-block, so that a std::bad_alloc of any of its members leaves it as
+/// A constructor's function-try-block, so that a std::bad_alloc of any of its policies leaves it as
 /// error::out_of_memory:
 ///
 ///   thing(std::size_t n) WEIR_TRY : list_(n) {} WEIR_OR_OUT_OF_MEMORY("thing")

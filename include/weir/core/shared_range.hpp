@@ -21,11 +21,11 @@ class shared_range {
   struct piece {
     std::size_t first, last;
   };
-  static constexpr unsigned most_shares = 64;  ///< parts beyond have none and only help
+  static constexpr unsigned max_shares = 64;  ///< parts beyond have none and only help
 
   /// `n` < 2^32 numbers for `parts` parts. Shares begin at multiples of `unit`.
   shared_range(std::size_t n, unsigned parts, std::size_t unit = 1)
-      : shares_(std::min(parts, most_shares)) {
+      : shares_(std::min(parts, max_shares)) {
     const std::size_t units = n / unit;
     for (unsigned i = 0; i < shares_; ++i)
       left_[i].range.store(packed(units * i / shares_ * unit,
@@ -72,7 +72,7 @@ class shared_range {
   }
 
   unsigned shares_;
-  std::array<share, most_shares> left_;
+  std::array<share, max_shares> left_;
 };
 
 }  // namespace weir::inline WEIR_TARGET

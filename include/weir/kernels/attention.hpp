@@ -49,17 +49,18 @@ struct rotate_on_read {
   }
 };
 
-/// What one packed row hands out while it is folded, for those who judge tokens by the attention
-/// they get. Of each tile that the row reads: the weights exp(score − largest so far) and that
-/// largest score, or the scores themselves; 0 and −∞ in lanes it does not read.
-struct attention_handout {
-  float* weight = nullptr;   ///< [tile of the split, 32]; null: not wanted
-  float* score = nullptr;    ///< [tile of the split, 32]; null: not wanted
-  float* largest = nullptr;  ///< [tile of the split] null: nothing is wanted
+/// What one packed row leaves behind while it is folded, for policies that judge tokens by the
+/// attention they get. Of each tile that the row reads: the weights exp(score − largest so far) and
+/// that largest score, or the scores themselves; 0 and −∞ in lanes it does not read.
+struct raw_attention {
+  float* raw_weights = nullptr;  ///< [tile of the split, 32]; null: not wanted
+  float* raw_scores = nullptr;   ///< [tile of the split, 32]; null: not wanted
+  float* largest = nullptr;      ///< [tile of the split] null: nothing is wanted
 
-  attention_handout of_split(std::size_t split) const {
+  raw_attention of_split(std::size_t split) const {
     const auto moved = [split](float* at, std::size_t n) { return at ? at + split * n : nullptr; };
-    return {moved(weight, split_lanes), moved(score, split_lanes), moved(largest, split_tiles)};
+    return {moved(raw_weights, split_lanes), moved(raw_scores, split_lanes),
+            moved(largest, split_tiles)};
   }
 };
 
@@ -84,9 +85,9 @@ struct attention_block {
   std::array<std::array<const float*, max_block_rows>, query_variants> query = {};
   /// Which step row of the block, and so which mask, a packed row belongs to.
   std::array<std::uint8_t, max_block_rows> step_row = {};
-  std::array<attention_handout, max_block_rows> handout = {};  ///< by packed row
-  const rotate_on_read* rotation = nullptr;                    ///< null: keys are read as they lie
-  const std::uint32_t* rank = nullptr;  ///< [physical tile, 32], with `rotation`
+  std::array<raw_attention, max_block_rows> raw = {};  ///< by packed row
+  const rotate_on_read* rotation = nullptr;            ///< null: keys are read as they lie
+  const std::uint32_t* rank = nullptr;                 ///< [physical tile, 32], with `rotation`
   float key_scale = 1;  ///< stored keys · key_scale are what norms were taken of; a power of two
 
   const storage* key_tile(std::size_t page) const {

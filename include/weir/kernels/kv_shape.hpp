@@ -26,7 +26,7 @@ struct kv_shape {
   float scale = 0;                  ///< of q·k; 0 stands for 1/√head_dim
 
   std::size_t group() const { return q_heads / kv_heads; }
-  std::size_t units() const { return layers * kv_heads; }  ///< (layer, KV head) pairs
+  std::size_t total_kv_heads() const { return layers * kv_heads; }  ///< (layer, KV head) pairs
   float score_scale() const {
     return scale != 0 ? scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
   }

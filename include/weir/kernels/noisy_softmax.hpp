@@ -17,14 +17,14 @@ namespace weir::inline WEIR_TARGET {
 /// g standard Gumbel noise. Word h of a Philox block of 7 rounds with the counter
 /// (index[s], counter) is the noise of slot s in head h.
 struct noisy_softmax {
-  static constexpr std::size_t most_heads = 4;  ///< words of a Philox block
+  static constexpr std::size_t max_heads = 4;  ///< words of a Philox block
 
   std::size_t heads = 0;  ///< 1, 2 or 4
   std::size_t slots = 0;  ///< a multiple of 16
   std::size_t group = 1;  ///< query heads that the mean is over
   float temperature = 1;
-  const std::uint64_t* index = nullptr;              ///< [slot]
-  std::array<const float*, most_heads> logits = {};  ///< [head][slot]
+  const std::uint64_t* index = nullptr;             ///< [slot]
+  std::array<const float*, max_heads> logits = {};  ///< [head][slot]
   std::array<std::uint32_t, 2> key = {}, counter = {};
   float* scratch = nullptr;  ///< [head, slot]
   float* notes = nullptr;    ///< [slot]

@@ -7,14 +7,14 @@
 #include <weir/kernels/kernel_group.hpp>
 #include <weir/kernels/noisy_softmax.hpp>
 #if !defined(WEIR_COMPILED)
-#include <weir/kernels/cpu/handout.hpp>
 #include <weir/kernels/cpu/length_dots.hpp>
 #include <weir/kernels/cpu/noisy_softmax.hpp>
+#include <weir/kernels/cpu/raw_attention.hpp>
 #endif
 
 namespace weir::inline WEIR_TARGET {
 
-/// See the functions of the same names in kernels/cpu/: handout.hpp, noisy_softmax.hpp,
+/// See the functions of the same names in kernels/cpu/: raw_attention.hpp, noisy_softmax.hpp,
 /// length_dots.hpp.
 struct observation_kernels {
   static constexpr std::size_t number = 2;

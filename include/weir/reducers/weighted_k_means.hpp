@@ -40,21 +40,21 @@ inline clusters weighted_k_means(std::span<const float> point, std::span<const d
   for (std::size_t round = 0; round < rounds; ++round) {
     std::fill(sum.begin(), sum.end(), 0);
     std::fill(c.weight.begin(), c.weight.end(), 0);
-    std::vector<std::size_t> members(k);
+    std::vector<std::size_t> policies(k);
     for (std::size_t i = 0; i < n; ++i) {
       distance[i] = std::numeric_limits<double>::infinity();
       for (std::size_t j = 0; j < k; ++j)
         if (const double d = squared_distance(at(point, i), at(c.centroid, j)); d < distance[i])
           distance[i] = d, c.label[i] = j;
-      ++members[c.label[i]];
+      ++policies[c.label[i]];
     }
     for (std::size_t j = 0; j < k && k <= n; ++j) {
-      if (members[j] > 0) continue;
+      if (policies[j] > 0) continue;
       std::size_t furthest = n;
       for (std::size_t i = 0; i < n; ++i)
-        if (members[c.label[i]] > 1 && (furthest == n || distance[i] > distance[furthest]))
+        if (policies[c.label[i]] > 1 && (furthest == n || distance[i] > distance[furthest]))
           furthest = i;
-      --members[c.label[furthest]], ++members[j];
+      --policies[c.label[furthest]], ++policies[j];
       c.label[furthest] = j;
       distance[furthest] = 0;
     }

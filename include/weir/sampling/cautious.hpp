@@ -2,8 +2,9 @@
 // ways to the end of the phrase, and take the one it was surest of. arXiv 2507.03038, code
 // github.com/wyzjack/CNTP.
 //
-// A decoding law of its own: neither lossless nor an approximation of sampling. The tokens that
-// come are no draws from the model's law, and likely phrases come more often than they would.
+// A decoding distribution of its own: neither lossless nor an approximation of sampling. The tokens
+// that come are no draws from the model's distribution, and likely phrases come more often than
+// they would.
 //
 // Deviations. 10 trials at most, as in the authors' scripts; their code takes 40 where nobody says.
 // Trials have a longest length; theirs run on until a mark comes.
@@ -29,12 +30,12 @@ namespace weir::inline WEIR_TARGET {
 struct cautious {
   std::size_t least = 1;     ///< trials at an entropy of `low` or less; 1: an ordinary draw
   std::size_t most = 10;     ///< trials at `high` or more, at most 64; 1: never try
-  double low = 0.01;         ///< entropy of the law that draws follow, nats
+  double low = 0.01;         ///< entropy of the distribution that draws follow, nats
   double high = 1.5;         ///< above `low`
   std::size_t longest = 64;  ///< tokens after which a trial ends anyhow, at most 4096
   std::string marks = ".,\n?!:;)]}";  ///< a trial ends with a token whose text ends with one
 
-  static constexpr std::size_t most_trials = 64, most_tokens = 4096;
+  static constexpr std::size_t max_trials = 64, max_tokens = 4096;
 
   /// Throws `error::bad_config` for values out of range.
   void validate() const;
@@ -43,12 +44,13 @@ struct cautious {
   std::size_t trials(double nats) const;
 };
 
-/// Entropy, nats, of a law such as `sampler::distribution` gives. The same bits on every machine.
-/// O(tokens).
-double entropy(std::span<const token_probability> law);
+/// Entropy, nats, of a distribution such as `sampler::distribution` gives. The same bits on every
+/// machine. O(tokens).
+double entropy(std::span<const token_probability> distribution);
 
-/// How probable a token is under a law, ids rising; 0 if it cannot be drawn. O(log tokens).
-double probability_of(std::span<const token_probability> law, token_id id);
+/// How probable a token is under a distribution, ids rising; 0 if it cannot be drawn. O(log
+/// tokens).
+double probability_of(std::span<const token_probability> distribution, token_id id);
 
 /// How sure a model was of what it said.
 struct trial_score {

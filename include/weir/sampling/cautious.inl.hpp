@@ -21,13 +21,13 @@ namespace weir::inline WEIR_TARGET {
 
 WEIR_INLINE void cautious::validate() const {
   using error::bad_config, error::require;
-  require<bad_config>(least > 0 && least <= most && most <= most_trials, "cautious: ", least,
-                      " to ", most, " trials (expected 1 <= least <= most <= ", most_trials, ")");
+  require<bad_config>(least > 0 && least <= most && most <= max_trials, "cautious: ", least, " to ",
+                      most, " trials (expected 1 <= least <= most <= ", max_trials, ")");
   require<bad_config>(std::isfinite(low) && std::isfinite(high) && low >= 0 && low < high,
                       "cautious: entropies of ", low, " to ", high,
                       " (expected finite numbers, 0 <= low < high)");
-  require<bad_config>(longest > 0 && longest <= most_tokens, "cautious.longest: ", longest,
-                      " (expected 1 to ", most_tokens, ")");
+  require<bad_config>(longest > 0 && longest <= max_tokens, "cautious.longest: ", longest,
+                      " (expected 1 to ", max_tokens, ")");
 }
 
 WEIR_INLINE std::size_t cautious::trials(double nats) const {
@@ -36,18 +36,18 @@ WEIR_INLINE std::size_t cautious::trials(double nats) const {
                                   static_cast<double>(most - least) * part);
 }
 
-WEIR_INLINE double entropy(std::span<const token_probability> law) {
+WEIR_INLINE double entropy(std::span<const token_probability> distribution) {
   double nats = 0;
-  for (const token_probability& t : law)
+  for (const token_probability& t : distribution)
     nats -= double{t.probability} * elementary::log(double{t.probability});
   return nats;
 }
 
-WEIR_INLINE double probability_of(std::span<const token_probability> law, token_id id) {
+WEIR_INLINE double probability_of(std::span<const token_probability> distribution, token_id id) {
   const auto at = std::lower_bound(
-      law.begin(), law.end(), id,
+      distribution.begin(), distribution.end(), id,
       [](const token_probability& t, token_id wanted) { return t.token < wanted; });
-  return at != law.end() && at->token == id ? double{at->probability} : 0;
+  return at != distribution.end() && at->token == id ? double{at->probability} : 0;
 }
 
 WEIR_INLINE std::vector<std::uint8_t> tokens_that_end(const tokenizer& vocabulary,

@@ -23,13 +23,13 @@ namespace weir::inline WEIR_TARGET {
 /// push, and pushing does nothing.
 class sampler {
  public:
-  /// The stream can be taken back to `most_taken_back` tokens less than it ever had. Throws
+  /// The stream can be taken back to `max_taken_back` tokens less than it ever had. Throws
   /// `error::bad_config` for options out of range or an empty vocabulary, `error::out_of_memory`.
-  sampler(const sampling& options, std::size_t vocab_size, std::size_t most_taken_back = 0);
+  sampler(const sampling& options, std::size_t vocab_size, std::size_t max_taken_back = 0);
 
   /// Exactly the bytes that a sampler holds. Throws what the constructor throws.
   static std::size_t required_bytes(std::size_t vocab_size, const sampling& options = {},
-                                    std::size_t most_taken_back = 0);
+                                    std::size_t max_taken_back = 0);
   std::size_t bytes() const { return memory_.bytes(); }
   const sampling& options() const { return options_; }
 
@@ -37,7 +37,7 @@ class sampler {
   /// outside the vocabulary. O(1).
   void push(token_id id);
   /// Undoes the last n pushes, as if they had never been. Throws `error::bad_call`, and undoes
-  /// none, if they go further back than `most_taken_back` lets them. O(1).
+  /// none, if they go further back than `max_taken_back` lets them. O(1).
   void take_back(std::size_t n) {
     if (options_.penalizes()) recent_.take_back(n);
   }
@@ -71,7 +71,7 @@ class sampler {
     arena_plan::block<token_id> recent;
   };
   static blocks reserve(arena_plan& plan, const sampling& options, std::size_t vocab_size,
-                        std::size_t most_taken_back);
+                        std::size_t max_taken_back);
 
   static const sampling_kernels& logits_kernels() { return kernels<sampling_kernels>(); }
 

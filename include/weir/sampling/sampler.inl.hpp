@@ -22,11 +22,11 @@
 namespace weir::inline WEIR_TARGET {
 
 WEIR_INLINE sampler::sampler(const sampling& options, std::size_t vocab_size,
-                             std::size_t most_taken_back)
+                             std::size_t max_taken_back)
     : options_(options) {
   require_kernels();
   arena_plan plan;
-  const blocks b = reserve(plan, options, vocab_size, most_taken_back);
+  const blocks b = reserve(plan, options, vocab_size, max_taken_back);
   memory_ = arena(plan);
   weights_ = memory_[b.weights];
   candidates_ = memory_[b.candidates];
@@ -34,9 +34,9 @@ WEIR_INLINE sampler::sampler(const sampling& options, std::size_t vocab_size,
 }
 
 WEIR_INLINE std::size_t sampler::required_bytes(std::size_t vocab_size, const sampling& options,
-                                                std::size_t most_taken_back) {
+                                                std::size_t max_taken_back) {
   arena_plan plan;
-  reserve(plan, options, vocab_size, most_taken_back);
+  reserve(plan, options, vocab_size, max_taken_back);
   return plan.bytes();
 }
 
@@ -102,17 +102,17 @@ WEIR_INLINE token_id sampler::draw(std::span<const token_probability> tokens, do
 }
 
 WEIR_INLINE sampler::blocks sampler::reserve(arena_plan& plan, const sampling& options,
-                                             std::size_t vocab_size, std::size_t most_taken_back) {
+                                             std::size_t vocab_size, std::size_t max_taken_back) {
   options.validate();
   constexpr std::size_t most = std::numeric_limits<token_id>::max();
   error::require<error::bad_config>(vocab_size > 0 && vocab_size <= most, "sampler: ", vocab_size,
                                     " tokens (expected 1 to ", most, ")");
   error::require<error::bad_config>(
-      most_taken_back <= sampling::most_repeat_last, "sampler: ", most_taken_back,
-      " tokens to be taken back (expected at most ", sampling::most_repeat_last, ")");
+      max_taken_back <= sampling::max_repeat_last, "sampler: ", max_taken_back,
+      " tokens to be taken back (expected at most ", sampling::max_repeat_last, ")");
   return {plan.reserve<float>(vocab_size), plan.reserve<token_probability>(vocab_size),
           plan.reserve<token_id>(
-              options.penalizes() ? token_window::room(options.repeat_last, most_taken_back) : 0)};
+              options.penalizes() ? token_window::room(options.repeat_last, max_taken_back) : 0)};
 }
 
 WEIR_INLINE sampler::candidates sampler::above(float least) {

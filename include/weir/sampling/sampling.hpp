@@ -19,7 +19,7 @@ enum class draw_rule : std::uint8_t {
 /// of these, the fewest most probable ones that together reach top_p; then, of these, the ones at
 /// least min_p times as probable as the most probable. On ties the lower id is the more probable.
 ///
-/// What is left, renormalized, is the law that draws follow, and that lossless speculation
+/// What is left, renormalized, is the distribution that draws follow, and that lossless speculation
 /// preserves: not the model's own.
 struct sampling {
   float temperature = 0.8f;  ///< divides logits; 0: always the most probable token
@@ -39,7 +39,7 @@ struct sampling {
   draw_rule draw = draw_rule::inverse_cdf;
 
   /// The longest window of tokens.
-  static constexpr std::size_t most_repeat_last = std::size_t{1} << 24;
+  static constexpr std::size_t max_repeat_last = std::size_t{1} << 24;
 
   /// Whether what was said before matters.
   bool penalizes() const {

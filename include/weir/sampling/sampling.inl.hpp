@@ -33,9 +33,9 @@ WEIR_INLINE void sampling::validate() const {
   error::require<error::bad_config>(std::isfinite(frequency_penalty),
                                     "frequency_penalty: ", frequency_penalty,
                                     " (expected a finite number)");
-  error::require<error::bad_config>(repeat_last > 0 && repeat_last <= most_repeat_last,
+  error::require<error::bad_config>(repeat_last > 0 && repeat_last <= max_repeat_last,
                                     "repeat_last: ", repeat_last, " (expected 1 to ",
-                                    most_repeat_last, ")");
+                                    max_repeat_last, ")");
   error::require<error::bad_config>(draw == draw_rule::inverse_cdf || draw == draw_rule::gumbel,
                                     "draw: ", static_cast<int>(draw),
                                     " (expected draw_rule::inverse_cdf or draw_rule::gumbel)");

@@ -18,11 +18,11 @@ class token_window {
  public:
   /// A window of no tokens, which takes none.
   token_window() = default;
-  /// Elements of memory for `size` tokens of which `most_taken_back` may be taken back.
-  static constexpr std::size_t room(std::size_t size, std::size_t most_taken_back) {
-    return size + most_taken_back;
+  /// Elements of memory for `size` tokens of which `max_taken_back` may be taken back.
+  static constexpr std::size_t room(std::size_t size, std::size_t max_taken_back) {
+    return size + max_taken_back;
   }
-  /// `memory` has room(size, most_taken_back) elements; size > 0.
+  /// `memory` has room(size, max_taken_back) elements; size > 0.
   token_window(std::span<token_id> memory, std::size_t size) : ring_(memory), size_(size) {}
 
   /// O(1).

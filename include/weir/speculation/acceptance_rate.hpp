@@ -1,4 +1,4 @@
-// How often guesses turn out right.
+// How often drafts turn out right.
 #pragma once
 
 #include <cstddef>
@@ -7,13 +7,13 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// A mean over guesses whose fate was decided, which forgets: of `memory` guesses at most. It
+/// A mean over drafts whose fate was decided, which forgets: of `memory` drafts at most. It
 /// starts from one half, and never gets to 0 or 1.
 class acceptance_rate {
  public:
   explicit acceptance_rate(double memory) : keep_(1 - 1 / memory) {}
 
-  /// `accepted` guesses were right; if `rejected`, another was wrong. Guesses behind a wrong one
+  /// `accepted` drafts were right; if `rejected`, another was wrong. Drafts behind a wrong one
   /// were never decided. O(accepted).
   void learn(std::size_t accepted, bool rejected) {
     for (std::size_t i = 0; i < accepted; ++i) decide(1);
@@ -28,7 +28,7 @@ class acceptance_rate {
     decided_ = decided_ * keep_ + 1;
   }
 
-  double keep_;  // of what is known, a guess later
+  double keep_;  // of what is known, a draft later
   double right_ = 0, decided_ = 0;
 };
 

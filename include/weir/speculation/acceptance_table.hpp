@@ -1,4 +1,4 @@
-// How often guesses were accepted, by how sure the drafter was of them.
+// How often drafts were accepted, by how sure the drafter was of them.
 #pragma once
 
 #include <algorithm>
@@ -10,15 +10,15 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Estimates the chance that a guess is accepted once it is its turn: from what became of guesses
+/// Estimates the chance that a draft is accepted once it is its turn: from what became of drafts
 /// like it, and before there are many from the drafter's own probability.
 ///
-/// Guesses are alike that are tried as early among their siblings, and that the drafter gave about
+/// Drafts are alike that are tried as early among their siblings, and that the drafter gave about
 /// the same share of what was left. Old outcomes fade. O(1) each.
 class acceptance_table {
  public:
-  /// What kind of guess one is: `rank` siblings are tried before it, `share` is its part of the law
-  /// that they left.
+  /// What kind of draft one is: `rank` siblings are tried before it, `share` is its part of the
+  /// distribution that they left.
   struct cell {
     std::uint8_t rank, bucket;
   };
@@ -45,7 +45,7 @@ class acceptance_table {
 
  private:
   static constexpr std::size_t ranks = 4, buckets = 12;
-  static constexpr double prior = 4;   // guesses that the drafter's own word counts for
+  static constexpr double prior = 4;   // drafts that the drafter's own word counts for
   static constexpr double most = 512;  // outcomes of a kind; then they count half
   struct counts {
     double tried = 0, accepted = 0;

@@ -49,7 +49,7 @@ WEIR_INLINE mask_plan best_mask_plan(std::span<const std::vector<double>> accept
     std::vector<double> stop;
     double gain;
   };
-  std::vector<std::vector<candidate>> trees(m + 1);  // [state, guesses]
+  std::vector<std::vector<candidate>> trees(m + 1);  // [state, drafts]
   trees[0].push_back({{}, {1}, 0});
   for (std::size_t s = 1; s <= m; ++s)
     for (std::size_t n = 0; 1 + 2 * n <= rows; ++n) {
@@ -72,7 +72,7 @@ WEIR_INLINE mask_plan best_mask_plan(std::span<const std::vector<double>> accept
       next[i] = next_states(c.stop, mask_counts(c.stop, gain, rows), m + 1);
     }
     const double tokens = tokens_a_round(next, gain);
-    if (tokens > best * (1 + 1e-12)) {  // not for a rounding: fewer guesses come first
+    if (tokens > best * (1 + 1e-12)) {  // not for a rounding: fewer drafts come first
       best = tokens;
       best_n = n;
     }

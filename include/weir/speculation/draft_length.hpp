@@ -1,6 +1,6 @@
-// How many tokens to guess.
+// How many tokens to draft.
 //
-// A round with g guesses in a row, each right with probability a, gives (1 − aᵍ⁺¹) / (1 − a) tokens
+// A round with g drafts in a row, each right with probability a, gives (1 − aᵍ⁺¹) / (1 − a) tokens
 // and takes c·g + T(g + 1): c to draft a token, T(n) for a pass over n rows (Leviathan, Kalman,
 // Matias, arXiv 2211.17192). Whether drafting could run beside the pass instead (Mirror-SD, arXiv
 // 2510.13161; FlexDraft, arXiv 2605.20022) is no question on one machine, where both want the same
@@ -18,7 +18,7 @@ namespace weir::inline WEIR_TARGET {
 /// The length from 0 to `most` that gives the most tokens a second; of equals, the shortest.
 /// `pass(n)`: seconds of a pass over n rows, the root among them. O(most).
 template <std::invocable<std::size_t> Pass>
-std::size_t best_draft_length(double acceptance, double seconds_per_guess, Pass&& pass,
+std::size_t best_draft_length(double acceptance, double seconds_per_draft, Pass&& pass,
                               std::size_t most) {
   std::size_t best = 0;
   double tokens = 1, chance = 1, best_speed = 1 / static_cast<double>(pass(1));
@@ -26,14 +26,14 @@ std::size_t best_draft_length(double acceptance, double seconds_per_guess, Pass&
     chance *= acceptance;
     tokens += chance;
     const double speed =
-        tokens / (seconds_per_guess * static_cast<double>(g) + static_cast<double>(pass(g + 1)));
+        tokens / (seconds_per_draft * static_cast<double>(g) + static_cast<double>(pass(g + 1)));
     if (speed > best_speed) best = g, best_speed = speed;
   }
   return best;
 }
 
-/// Of guesses in a row, each with how sure the drafter is of it: how many to keep, so that all of
-/// them are right with probability `least` at least. O(guesses).
+/// Of drafts in a row, each with how sure the drafter is of it: how many to keep, so that all of
+/// them are right with probability `least` at least. O(drafts).
 inline std::size_t confident_prefix(std::span<const float> confidence, double least) {
   std::size_t n = 0;
   for (double product = 1; n < confidence.size(); ++n) {

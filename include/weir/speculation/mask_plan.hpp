@@ -1,9 +1,9 @@
-// Which guesses are tried, and where masks lie behind them, by how many masks the last accepted
+// Which drafts are tried, and where masks lie behind them, by how many masks the last accepted
 // node carried: the dynamic sparse trees of PPD, Chen et al., arXiv 2405.18628, found before a
 // stream starts; and the two layouts of masks of Samragh et al., arXiv 2507.11851.
 //
 // Masks behind a node say what follows it, one depth each. Those of the last accepted node are the
-// next round's guesses; so rounds are a Markov chain, whose state is how many that node carried.
+// next round's drafts; so rounds are a Markov chain, whose state is how many that node carried.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Guesses, and masks behind them.
+/// Drafts, and masks behind them.
 struct masked_tree {
   tree_shape shape;
   std::vector<std::size_t> masks;  ///< [1 + node] behind the root, behind each node
@@ -29,14 +29,14 @@ struct masked_tree {
   std::size_t rows() const { return std::reduce(masks.begin(), masks.end(), masks.size()); }
 };
 
-/// A tree for each state. Without any nothing is guessed.
+/// A tree for each state. Without any nothing is drafted.
 struct mask_plan {
-  std::vector<masked_tree> trees;  ///< [state] guesses no deeper than the state
+  std::vector<masked_tree> trees;  ///< [state] drafts no deeper than the state
 
-  /// `m` masks behind each node of a chain of m guesses: whatever is accepted, the next round has m
-  /// guesses. (m + 1)² rows ("quadratic decoding", arXiv 2507.11851).
+  /// `m` masks behind each node of a chain of m drafts: whatever is accepted, the next round has m
+  /// drafts. (m + 1)² rows ("quadratic decoding", arXiv 2507.11851).
   static mask_plan quadratic(std::size_t m);
-  /// `m` masks behind the last guess of such a chain alone: the round after one that did not accept
+  /// `m` masks behind the last draft of such a chain alone: the round after one that did not accept
   /// it has none to go by. 2 m + 1 rows ("linear decoding", there).
   static mask_plan linear(std::size_t m);
 
@@ -68,7 +68,7 @@ std::vector<double> next_states(std::span<const double> stop, std::span<const st
 /// starts in state 0. O(states³).
 std::vector<double> stationary(std::vector<std::vector<double>> next);
 
-/// Tokens a round, in the long run: one, and `gain[state]` guesses accepted in each state.
+/// Tokens a round, in the long run: one, and `gain[state]` drafts accepted in each state.
 double tokens_a_round(const std::vector<std::vector<double>>& next, std::span<const double> gain);
 
 /// The same of a plan, where the choice of rank k at depth d + 1 is accepted with probability

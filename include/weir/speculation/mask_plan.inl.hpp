@@ -32,17 +32,17 @@ WEIR_INLINE mask_plan mask_plan::linear(std::size_t m) {
 WEIR_INLINE std::size_t mask_plan::bytes() const {
   std::size_t n = trees.size() * sizeof(masked_tree);
   for (const masked_tree& t : trees)
-    n += t.shape.nodes.size() * sizeof(tree_shape::guess) + t.masks.size() * sizeof(std::size_t);
+    n += t.shape.nodes.size() * sizeof(tree_shape::draft) + t.masks.size() * sizeof(std::size_t);
   return n;
 }
 
 WEIR_INLINE draft_limits mask_plan::limits() const {
   draft_limits most;
   for (const masked_tree& t : trees) {
-    const draft_limits guesses = t.shape.limits();
-    most.nodes = std::max(most.nodes, guesses.nodes);
-    most.depth = std::max(most.depth, guesses.depth);
-    most.width = std::max(most.width, guesses.width);
+    const draft_limits drafts = t.shape.limits();
+    most.nodes = std::max(most.nodes, drafts.nodes);
+    most.depth = std::max(most.depth, drafts.depth);
+    most.width = std::max(most.width, drafts.width);
     std::vector<std::size_t> width;  // [depth - 1]
     for (std::size_t i = 0; i < t.masks.size(); ++i) {
       const std::size_t depth = i == 0 ? 0 : t.shape.depth(i - 1), end = depth + t.masks[i];
@@ -66,7 +66,7 @@ WEIR_INLINE void mask_plan::validate() const {
                         " has masks behind ", t.masks.size(), " nodes (expected ",
                         1 + t.shape.nodes.size(), ", the root among them)");
     const std::size_t depth = t.shape.limits().depth, most = std::ranges::max(t.masks);
-    require<bad_config>(depth <= s, "mask_plan: state ", s, " has guesses ", depth,
+    require<bad_config>(depth <= s, "mask_plan: state ", s, " has drafts ", depth,
                         " deep (expected at most ", s, ", a mask for each depth)");
     require<bad_config>(most <= masks(), "mask_plan: state ", s, " has ", most,
                         " masks behind a node (expected at most ", masks(), ", the highest state)");

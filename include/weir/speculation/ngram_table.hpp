@@ -27,7 +27,7 @@ struct follower {
 class ngram_table {
  public:
   static constexpr std::size_t ways = 4, followers = 4;
-  static constexpr std::uint32_t most_seen = 1 << 16;
+  static constexpr std::uint32_t max_seen = 1 << 16;
 
   struct ngram {
     std::uint64_t key = 0;    ///< 0: free

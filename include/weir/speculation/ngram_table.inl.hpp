@@ -35,7 +35,7 @@ WEIR_INLINE void ngram_table::count(std::span<const token_id> tokens, token_id t
                          [](const follower& a, const follower& b) { return a.count < b.count; });
   if (f->token != token) *f = {token, 0};
   ++f->count;
-  if (g->seen >= most_seen) halve(*g);
+  if (g->seen >= max_seen) halve(*g);
 }
 
 WEIR_INLINE const ngram_table::ngram* ngram_table::find(std::span<const token_id> tokens) const {

@@ -13,7 +13,7 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// True if guesses made like this are exact under this verifier.
+/// True if drafts made like this are exact under this verifier.
 template <class Drafter, class Verifier>
 inline constexpr bool fit_together = Verifier::accepts(Drafter::siblings);
 
@@ -23,7 +23,7 @@ namespace detail {
 template <class Drafter, class Verifier>
 struct fitting {
   static_assert(fit_together<Drafter, Verifier>,
-                "weir: this verifier is not exact for guesses made the way this drafter makes them "
+                "weir: this verifier is not exact for drafts made the way this drafter makes them "
                 "(see Drafter::siblings, and Verifier::accepts)");
 };
 
@@ -36,12 +36,12 @@ struct speculate {
   using drafter_type = Drafter;
   using verifier_type = Verifier;
   using verifier_state = typename Verifier::template state<Drafter::siblings>;
-  /// What is promised, relative to decoding without guesses.
+  /// What is promised, relative to decoding without drafts.
   static constexpr guarantee level = Verifier::level;
-  /// True if drafters have to leave the laws that siblings were drawn from.
-  static constexpr bool wants_laws =
-      Verifier::needs_laws && (Drafter::siblings == sibling_kind::independent ||
-                               Drafter::siblings == sibling_kind::without_replacement);
+  /// True if drafters have to leave the distributions that siblings were drawn from.
+  static constexpr bool wants_distributions =
+      Verifier::needs_distributions && (Drafter::siblings == sibling_kind::independent ||
+                                        Drafter::siblings == sibling_kind::without_replacement);
 
   Drafter drafter = {};
   Verifier verifier = {};

@@ -1,4 +1,4 @@
-// Fixed trees of guesses, by rank: which of a drafter's first, second, … choices are tried behind
+// Fixed trees of drafts, by rank: which of a drafter's first, second, … choices are tried behind
 // which. Chosen by expected acceptance, as in PPD: Chen et al., arXiv 2405.18628, and Sequoia.
 #pragma once
 
@@ -12,17 +12,17 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Nodes in an order in which parents come first, depths rising; node 0 is the first guess.
+/// Nodes in an order in which parents come first, depths rising; node 0 is the first draft.
 struct tree_shape {
   static constexpr std::size_t root = static_cast<std::size_t>(-1);
-  struct guess {
+  struct draft {
     std::size_t parent = root;  ///< a node, or `root`
     std::size_t rank = 0;       ///< 0: what the drafter holds most probable there
-    friend bool operator==(const guess&, const guess&) = default;
+    friend bool operator==(const draft&, const draft&) = default;
   };
-  std::vector<guess> nodes;
+  std::vector<draft> nodes;
 
-  /// One guess behind the other, each the most probable.
+  /// One draft behind the other, each the most probable.
   static tree_shape chain(std::size_t n);
   /// How deep node n is, from 1. O(depth).
   std::size_t depth(std::size_t n) const;
@@ -33,9 +33,9 @@ struct tree_shape {
   draft_limits limits() const;
 };
 
-/// The `n` guesses that are accepted most often, where the choice of rank k at depth d + 1 is
+/// The `n` drafts that are accepted most often, where the choice of rank k at depth d + 1 is
 /// accepted with probability `accepted[d][k]`, given that its parent was: probabilities falling
-/// with k. The tree of the largest expected number of accepted guesses (PPD, step 1: a node's value
+/// with k. The tree of the largest expected number of accepted drafts (PPD, step 1: a node's value
 /// is the product along its path). Fewer if the table has no more.
 tree_shape best_tree(std::span<const std::vector<double>> accepted, std::size_t n);
 
@@ -44,7 +44,7 @@ tree_shape best_tree(std::span<const std::vector<double>> accepted, std::size_t 
 std::vector<double> node_values(const tree_shape& shape,
                                 std::span<const std::vector<double>> accepted);
 
-/// Guesses that are expected to be accepted: the sum of all nodes' values.
+/// Drafts that are expected to be accepted: the sum of all nodes' values.
 double expected_accepted(const tree_shape& shape, std::span<const std::vector<double>> accepted);
 
 /// The best tree of at most `most` nodes for a machine on which a pass over n rows costs `cost(n)`:

@@ -48,7 +48,7 @@ WEIR_INLINE void tree_shape::validate() const {
 
 WEIR_INLINE std::size_t tree_shape::ranks() const {
   std::size_t most = 0;
-  for (const guess& g : nodes) most = std::max(most, g.rank + 1);
+  for (const draft& g : nodes) most = std::max(most, g.rank + 1);
   return most;
 }
 

@@ -4,9 +4,9 @@
 //   weir::cautious_decoder<cache> decoder(model, keep);      cache: layouts::paged
 //   for (std::string_view piece : decoder.generate("Once upon a time")) std::cout << piece;
 //
-// A decoding law of its own (sampling/cautious.hpp): neither lossless nor an approximation of
-// sampling. It is as reproducible as sampling: what comes depends on the model, the policies, the
-// options and the prompts alone, and trials that were not taken leave no trace.
+// A decoding distribution of its own (sampling/cautious.hpp): neither lossless nor an approximation
+// of sampling. It is as reproducible as sampling: what comes depends on the model, the policies,
+// the options and the prompts alone, and trials that were not taken leave no trace.
 #pragma once
 
 #include <algorithm>
@@ -263,13 +263,13 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
   /// Decides how to go on: with an ordinary draw, or with trials, which say their first tokens.
   void decide() {
     const std::uint64_t index = stream_->length();
-    const auto law = sampler_.distribution(logits(0));
-    const std::size_t n = how_.most > 1 ? how_.trials(entropy(law)) : 1;
+    const auto distribution = sampler_.distribution(logits(0));
+    const std::size_t n = how_.most > 1 ? how_.trials(entropy(distribution)) : 1;
     ++counters_.points;
     tried_ = 0;
     chosen_ = none;
     if (n == 1) {
-      said_.push_back(sampler_.draw(law, random_, index));
+      said_.push_back(sampler_.draw(distribution, random_, index));
       return;
     }
     // A point's trials have randomness of their own, so that what was drawn for those that are not
@@ -284,19 +284,19 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
       trials_[i].said.clear();
       trials_[i].score = {};
       states_[i].runs = true;
-      say(i, law, logits(0), index, longest);
+      say(i, distribution, logits(0), index, longest);
       if (states_[i].runs) fork(i);
     }
     longest_ = static_cast<std::size_t>(longest);
     if (running_ == 0) choose();
   }
   /// Trial `i` says what comes next.
-  void say(std::size_t i, std::span<const token_probability> law, std::span<const float> from,
-           std::uint64_t index, std::uint64_t longest) {
+  void say(std::size_t i, std::span<const token_probability> distribution,
+           std::span<const float> from, std::uint64_t index, std::uint64_t longest) {
     cautious_trial& t = trials_[i];
-    const token_id id = sampler_.draw(law, t.random, index);
+    const token_id id = sampler_.draw(distribution, t.random, index);
     t.said.push_back(id);
-    t.score.add(probability_of(law, id));
+    t.score.add(probability_of(distribution, id));
     ++counters_.tokens;
     if constexpr (Cache::wants_log_probabilities)
       states_[i].log_probability = static_cast<float>(log_probability(from, id));
@@ -329,9 +329,9 @@ class cautious_decoder : public text_decoder<cautious_decoder<Cache>> {
       const auto& said = trials_[i].said;
       for (const token_id id : said) sampler_.push(id);
       const auto from = logits(at++);
-      const auto law = sampler_.distribution(from);
+      const auto distribution = sampler_.distribution(from);
       sampler_.take_back(said.size());
-      say(i, law, from, forks_[i]->length(), longest_);
+      say(i, distribution, from, forks_[i]->length(), longest_);
     }
     if (running_ == 0) choose();
   }

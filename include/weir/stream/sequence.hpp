@@ -1,5 +1,5 @@
 // One stream while it is decoded, round by round: it brings rows to a shared pass (tokens to be
-// fed, and guesses behind the last of them), and takes tokens from it.
+// fed, and drafts behind the last of them), and takes tokens from it.
 //
 //   s.open(pass, …);  pass.run(…);  s.close(pass);     any number of streams at once
 //   s.emitted()                                        tokens that follow, drawn by the target
@@ -62,14 +62,14 @@ class basic_sequence {
         random_(random),
         cache_(shape_of(model.config), std::move(keep), options),
         sampler_(sample, model.config.vocab_size, limits_.depth),
-        tree_(limits_, law_size(model)),
+        tree_(limits_, distribution_size(model)),
         speculation_bytes_(bytes_of(speculation, setup_of(model, sample, threads))),
         drafter_(speculation.drafter, setup_of(model, sample, threads)),
         verifier_(speculation.verifier, {model.config.vocab_size, limits_}),
         vocabulary_(model.config.vocab_size),
         logits_(checked_product(logit_rows(limits_), vocabulary_)) {
     rows_.reserve(options.max_rows);
-    verdict_.path.reserve(limits_.depth);
+    verification_.path.reserve(limits_.depth);
     emitted_.reserve(limits_.depth + 1);
     path_rows_.reserve(limits_.depth);
     if constexpr (uses_masks<draft_state>) {
@@ -81,7 +81,7 @@ class basic_sequence {
   }
   WEIR_OR_OUT_OF_MEMORY("sequence")
 
-  /// Bytes of cache, sampler, guesses, drafter, verifier and logits.
+  /// Bytes of cache, sampler, drafts, drafter, verifier and logits.
   static std::size_t required_bytes(const llama_model& model, const Keep& keep,
                                     const cache_options& options, const sampling& sample,
                                     const Speculation& speculation) {
@@ -89,7 +89,7 @@ class basic_sequence {
     executor none;
     return checked_sum(Cache::required_bytes(shape_of(model.config), keep, options),
                        sampler::required_bytes(model.config.vocab_size, sample, limits.depth),
-                       draft_tree::required_bytes(limits, law_size(model)),
+                       draft_tree::required_bytes(limits, distribution_size(model)),
                        bytes_of(speculation, setup_of(model, sample, none)),
                        checked_product(logit_rows(limits), model.config.vocab_size, sizeof(float)));
   }
@@ -116,25 +116,25 @@ class basic_sequence {
     return 0;
   }
 
-  /// Opens a step of at most `most_tokens` waiting tokens (at least one) and, if none is left
-  /// behind them, of guesses: as many as may be of use where `most_emitted` tokens are wanted. Adds
+  /// Opens a step of at most `max_tokens` waiting tokens (at least one) and, if none is left
+  /// behind them, of drafts: as many as may be of use where `max_emitted` tokens are wanted. Adds
   /// its rows to the pass. Throws error::bad_call if a round is open or not settled, or no token
-  /// waits; what kv_cache::begin throws; error::bad_input for a guess outside the vocabulary and
+  /// waits; what kv_cache::begin throws; error::bad_input for a draft outside the vocabulary and
   /// error::not_finite for a draft model that says nothing. Then the round is given up.
-  void open(pass_type& pass, std::size_t most_tokens, std::size_t most_emitted) {
+  void open(pass_type& pass, std::size_t max_tokens, std::size_t max_emitted) {
     error::require<error::bad_call>(!step_.has_value() && emitted_.empty(),
                                     "open: a round is open (expected close and settle first)");
     error::require<error::bad_call>(waiting() > 0, "open: no token waits (expected queue first)");
     const auto start = clock::now();
     finals_ = static_cast<std::size_t>(
-        std::min<std::uint64_t>({most_tokens, waiting(), cache_.finals_room()}));
+        std::min<std::uint64_t>({max_tokens, waiting(), cache_.finals_room()}));
     const std::span tokens = std::span(waiting_).subspan(fed_, finals_);
     draws_ = finals_ == waiting();
     has_drawn_ = false;
     rows_.assign(finals_, row{});
     step_.emplace(cache_.begin(rows_));
     undo_unless_done round([this] { abandon(); });
-    add_rows(pass, tokens, most_emitted);
+    add_rows(pass, tokens, max_emitted);
     round.done();
     draft_seconds_ = seconds_since(start);
   }
@@ -155,8 +155,8 @@ class basic_sequence {
     const auto start = clock::now();
     pass.logits(first_row_ + finals_ - 1, tree_.size(), logits_.data());
     verify(pass);
-    for (const draft_tree::node n : verdict_.path) emit(tree_.token(n));
-    emit(verdict_.extra);
+    for (const draft_tree::node n : verification_.path) emit(tree_.token(n));
+    emit(verification_.extra);
     pass_ = &pass;
     count(pass_seconds + seconds_since(start), pass_rows);
   }
@@ -173,7 +173,8 @@ class basic_sequence {
                                      " tokens (expected 1 to ", emitted_.size(), ")");
     const std::size_t accepted = taken - 1;
     path_rows_.clear();
-    for (std::size_t i = 0; i < accepted; ++i) path_rows_.push_back(finals_ - 1 + verdict_.path[i]);
+    for (std::size_t i = 0; i < accepted; ++i)
+      path_rows_.push_back(finals_ - 1 + verification_.path[i]);
     step_->commit(path_rows_);
     step_.reset();
     const float next = log_probability_after(accepted);
@@ -181,8 +182,8 @@ class basic_sequence {
     // From here on the stream is settled, also where a drafter throws.
     undo_unless_done emitted([this] { emitted_.clear(); });
     fed_ += finals_;
-    sampler_.take_back(verdict_.path.size() - accepted);
-    drawn_from_ = accepted > 0 ? verdict_.path[accepted - 1] : 0;
+    sampler_.take_back(verification_.path.size() - accepted);
+    drawn_from_ = accepted > 0 ? verification_.path[accepted - 1] : 0;
     has_drawn_ = true;
     next_log_probability_ = next;
     queue({&emitted_[accepted].id, 1});
@@ -199,7 +200,7 @@ class basic_sequence {
   std::span<const float> logits_of(std::size_t i) const {
     error::require<error::bad_input>(i < emitted_.size(), "logits: token ", i, " of ",
                                      emitted_.size(), " emitted");
-    return logits_at(i > 0 ? verdict_.path[i - 1] : 0);
+    return logits_at(i > 0 ? verification_.path[i - 1] : 0);
   }
   /// Logits that the last settled token was drawn from, until the next round. Throws
   /// error::bad_call if none was drawn.
@@ -255,10 +256,10 @@ class basic_sequence {
     token_id sample(draft_tree::node n) {
       return s.sampler_(s.logits_at(n), s.random_, index_behind(n));
     }
-    std::span<const token_probability> law(draft_tree::node n) {
+    std::span<const token_probability> distribution(draft_tree::node n) {
       return s.sampler_.distribution(s.logits_at(n));
     }
-    bool chance(draft_tree::node n, std::size_t sibling, double p) const {
+    bool accept_with_probability(draft_tree::node n, std::size_t sibling, double p) const {
       return s.random_.uniform(purpose::acceptance, index_behind(n),
                                static_cast<std::uint32_t>(sibling)) < p;
     }
@@ -275,7 +276,7 @@ class basic_sequence {
     }
   };
 
-  /// The guesses as rows of the pass; and the target's first layers, for drafters that use them.
+  /// The drafts as rows of the pass; and the target's first layers, for drafters that use them.
   struct rows_of_tree {
     basic_sequence& s;
     pass_type& pass;
@@ -303,16 +304,16 @@ class basic_sequence {
     }
   };
 
-  /// Draws what follows. Where a guess leads to a row of which the model says nothing, all guesses
+  /// Draws what follows. Where a draft leads to a row of which the model says nothing, all drafts
   /// are dropped: what is drawn is what would be without any.
   void verify(pass_type& pass) {
     verified_rows target{*this};
-    verdict_.path.clear();
+    verification_.path.clear();
     error::attempt<error::not_finite>(
-        [&] { verifier_.verify(tree_, target, verdict_); },
+        [&] { verifier_.verify(tree_, target, verification_); },
         [&](const error::not_finite&) {
           sampler_.take_back(target.pushed);
-          if (tree_.guesses() > 0) {
+          if (tree_.drafts() > 0) {
             tree_.start(tree_.token(0), draft_limits{});
             return verify(pass);
           }
@@ -324,7 +325,7 @@ class basic_sequence {
                                           "f32 can hold)");
         });
   }
-  /// The step's tokens enter the cache; guesses, if any, are dropped.
+  /// The step's tokens enter the cache; drafts, if any, are dropped.
   void commit_finals() {
     step_->commit();
     step_.reset();
@@ -334,8 +335,8 @@ class basic_sequence {
   static std::size_t logit_rows(const draft_limits& limits) {
     return std::max(checked_sum(limits.nodes, 1u, limits.masks.each), told_rows);
   }
-  static std::size_t law_size(const llama_model& model) {
-    return Speculation::wants_laws ? model.config.vocab_size : 0;
+  static std::size_t distribution_size(const llama_model& model) {
+    return Speculation::wants_distributions ? model.config.vocab_size : 0;
   }
   static draft_setup setup_of(const llama_model& model, const sampling& sample, executor& threads) {
     return {model.config.vocab_size, model.config.block_count, model.config.embedding_length,
@@ -356,14 +357,14 @@ class basic_sequence {
   }
   void emit(token_id id) { emitted_.push_back({id, cache_.length() + finals_ + emitted_.size()}); }
 
-  /// Adds the open step's tokens to the pass, and guesses behind them.
-  void add_rows(pass_type& pass, std::span<const token_id> tokens, std::size_t most_emitted) {
+  /// Adds the open step's tokens to the pass, and drafts behind them.
+  void add_rows(pass_type& pass, std::span<const token_id> tokens, std::size_t max_emitted) {
     first_row_ = pass.add(*step_, tokens);
     const std::span seen = std::span(waiting_).subspan(shown_, fed_ + finals_ - shown_);
     for (const token_id id : seen) sampler_.push(id);
     drafter_.append(seen);
     shown_ = fed_ + finals_;
-    tree_.start(tokens.back(), draws_ ? limits_now(most_emitted) : draft_limits{});
+    tree_.start(tokens.back(), draws_ ? limits_now(max_emitted) : draft_limits{});
     const draft_request request{cache_.length() + finals_ - 1, round_++, random_};
     rows_of_tree target{*this, pass};
     if constexpr (drafts_in_target<drafter_type>) {
@@ -416,35 +417,35 @@ class basic_sequence {
     }
   }
 
-  /// What may be guessed behind the waiting tokens.
-  draft_limits limits_now(std::size_t most_emitted) {
+  /// What may be drafted behind the waiting tokens.
+  draft_limits limits_now(std::size_t max_emitted) {
     draft_limits now = limits_;
     const std::size_t room = cache_.draft_room(finals_);
     now.depth = std::min(now.depth, room);
     if (now.depth < limits_.depth) ++counters_.clipped;
     now.masks.depth = std::min(now.masks.depth, room);
-    now.depth = std::min(now.depth, std::max<std::size_t>(most_emitted, 1) - 1);
+    now.depth = std::min(now.depth, std::max<std::size_t>(max_emitted, 1) - 1);
     return now.depth > 0 ? now : draft_limits{};
   }
 
   void count(double seconds, std::size_t pass_rows) {
     speculation_counters& c = counters_;
-    const std::size_t accepted = verdict_.path.size();
-    const draft_tree::node end = accepted > 0 ? verdict_.path.back() : 0;
+    const std::size_t accepted = verification_.path.size();
+    const draft_tree::node end = accepted > 0 ? verification_.path.back() : 0;
     const bool at_leaf = tree_.child(end) == draft_tree::none;
     ++c.rounds;
     c.draft_seconds += draft_seconds_;
     c.verify_seconds += seconds;
-    if (tree_.guesses() > 0) {
-      ++c.guessed;
+    if (tree_.drafts() > 0) {
+      ++c.drafted;
       ++(at_leaf ? c.fully : accepted > 0 ? c.partly : c.not_at_all);
       ++(at_leaf ? c.bonus : c.corrections);
-      c.proposed += tree_.guesses();
+      c.proposed += tree_.drafts();
       c.accepted += accepted;
     }
     if constexpr (learns_from_rounds<draft_state>)
       drafter_.learn(
-          {tree_.guesses(), tree_.deepest(), accepted, draft_seconds_, seconds, pass_rows});
+          {tree_.drafts(), tree_.deepest(), accepted, draft_seconds_, seconds, pass_rows});
   }
 
   // ---- policies that go by log-probabilities ---------------------------------------------------
@@ -490,7 +491,7 @@ class basic_sequence {
   std::vector<row> rows_;  // finals, then nodes 1, 2, …, then masks, node by node
   std::size_t finals_ = 0, first_row_ = 0;
   bool draws_ = false, has_drawn_ = false;
-  verdict verdict_;
+  verification verification_;
   std::vector<emitted_token> emitted_;
   std::vector<std::size_t> path_rows_;
   draft_tree::node drawn_from_ = 0;

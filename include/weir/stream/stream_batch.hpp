@@ -1,5 +1,5 @@
 // Several streams through one model, a pass at a time: rows of all of them share every reading of a
-// weight. Streams differ in length, in what is guessed and in what of that is accepted; nothing is
+// weight. Streams differ in length, in what is drafted and in what of that is accepted; nothing is
 // padded and nothing realigned, and each stream's tokens are those it would have alone.
 #pragma once
 
@@ -24,10 +24,10 @@
 namespace weir::inline WEIR_TARGET {
 
 /// Most streams of one batch.
-inline constexpr std::size_t most_streams = std::size_t{1} << 20;
+inline constexpr std::size_t max_streams = std::size_t{1} << 20;
 
 struct batch_options {
-  std::size_t streams = 1;  ///< at once, at most `most_streams`
+  std::size_t streams = 1;  ///< at once, at most `max_streams`
   sampling sample = {};
   stream_options stream = {};  ///< chunk: most tokens of one stream that a pass feeds
 };
@@ -150,9 +150,9 @@ class stream_batch {
   };
 
   static std::size_t pass_rows(const batch_options& o, const Speculation& s) {
-    error::require<error::bad_config>(o.streams > 0 && o.streams <= most_streams,
+    error::require<error::bad_config>(o.streams > 0 && o.streams <= max_streams,
                                       "batch_options.streams: ", o.streams, " (expected 1 to ",
-                                      most_streams, ")");
+                                      max_streams, ")");
     return o.streams * o.stream.pass_rows(s.drafter.limits());
   }
   std::size_t checked(const char* call, std::size_t i) const {

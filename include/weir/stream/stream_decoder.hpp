@@ -44,7 +44,7 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
                 speculation, pass_.threads()) {}
   WEIR_OR_OUT_OF_MEMORY("stream_decoder")
 
-  /// Bytes of cache, working memory, logits, sampler and guesses, before anything is allocated.
+  /// Bytes of cache, working memory, logits, sampler and drafts, before anything is allocated.
   static std::size_t required_bytes(const llama_model& model, const keep_type& keep,
                                     const decoder_options& options = {},
                                     const Speculation& speculation = {}) {
@@ -75,12 +75,12 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
 
   /// Tokens of the stream so far, BOS and prompts included; the last sampled one follows them.
   std::uint64_t length() const { return stream_.length_after(taken_); }
-  /// Bytes held by cache, working memory, logits, sampler and guesses.
+  /// Bytes held by cache, working memory, logits, sampler and drafts.
   std::size_t bytes() const { return pass_.bytes() + stream_.bytes(); }
-  /// While a loop runs, accepted guesses enter the cache when the last of them was handed out, or
+  /// While a loop runs, accepted drafts enter the cache when the last of them was handed out, or
   /// the loop is left.
   const Cache& cache() const { return stream_.cache(); }
-  /// What was guessed, and came of it.
+  /// What was drafted, and came of it.
   const speculation_counters& counters() const { return stream_.counters(); }
 
  private:
@@ -96,7 +96,7 @@ class stream_decoder : public text_decoder<stream_decoder<Cache, Speculation>> {
     if (taken_ == stream_.emitted().size()) settle();
     return next;
   }
-  /// One pass, over waiting tokens and guesses at up to `wanted` that follow.
+  /// One pass, over waiting tokens and drafts at up to `wanted` that follow.
   void go_on(std::size_t wanted) {
     pass_.begin();
     undo_unless_done round([this] { stream_.abandon(); });

@@ -21,20 +21,20 @@ struct stream_options {
   std::uint64_t first_index = 0;           ///< see cache_options
   overflow on_overflow = overflow::scale;  ///< see cache_options; the model says its ranges
 
-  /// Most rows of one stream in a pass: a chunk, and guesses within `drafts`. Throws
+  /// Most rows of one stream in a pass: a chunk, and drafts within `drafts`. Throws
   /// error::bad_config beyond what a step of a cache may have.
   std::size_t pass_rows(const draft_limits& drafts) const {
     using error::bad_config, error::require;
     require<bad_config>(drafts.rows() <= max_draft_rows && drafts.depth <= max_draft_rows,
                         "drafter: ", drafts.rows(), " provisional rows, ", drafts.depth,
                         " deep (expected at most ", max_draft_rows, ")");
-    const std::size_t most = most_rows - drafts.rows();
+    const std::size_t most = max_step_rows - drafts.rows();
     require<bad_config>(chunk > 0 && chunk <= most, "stream_options.chunk: ", chunk,
                         " (expected 1 to ", most, ")");
     return chunk + drafts.rows();
   }
 
-  /// What a cache for `model` is made with, of a stream that guesses within `drafts`. Throws as
+  /// What a cache for `model` is made with, of a stream that drafts within `drafts`. Throws as
   /// pass_rows does.
   cache_options for_cache(const llama_model& model, const draft_limits& drafts,
                           executor* used) const {

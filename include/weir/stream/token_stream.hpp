@@ -100,7 +100,7 @@ class basic_token_stream {
     return fed;
   }
 
-  /// `feed` in parts, for guessing. Opens a step of at least one and at most a chunk of tokens, and
+  /// `feed` in parts, for drafting. Opens a step of at least one and at most a chunk of tokens, and
   /// takes them through the model; they are rows 0 … of `row_logits`. Throws error::bad_input for
   /// none or more, or an id outside the vocabulary, and what kv_cache::begin throws; then nothing
   /// has changed. Not for policies that go by log-probabilities.

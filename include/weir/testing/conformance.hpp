@@ -6,7 +6,7 @@
 //        weir::testing::broken_properties([](std::size_t n) { return longest_keys{n}; }))
 //     std::cerr << broken << '\n';
 //
-// A list of members works as well as a single one; broken_properties<f16, positions::within_cache>
+// A list of policies works as well as a single one; broken_properties<f16, positions::within_cache>
 // checks it in caches of that kind. Properties are compared bit by bit. The caches are small, the
 // tokens made up; a run takes a second or so.
 #pragma once
@@ -62,9 +62,10 @@ struct policy_under_check {
   maker make_other;  ///< the same in the other layout; empty: there is none
   std::function<std::size_t(std::size_t entries, const kv_shape&, const cache_options&)>
       required_bytes;
-  /// First and last tokens of the stream that a unit's members claim for certain.
-  std::function<std::pair<std::size_t, std::size_t>(std::size_t entries, std::size_t unit)> pinned;
-  /// Entries that a boundary may leave in all units together.
+  /// First and last tokens of the stream that a KV head's policies select for certain.
+  std::function<std::pair<std::size_t, std::size_t>(std::size_t entries, std::size_t head_index)>
+      pinned;
+  /// Entries that a boundary may leave in all KV heads together.
   std::function<std::size_t(std::size_t entries, const kv_shape&)> total;
   /// How far outputs may be from full attention where everything fits, as a share of the largest:
   /// 0 unless keys are stored unrotated, and so rounded before they turn.
@@ -142,28 +143,29 @@ class conformance_run {
     dice random{o_.seed + 31};
     const auto c = cache();
     const auto wrong = names_of(names_.size(), o_.seed + 99);
-    const auto read_next = [&](std::size_t unit) {
+    const auto read_next = [&](std::size_t head_index) {
       std::vector<std::uint64_t> all;
-      c->for_each_index(unit / o_.shape.kv_heads, unit % o_.shape.kv_heads,
+      c->for_each_index(head_index / o_.shape.kv_heads, head_index % o_.shape.kv_heads,
                         [&](stream_index i) { all.push_back(i.value); });
       return all;
     };
     std::vector<token_output> out;
     for (std::size_t t = 0; t < names_.size(); ++t) {
-      const std::size_t unit = random.within(0, o_.shape.units() - 1);
-      std::vector<std::uint64_t> said = read_next(unit);
+      const std::size_t head_index = random.within(0, o_.shape.total_kv_heads() - 1);
+      std::vector<std::uint64_t> said = read_next(head_index);
       if (random.one_in(4)) {
         append(*c, o_.shape, std::span(wrong).subspan(t, 1), 1);
-        read_next(unit);
+        read_next(head_index);
         c->take_back();
       }
       auto got = append(*c, o_.shape, std::span(names_).subspan(t, 1), 1);
       out.push_back(std::move(got[0]));
       said.push_back(t);
-      const std::vector<std::uint64_t> now = read_next(unit);
+      const std::vector<std::uint64_t> now = read_next(head_index);
       const bool drops = !policy_.has_boundaries || (t + 1) % cache_options_.cadence == 0;
       log_.check(drops ? std::ranges::includes(said, now) : said == now, "before token ", t,
-                 " it was said of unit ", unit, " that ", said.size() - 1,
+                 " it was said of KV head ", head_index % o_.shape.kv_heads, " in layer ",
+                 head_index / o_.shape.kv_heads, " that ", said.size() - 1,
                  " entries would be read, and behind it ", now.size());
     }
     same(plain, expected, *c, out, "looking");
@@ -172,8 +174,9 @@ class conformance_run {
   /// Keys and values that are divided by powers of two in memory are the same keys and values.
   void scales(const any_cache& plain, const std::vector<token_output>& expected) {
     cache_options options = cache_options_;
-    for (std::size_t unit = 0; unit < o_.shape.units(); ++unit)
-      options.ranges.push_back({unit % 2 == 0 ? 0x1p19f : 0x1p-4f, unit % 3 == 0 ? 0.3f : 0x1p30f});
+    for (std::size_t head_index = 0; head_index < o_.shape.total_kv_heads(); ++head_index)
+      options.ranges.push_back(
+          {head_index % 2 == 0 ? 0x1p19f : 0x1p-4f, head_index % 3 == 0 ? 0.3f : 0x1p30f});
     const auto c = cache(options);
     const auto out = append(*c, o_.shape, names_, 13);
     same(plain, expected, *c, out, "ranges of keys and values");
@@ -198,8 +201,9 @@ class conformance_run {
                  ": outputs differ from token ", at);
       log_.check(c->stats().cut == plain->stats().cut, "numbers beyond the codec, chunks of ",
                  chunk, ": ", c->stats().cut, " were cut, and one by one ", plain->stats().cut);
-      for (std::size_t unit = 0; unit < o_.shape.units(); ++unit) {
-        const std::size_t layer = unit / o_.shape.kv_heads, head = unit % o_.shape.kv_heads;
+      for (std::size_t head_index = 0; head_index < o_.shape.total_kv_heads(); ++head_index) {
+        const std::size_t layer = head_index / o_.shape.kv_heads,
+                          head = head_index % o_.shape.kv_heads;
         const auto a = entries_of(*plain, layer, head), b = entries_of(*c, layer, head);
         log_.check(std::equal(a.begin(), a.end(), b.begin(), b.end(),
                               [](const entry_copy& l, const entry_copy& r) {
@@ -216,10 +220,10 @@ class conformance_run {
   void budget_and_order() {
     const auto c = cache();
     const std::size_t most =
-        policy_.total(o_.entries, o_.shape) + o_.shape.units() * cache_options_.cadence;
-    std::vector<std::pair<std::size_t, std::size_t>> pinned;  // [unit]
-    for (std::size_t unit = 0; unit < o_.shape.units(); ++unit)
-      pinned.push_back(policy_.pinned(o_.entries, unit));
+        policy_.total(o_.entries, o_.shape) + o_.shape.total_kv_heads() * cache_options_.cadence;
+    std::vector<std::pair<std::size_t, std::size_t>> pinned;  // [head_index]
+    for (std::size_t head_index = 0; head_index < o_.shape.total_kv_heads(); ++head_index)
+      pinned.push_back(policy_.pinned(o_.entries, head_index));
     for (std::size_t t = 0; t < names_.size(); ++t) {
       append(*c, o_.shape, std::span(names_).subspan(t, 1), 1);
       std::size_t all = 0;
@@ -228,8 +232,8 @@ class conformance_run {
           const auto [first, last] = pinned[layer * o_.shape.kv_heads + head];
           const auto now = entries_of(*c, layer, head);
           all += now.size();
-          log_.check(now.size() <= c->most_entries(), "token ", t, ": ", now.size(),
-                     " entries (expected at most ", c->most_entries(), ")");
+          log_.check(now.size() <= c->max_entries(), "token ", t, ": ", now.size(),
+                     " entries (expected at most ", c->max_entries(), ")");
           for (std::size_t i = 1; i < now.size(); ++i)
             log_.check(now[i - 1].index < now[i].index, "token ", t, ": entries do not rise");
           if (policy_.has_boundaries && (t + 1) % cache_options_.cadence != 0)
@@ -322,8 +326,8 @@ class conformance_run {
       if (random.one_in(3)) {
         append(*c, o_.shape, std::span(wrong).subspan(t, 1), 1);
         if (c->draft_room(0) > 0 && random.one_in(2)) {  // not even behind a step that was dropped
-          const row guess[1] = {{row::root, true}};
-          attend_rows(*c, o_.shape, guess, std::span(wrong).first(1));
+          const row draft[1] = {{row::root, true}};
+          attend_rows(*c, o_.shape, draft, std::span(wrong).first(1));
           c->rollback();
         }
         c->take_back();
@@ -358,8 +362,9 @@ class conformance_run {
     const auto full = policy_.make_full(n, o_.shape, cache_options_);
     const auto out = append(*c, o_.shape, names_, 20);
     const auto expected = append(*full, o_.shape, names_, 20);
-    for (std::size_t unit = 0; unit < o_.shape.units(); ++unit) {
-      const std::size_t layer = unit / o_.shape.kv_heads, head = unit % o_.shape.kv_heads;
+    for (std::size_t head_index = 0; head_index < o_.shape.total_kv_heads(); ++head_index) {
+      const std::size_t layer = head_index / o_.shape.kv_heads,
+                        head = head_index % o_.shape.kv_heads;
       log_.check(entries_of(*c, layer, head).size() == n, "a budget of ", plenty,
                  " loses entries of ", n, " in layer ", layer, ", KV head ", head);
     }
@@ -439,16 +444,15 @@ inline constexpr float rounding_of<int8> = 0.065f;
 template <>
 inline constexpr float rounding_of<int4> = 0.7f;
 
-/// Tokens that a list's positional members claim whatever the others do.
+/// Tokens that a list's positional policies select whatever the others do.
 inline std::pair<std::size_t, std::size_t> pinned_by(const keep_all&) {
   const std::size_t all = std::numeric_limits<std::size_t>::max();
   return {all, all};
 }
-template <class... Members>
-std::pair<std::size_t, std::size_t> pinned_by(const keep<Members...>& list) {
+template <class... Policies>
+std::pair<std::size_t, std::size_t> pinned_by(const keep<Policies...>& list) {
   // Of a mask, one less: the next token reads itself, too.
-  return {list.budget(claimed_end::first),
-          list.budget(claimed_end::last) - (list.is_positional ? 1 : 0)};
+  return {list.budget(anchor::first), list.budget(anchor::last) - (list.is_positional ? 1 : 0)};
 }
 
 }  // namespace detail
@@ -476,15 +480,15 @@ policy_under_check check_of(Make make) {
   p.required_bytes = [make](std::size_t n, const kv_shape& s, const cache_options& o) {
     return cache_type::required_bytes(s, make(n), o);
   };
-  p.pinned = [make](std::size_t n, std::size_t unit) {
+  p.pinned = [make](std::size_t n, std::size_t head_index) {
     const Keep keep = make(n);
-    return keep.with_list(unit, [](const auto& list) { return detail::pinned_by(list); });
+    return keep.with_list(head_index, [](const auto& list) { return detail::pinned_by(list); });
   };
   p.total = [make](std::size_t n, const kv_shape& s) {
     const Keep keep = make(n);
     std::size_t sum = 0;
-    for (std::size_t unit = 0; unit < s.units(); ++unit)
-      sum += budget_in(keep, s, unit / s.kv_heads, unit % s.kv_heads);
+    for (std::size_t head_index = 0; head_index < s.total_kv_heads(); ++head_index)
+      sum += budget_in(keep, s, head_index / s.kv_heads, head_index % s.kv_heads);
     return sum;
   };
   if constexpr (Positions::renumbers && !is_positional_keep<Keep>)
@@ -505,7 +509,7 @@ inline std::vector<std::string> broken_properties(const policy_under_check& poli
   return all;
 }
 
-/// The same in one line: `make(entries)` gives a list, or a member to put behind two sinks and a
+/// The same in one line: `make(entries)` gives a list, or a policy to put behind two sinks and a
 /// window.
 template <class Codec = f32, class Positions = positions::original, class Make>
 std::vector<std::string> broken_properties(Make make, const conformance_options& options = {})

@@ -19,7 +19,7 @@
 
 namespace weir::inline WEIR_TARGET::testing {
 
-/// A stream under `Keep`, a list with at least one member that decides at boundaries.
+/// A stream under `Keep`, a list with at least one policy that decides at boundaries.
 template <class Keep>
 class policy_bench {
   using keeper_type = scored_keeper<Keep, false>;
@@ -31,7 +31,7 @@ class policy_bench {
       : shape_(shape),
         keeper_((validate(shape), validate(keep, shape), plan_), shape, keep,
                 {.max_rows = 1, .cadence = cadence}),
-        store_(plan_, shape, keeper_.tile_counts(), keeper_.most_tiles()),
+        store_(plan_, shape, keeper_.tile_counts(), keeper_.max_tiles()),
         memory_(plan_) {
     keeper_.bind(memory_);
     keeper_.reset();
@@ -46,15 +46,15 @@ class policy_bench {
   /// One more token. If a boundary is due it runs first, in every layer. `keys` and `values`
   /// `[kv_head, head_dim]`, the same in every layer; empty: zeros.
   void append(std::span<const float> keys = {}, std::span<const float> values = {},
-              const arrival& told = {}) {
+              const token_info& told = {}) {
     decide();
     const row one[1] = {{.kind = told.kind}};
     rows_.assign(one, 0, 1);
     const std::vector<float> nothing(shape_.head_dim);
-    for (std::size_t unit = 0; unit < shape_.units(); ++unit) {
-      const std::size_t layer = unit / shape_.kv_heads, head = unit % shape_.kv_heads;
-      const tile_place at = keeper_.place(unit, rows_, 0);
-      store_.prepare_to_write(unit, at.tile);
+    for (std::size_t head_index = 0; head_index < shape_.total_kv_heads(); ++head_index) {
+      const std::size_t layer = head_index / shape_.kv_heads, head = head_index % shape_.kv_heads;
+      const tile_place at = keeper_.place(head_index, rows_, 0);
+      store_.prepare_to_write(head_index, at.tile);
       const auto vector = [&](std::span<const float> all) {
         return all.empty() ? nothing.data() : &all[head * shape_.head_dim];
       };
@@ -64,7 +64,7 @@ class policy_bench {
       keeper_.tell_log_probability(keeper_.length(), told.log_probability);
     keeper_.append(rows_, {}, alone_);
   }
-  /// Gives one entry another key `[head_dim]`. Members that a boundary told of it do not notice.
+  /// Gives one entry another key `[head_dim]`. Policies that a boundary told of it do not notice.
   void set_key(std::size_t layer, std::size_t kv_head, std::uint64_t index,
                std::span<const float> key) {
     std::vector<float> value(shape_.head_dim);
@@ -114,18 +114,18 @@ class policy_bench {
                           [&](std::uint64_t index, tile_place) { all.push_back(index); });
     return all;
   }
-  /// The k-th note of list member `Member` for the entry that came at `index`.
-  template <std::size_t Member>
+  /// The k-th note of list policy `Policy` for the entry that came at `index`.
+  template <std::size_t Policy>
   float note(std::uint64_t index, std::size_t k = 0, std::size_t layer = 0,
              std::size_t kv_head = 0) const {
     const tile_place at = place(index, layer, kv_head);
-    return keeper_.memory(Member, layer * shape_.kv_heads + kv_head)
+    return keeper_.memory(Policy, layer * shape_.kv_heads + kv_head)
         .note(k)[at.tile * tile_lanes + at.lane];
   }
-  /// The state of list member `Member` in one KV head.
-  template <std::size_t Member>
+  /// The state of list policy `Policy` in one KV head.
+  template <std::size_t Policy>
   std::span<const float> state(std::size_t layer = 0, std::size_t kv_head = 0) const {
-    return keeper_.memory(Member, layer * shape_.kv_heads + kv_head).state;
+    return keeper_.memory(Policy, layer * shape_.kv_heads + kv_head).state;
   }
   /// Key and value of an entry as they lie now.
   std::vector<float> key(std::uint64_t index, std::size_t layer = 0,

@@ -10,13 +10,13 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Where the rows of a job leave what they hand out; see attention_handout.
-struct handout_memory {
-  float* weight = nullptr;   ///< [kv_head, packed row, tile, 32]; null: not wanted
-  float* score = nullptr;    ///< the same; null: not wanted
-  float* largest = nullptr;  ///< [kv_head, packed row, tile]; null: nothing is wanted
-  float* total = nullptr;    ///< [kv_head, packed row, 2] the row's m and d
-  std::size_t tiles = 0;     ///< of a unit: a multiple of split_tiles
+/// Where the rows of a job leave their weights and scores; see raw_attention.
+struct raw_attention_memory {
+  float* raw_weights = nullptr;  ///< [kv_head, packed row, tile, 32]; null: not wanted
+  float* raw_scores = nullptr;   ///< the same; null: not wanted
+  float* largest = nullptr;      ///< [kv_head, packed row, tile]; null: nothing is wanted
+  float* total = nullptr;        ///< [kv_head, packed row, 2] the row's m and d
+  std::size_t tiles = 0;         ///< of a KV head: a multiple of split_tiles
 };
 
 /// One layer's attention.
@@ -26,7 +26,7 @@ struct attend_job {
   const float* query = nullptr;    ///< [variant, row, q_head, head_dim], rotated and scaled
   std::size_t variant_stride = 0;  ///< floats between variants
   float* out = nullptr;            ///< [row, q_head, head_dim]
-  std::size_t most_entries = 0;    ///< a row reads no more: what the work is guessed from
+  std::size_t max_entries = 0;     ///< a row reads no more: what the work is estimated from
 
   /// Has a KV head decide, where it is time to, and its keys, values and queries stored: before its
   /// rows are attended, on the thread that does it if one does. No two heads are at one place below
@@ -41,7 +41,7 @@ struct attend_job {
   const rotate_on_read* rotation = nullptr;  ///< for keys stored unrotated
   const std::uint32_t* ranks = nullptr;      ///< [kv_head, rank_stride], with `rotation`
   std::size_t rank_stride = 0;
-  handout_memory handout = {};  ///< with it, the k-th split is split number k
+  raw_attention_memory raw = {};  ///< with it, the k-th split is split number k
   /// Called for each KV head once its rows are attended, on the thread that did it if one did; what
   /// they handed out lies where that of KV head `place` would. Null: nobody.
   const function_ref<void(std::size_t head, std::size_t place)>* finished = nullptr;

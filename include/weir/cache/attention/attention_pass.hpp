@@ -92,17 +92,17 @@ class attention_pass {
     }
     job_.plan(p.head, p.first_row, p.last_row, k, plan);
     store_.find_pages(job_.layer, p.head, plan);
-    if (const handout_memory& out = job_.handout; out.largest != nullptr)
+    if (const raw_attention_memory& out = job_.raw; out.largest != nullptr)
       for (std::size_t r = 0; r < p.rows; ++r) {
-        const std::size_t tile = handout_row(place, p.begin + r) * out.tiles;
+        const std::size_t tile = raw_row(place, p.begin + r) * out.tiles;
         const auto lanes = [&](float* at) {
           return at != nullptr ? at + tile * tile_lanes : nullptr;
         };
-        p.block.handout[r] =
-            attention_handout{lanes(out.weight), lanes(out.score), out.largest + tile}.of_split(k);
+        p.block.raw[r] =
+            raw_attention{lanes(out.raw_weights), lanes(out.raw_scores), out.largest + tile}
+                .of_split(k);
         // Nothing was read yet of the split.
-        std::fill_n(p.block.handout[r].largest, split_tiles,
-                    -std::numeric_limits<float>::infinity());
+        std::fill_n(p.block.raw[r].largest, split_tiles, -std::numeric_limits<float>::infinity());
       }
     if (plan.visits().empty()) return;
     kernels().fold(p.block, plan, states, p.rows);
@@ -111,7 +111,7 @@ class attention_pass {
     for (std::size_t r = 0; r < p.rows; ++r) kernels().merge(into[r], from[r], states_.padded());
   }
 
-  std::size_t handout_row(std::size_t place, std::size_t packed_row) const {
+  std::size_t raw_row(std::size_t place, std::size_t packed_row) const {
     return place * job_.rows * shape_.group() + packed_row;
   }
   void finish_item(const item_rows& p, std::size_t place, const attention_state* states) const {
@@ -121,8 +121,8 @@ class attention_pass {
       float* const out = job_.out + (row * shape_.q_heads + q_head) * shape_.head_dim;
       finish(states[r], out, shape_.head_dim);
       multiply(out, shape_.head_dim, store_.value_scale(job_.layer, p.head));
-      if (job_.handout.largest == nullptr) continue;
-      float* const total = job_.handout.total + 2 * handout_row(place, p.begin + r);
+      if (job_.raw.largest == nullptr) continue;
+      float* const total = job_.raw.total + 2 * raw_row(place, p.begin + r);
       total[0] = states[r].m;
       total[1] = states[r].d;
     }
@@ -274,10 +274,10 @@ class attention_pass {
 template <class Store, class A>
 void attention_pass<Store, A>::run(executor& threads) const {
   const std::size_t items = shape_.kv_heads * blocks_,
-                    most = std::max<std::size_t>(job_.most_entries, 1);
+                    most = std::max<std::size_t>(job_.max_entries, 1);
   const std::size_t cost = job_.rows * shape_.q_heads * shape_.head_dim * most;
   // By split where there is room for the states of all rows.
-  if (threads.width() > 1 && cost >= executor::worth_sharing && blocks_ <= states_.most_blocks())
+  if (threads.width() > 1 && cost >= executor::worth_sharing && blocks_ <= states_.max_blocks())
     by_split(items, threads);
   else
     by_item(items, cost, threads);

@@ -42,7 +42,7 @@ class layer_pass {
   using arch = typename Parts::arch;
 
  public:
-  /// How members reach what KV heads store, by head.
+  /// How policies reach what KV heads store, by head.
   using heads = std::span<const std::unique_ptr<head_access<store_type>>>;
 
   layer_pass(Parts& parts, heads access, const step_rows& rows, executor& threads,
@@ -55,7 +55,7 @@ class layer_pass {
         layer_(layer),
         in_(in) {}
 
-  /// Stores and attends rows in.first … end − 1. O(what they read), plus what members cost.
+  /// Stores and attends rows in.first … end − 1. O(what they read), plus what policies cost.
   void run(std::size_t end) {
     const std::size_t finals = rows_.finals();
     for (std::size_t first = in_.first; first < finals;) {
@@ -79,7 +79,7 @@ class layer_pass {
     observe_pending();
     if constexpr (heads_decide_on_arrival)
       for (std::size_t head = 0; head < shape_.kv_heads; ++head)
-        keeper().decide_head(unit(head), head, at, rows_, access());
+        keeper().decide_head(head_index(head), head, at, rows_, access());
     else
       keeper().decide(layer_, at, rows_, access(), threads_);
     keeper().end_boundary(layer_);
@@ -104,14 +104,14 @@ class layer_pass {
 
   keeper_type& keeper() { return parts_.keeper; }
   store_type& store() { return parts_.store; }
-  std::size_t unit(std::size_t head) const { return layer_ * shape_.kv_heads + head; }
+  std::size_t head_index(std::size_t head) const { return layer_ * shape_.kv_heads + head; }
 
   /// Has the layer's KV heads observe what was staged.
   void observe_pending() {
-    threads_.for_range(shape_.kv_heads, shape_.q_heads * keeper().most_entries(),
+    threads_.for_range(shape_.kv_heads, shape_.q_heads * keeper().max_entries(),
                        [&](std::size_t first, std::size_t last) {
                          for (std::size_t head = first; head < last; ++head)
-                           keeper().observe_pending(unit(head));
+                           keeper().observe_pending(head_index(head));
                        });
   }
 
@@ -140,7 +140,7 @@ class layer_pass {
   void store_row(std::size_t head, std::size_t r, float* query, std::size_t variant_stride) {
     const std::size_t dim = shape_.head_dim, group = shape_.group();
     const std::size_t kv_head = (r - in_.first) * shape_.kv_heads + head;
-    const tile_place place = keeper().place(unit(head), rows_, r);
+    const tile_place place = keeper().place(head_index(head), rows_, r);
     const float scale = shape_.score_scale() * store().key_scale(layer_, head);
     const float* key = in_.k + kv_head * dim;
     float rotated[max_head_dim], scratch[2 * max_head_dim];
@@ -151,19 +151,20 @@ class layer_pass {
       rows.rotate(shape_.rope, key, rotated, dim, turn.cos, turn.sin, 1.0f);
       key = rotated;
     } else {  // the rank among the entries this head kept
-      turn = parts_.turns.rank(keeper().query_position(unit(head), rows_, r), scratch);
+      turn = parts_.turns.rank(keeper().query_position(head_index(head), rows_, r), scratch);
     }
-    store().prepare_to_write(unit(head), place.tile);
+    store().prepare_to_write(head_index(head), place.tile);
     if (const std::size_t cut = store().write(layer_, head, place, key, in_.v + kv_head * dim))
       std::atomic_ref(in_.cut[r])
           .fetch_add(static_cast<std::uint32_t>(cut), std::memory_order_relaxed);
-    const bool two_variants = keeper().uses_sink_variant(unit(head), rows_);
+    const bool two_variants = keeper().uses_sink_variant(head_index(head), rows_);
     for (std::size_t q_head = head * group; q_head < (head + 1) * group; ++q_head) {
       const float* from = in_.q + ((r - in_.first) * shape_.q_heads + q_head) * dim;
       float* to = query + q_head * dim;
       rows.rotate(shape_.rope, from, to, dim, turn.cos, turn.sin, scale);
       if (!two_variants) continue;
-      const rotations::factors sinks = parts_.turns.sinks(keeper().sink_query_number(unit(head)));
+      const rotations::factors sinks =
+          parts_.turns.sinks(keeper().sink_query_number(head_index(head)));
       rows.rotate(shape_.rope, from, to + variant_stride, dim, sinks.cos, sinks.sin, scale);
     }
   }
@@ -175,31 +176,33 @@ class layer_pass {
     float* const query = parts_.query.data();
     const auto arrive = [&](std::size_t head, std::size_t place) {
       if constexpr (keeper_type::has_boundaries) {
-        if (before.observe) keeper().observe_pending(unit(head));
+        if (before.observe) keeper().observe_pending(head_index(head));
         if constexpr (heads_decide_on_arrival)
           if (before.decide_at)
-            dropped_ += keeper().decide_head(unit(head), place, *before.decide_at, rows_, access());
-        if constexpr (keeper_type::observes) keeper().ask_for_notes(unit(head));
+            dropped_ +=
+                keeper().decide_head(head_index(head), place, *before.decide_at, rows_, access());
+        if constexpr (keeper_type::observes) keeper().prefetch_notes(head_index(head));
       }
       for (std::size_t r = first; r < last; ++r)
         store_row(head, r, query + (r - first) * q_row, variant_stride);
     };
     const auto splits = [&](std::size_t head, std::size_t a, std::size_t b) {
       if constexpr (heads_decide_on_arrival)  // asked for before and behind it
-        if (before.decide_at) return keeper().splits_behind_boundary(unit(head), *before.decide_at);
-      return keeper().splits(unit(head), rows_, first + a, first + b);
+        if (before.decide_at)
+          return keeper().splits_behind_boundary(head_index(head), *before.decide_at);
+      return keeper().splits(head_index(head), rows_, first + a, first + b);
     };
     const auto plan = [&](std::size_t head, std::size_t a, std::size_t b, std::size_t split,
                           visit_list& list) {
-      keeper().plan(unit(head), rows_, first + a, first + b, split, list);
+      keeper().plan(head_index(head), rows_, first + a, first + b, split, list);
     };
     attend_job job{.layer = layer_,
                    .rows = last - first,
                    .query = query,
                    .variant_stride = variant_stride,
                    .out = in_.out + (first - in_.first) * q_row,
-                   .most_entries = static_cast<std::size_t>(std::min<std::uint64_t>(
-                       keeper().most_entries(), keeper().length() - keeper().first_index() + last)),
+                   .max_entries = static_cast<std::size_t>(std::min<std::uint64_t>(
+                       keeper().max_entries(), keeper().length() - keeper().first_index() + last)),
                    .arrive = arrive,
                    .splits = splits,
                    .plan = plan};
@@ -207,7 +210,7 @@ class layer_pass {
     if constexpr (!keeper_type::stores_rotated_keys) {
       rotation = parts_.turns.on_read();
       job.rotation = &rotation;
-      job.ranks = keeper().ranks(unit(0)).data();
+      job.ranks = keeper().ranks(head_index(0)).data();
       job.rank_stride = keeper().rank_stride();
     }
     const auto pass = [&] {
@@ -215,9 +218,9 @@ class layer_pass {
     };
     if constexpr (keeper_type::has_boundaries) {
       if constexpr (keeper_type::observes) {
-        job.handout = keeper().handout(rows_, first, last);
+        job.raw = keeper().raw_attention(rows_, first, last);
         const auto observe = [&](std::size_t head, std::size_t place) {
-          keeper().observe_rows(unit(head), place, rows_, first, last,
+          keeper().observe_rows(head_index(head), place, rows_, first, last,
                                 in_.q + (first - in_.first) * q_row);
         };
         const function_ref<void(std::size_t, std::size_t)> finished = observe;

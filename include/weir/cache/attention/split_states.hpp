@@ -25,20 +25,20 @@ class split_states {
     std::uint32_t merged;   ///< so many of them, the first ones, are one state: that of the last
   };
 
-  split_states(arena_plan& plan, const kv_shape& shape, std::size_t most_splits)
-      : most_blocks_((shape.group() + max_block_rows - 1) / max_block_rows),
-        most_splits_(most_splits),
+  split_states(arena_plan& plan, const kv_shape& shape, std::size_t max_splits)
+      : max_blocks_((shape.group() + max_block_rows - 1) / max_block_rows),
+        max_splits_(max_splits),
         padded_(padded_head_dim(shape.head_dim)),
-        floats_block_(plan.reserve<float>(shape.kv_heads, most_blocks_, most_splits, max_block_rows,
+        floats_block_(plan.reserve<float>(shape.kv_heads, max_blocks_, max_splits, max_block_rows,
                                           row_floats())),
-        progress_block_(plan.reserve<progress>(shape.kv_heads, most_blocks_)) {}
+        progress_block_(plan.reserve<progress>(shape.kv_heads, max_blocks_)) {}
   void bind(const arena& memory) {
     floats_ = memory[floats_block_];
     progress_ = memory[progress_block_];
   }
 
   /// Blocks of a KV head that there is room for: one token's.
-  std::size_t most_blocks() const { return most_blocks_; }
+  std::size_t max_blocks() const { return max_blocks_; }
   std::size_t padded() const { return padded_; }
   progress& of(std::size_t item) const { return progress_[item]; }
 
@@ -60,10 +60,10 @@ class split_states {
  private:
   std::size_t row_floats() const { return cache_line / sizeof(float) + padded_; }
   float* row(std::size_t item, std::size_t split, std::size_t r) const {
-    return floats_.data() + ((item * most_splits_ + split) * max_block_rows + r) * row_floats();
+    return floats_.data() + ((item * max_splits_ + split) * max_block_rows + r) * row_floats();
   }
 
-  std::size_t most_blocks_, most_splits_, padded_;
+  std::size_t max_blocks_, max_splits_, padded_;
   arena_plan::block<float> floats_block_;
   arena_plan::block<progress> progress_block_;
   std::span<float> floats_;       // [kv_head, block, split, row, m d … o]

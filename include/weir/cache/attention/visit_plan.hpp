@@ -24,21 +24,21 @@ inline constexpr std::uint8_t own_variant = 0, sink_variant = 1;
 
 /// Lists the visits of split number `split` for step rows [first, last), tiles rising.
 ///
-/// `keeper` answers for one (layer, KV head) `unit`:
-///   read_lanes(unit, rows, r, split, split_masks&)   what row r reads at home
-///   physical(unit, tile number) -> physical tile
-///   draft_address(unit, rows, draft) -> address      where a provisional row belongs
-///   draft_place(unit, draft) -> tile_place           and where it lies
+/// `keeper` answers for one (layer, KV head) `head_index`:
+///   read_lanes(head_index, rows, r, split, split_masks&)   what row r reads at home
+///   physical(head_index, tile number) -> physical tile
+///   draft_address(head_index, rows, draft) -> address      where a provisional row belongs
+///   draft_place(head_index, draft) -> tile_place           and where it lies
 template <class Keeper>
-void plan_visits(const Keeper& keeper, std::size_t unit, const step_rows& rows, std::size_t first,
-                 std::size_t last, std::uint64_t split, visit_list& list) {
+void plan_visits(const Keeper& keeper, std::size_t head_index, const step_rows& rows,
+                 std::size_t first, std::size_t last, std::uint64_t split, visit_list& list) {
   list.clear();
   split_masks masks[max_block_rows];
   std::uint32_t any[query_variants][split_tiles] = {};
   std::uint64_t drafts = 0;
   for (std::size_t r = first; r < last; ++r) {
     masks[r - first] = {};
-    keeper.read_lanes(unit, rows, r, split, masks[r - first]);
+    keeper.read_lanes(head_index, rows, r, split, masks[r - first]);
     for (std::size_t v = 0; v < query_variants; ++v)
       for (std::size_t t = 0; t < split_tiles; ++t) any[v][t] |= masks[r - first].lanes[v][t];
     drafts |= rows.ancestors(r);
@@ -50,14 +50,14 @@ void plan_visits(const Keeper& keeper, std::size_t unit, const step_rows& rows, 
       if (any[v][t] == 0 && !with_drafts) continue;
       list.open(v, t);
       if (any[v][t] != 0) {
-        visit_piece& home = list.piece(keeper.physical(unit, number));
+        visit_piece& home = list.piece(keeper.physical(head_index, number));
         for (std::size_t r = first; r < last; ++r)
           home.live[r - first] = masks[r - first].lanes[v][t];
       }
       for (std::uint64_t left = with_drafts ? drafts : 0; left != 0; left &= left - 1) {
         const auto draft = static_cast<std::size_t>(std::countr_zero(left));
-        if (keeper.draft_address(unit, rows, draft) / tile_lanes != number) continue;
-        const tile_place place = keeper.draft_place(unit, draft);
+        if (keeper.draft_address(head_index, rows, draft) / tile_lanes != number) continue;
+        const tile_place place = keeper.draft_place(head_index, draft);
         visit_piece& piece = list.piece(place.tile);
         for (std::size_t r = first; r < last; ++r)
           if ((rows.ancestors(r) >> draft & 1u) != 0) piece.live[r - first] |= 1u << place.lane;

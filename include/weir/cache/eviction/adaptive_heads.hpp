@@ -2,11 +2,11 @@
 // Ada-KV, arXiv 2407.11550.
 //
 // The largest scores of all heads together win; a head's share is its winners, mixed with an equal
-// share so that no head starves. Works around any scoring member, `pyramid` and `variance_budgets`
+// share so that no head starves. Works around any scoring policy, `pyramid` and `variance_budgets`
 // among them: what is shared is what the layer has.
 //
 // Deviations. The authors' code rounds every head's share by itself and may lose entries; here
-// shares are apportioned by largest remainder, so that the sum is exact. No head gets more than it
+// shares are allocated by largest remainder, so that the sum is exact. No head gets more than it
 // has to choose from, as long as some head has. Equal scores at the edge win in order of the heads.
 #pragma once
 
@@ -17,7 +17,7 @@
 #include <span>
 #include <utility>
 
-#include <weir/cache/eviction/apportion.hpp>
+#include <weir/cache/eviction/allocate.hpp>
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/cache/eviction/winning_scores.hpp>
 #include <weir/core/error.hpp>
@@ -25,7 +25,7 @@
 
 namespace weir::inline WEIR_TARGET {
 
-template <scoring_claim Base>
+template <scoring_policy Base>
 struct adaptive_heads : Base {
   float alpha = 0.2f;  ///< of every head's share that is equal
 
@@ -33,11 +33,11 @@ struct adaptive_heads : Base {
   explicit adaptive_heads(Base base, float a = 0.2f) : Base(std::move(base)), alpha(a) {}
 
   void validate(const kv_shape& shape) const {
-    validate_member(static_cast<const Base&>(*this), shape);
+    validate_policy(static_cast<const Base&>(*this), shape);
     error::require<error::bad_config>(alpha >= 0 && alpha <= 1, "adaptive_heads.alpha: ", alpha,
                                       " (expected 0 to 1)");
   }
-  void apportion(const head_scores& scores, std::span<std::size_t> budgets) const {
+  void allocate(const head_scores& scores, std::span<std::size_t> budgets) const {
     const std::size_t heads = scores.heads();
     const std::size_t total = std::accumulate(budgets.begin(), budgets.end(), std::size_t{0});
     const double mean = static_cast<double>(total) / static_cast<double>(heads);
@@ -56,10 +56,10 @@ struct adaptive_heads : Base {
     };
     const auto has = [&](std::size_t h) { return of(h).candidates; };
     if (candidates <= total)
-      weir::apportion(
+      weir::allocate(
           total, mixed, has, [=](std::size_t) { return total; }, budgets);
     else
-      weir::apportion(
+      weir::allocate(
           total, mixed, [](std::size_t) { return std::size_t{0}; }, has, budgets);
   }
 

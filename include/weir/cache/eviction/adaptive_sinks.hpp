@@ -4,7 +4,7 @@
 //
 // A sink chunk's likeness is the mean of two cosines, of mean keys and of mean values, with the
 // newest chunk. If the least falls below the threshold, that sink is replaced. `rolling_chunks`
-// behind this member claims the recent ones, and those of a chunk that is still coming.
+// behind this policy selects the recent ones, and those of a chunk that is still coming.
 //
 // Deviations. The authors flatten all heads of a layer into one vector; here each KV head judges
 // for itself. Each chunk is judged once, at the first boundary behind its end; they take a chunk
@@ -35,7 +35,7 @@ struct adaptive_sinks {
   /// Sums of keys and of values, of each sink and of the newest chunk.
   std::size_t state(const kv_shape& shape) const { return (chunks + 1) * 2 * shape.head_dim; }
 
-  void claim(claims& open) const {
+  void select(selection& open) const {
     const slots_view& view = open.view();
     const std::uint64_t length = view.boundary().value - view.first_index().value;
     if (chunks > 0)
@@ -95,6 +95,6 @@ struct adaptive_sinks {
   }
 };
 
-static_assert(eviction_member<adaptive_sinks>);
+static_assert(eviction_policy<adaptive_sinks>);
 
 }  // namespace weir::inline WEIR_TARGET

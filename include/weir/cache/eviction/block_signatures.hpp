@@ -4,11 +4,11 @@
 // An entry's score is its sum over a layer's heads, and the better half of all candidates stands
 // out. A block's signature has a bit a token: whether it stands out. The base keeps the blocks with
 // the largest sums; the others are put in order of their signatures' Hamming distance to an anchor,
-// and representatives are taken at even steps. Works around any scoring member.
+// and representatives are taken at even steps. Works around any scoring policy.
 //
 // Deviations. `budget` includes the representatives; the authors add them to it. Where fewer blocks
 // would go than there may be representatives, theirs rescues none; here all of them stay, as there
-// is room. A block is `block` stream indices. Of one that another member claims in part, the rest
+// is room. A block is `block` stream indices. Of one that another policy selects in part, the rest
 // counts as a block; multiples of `block` as cadence, window and sinks leave none like that.
 #pragma once
 
@@ -25,14 +25,14 @@
 
 namespace weir::inline WEIR_TARGET {
 
-template <scoring_claim Base>
+template <scoring_policy Base>
 struct block_signatures : Base {
-  static constexpr std::size_t most_tokens = 1024;  ///< of a block
-  std::size_t block = 32;                           ///< tokens
-  std::size_t representatives = 0;                  ///< blocks, of the budget
+  static constexpr std::size_t max_tokens = 1024;  ///< of a block
+  std::size_t block = 32;                          ///< tokens
+  std::size_t representatives = 0;                 ///< blocks, of the budget
   signature_anchor anchor = signature_anchor::random;
   std::uint64_t seed = 0;
-  static constexpr deciding unit = deciding::layer;
+  static constexpr decision_scope scope = decision_scope::layer;
 
   block_signatures() = default;
   block_signatures(Base base, std::size_t tokens, std::size_t r,
@@ -40,15 +40,15 @@ struct block_signatures : Base {
       : Base(std::move(base)), block(tokens), representatives(r), anchor(a), seed(s) {}
 
   void validate(const kv_shape& shape) const {
-    validate_member(base(), shape);
-    const std::size_t most = std::min(this->budget, most_tokens);
+    validate_policy(base(), shape);
+    const std::size_t most = std::min(this->budget, max_tokens);
     error::require<error::bad_config>(block > 0 && block <= most, "block_signatures: blocks of ",
                                       block, " tokens (expected 1 to ", most,
-                                      most == most_tokens ? ")" : ", the budget)");
+                                      most == max_tokens ? ")" : ", the budget)");
   }
   std::size_t scratch(const kv_shape& shape) const { return scratch_of(base(), shape) + 7; }
 
-  void choose(const head_scores& scores, claims& open) const {
+  void choose(const head_scores& scores, selection& open) const {
     const std::size_t arrays = scratch_of(base(), open.view().shape());
     const auto array = [&](std::size_t k) { return open.view().scratch(arrays + k); };
     const auto score = array(0), list = array(1), stands_out = array(2);
@@ -62,7 +62,7 @@ struct block_signatures : Base {
 
     // Blocks, in stream order: [block] sum, size and first entry; [place in a block] who wins.
     const auto sum = array(3), size = array(4), first = array(5);
-    std::int32_t votes[most_tokens] = {};
+    std::int32_t votes[max_tokens] = {};
     std::size_t blocks = 0;
     for (std::size_t i = 0, last = 0; i < open.size(); ++i) {
       if (open.is_taken(i)) continue;

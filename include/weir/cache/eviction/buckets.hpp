@@ -53,11 +53,11 @@ void fill_buckets(const bucket_rule& rule, std::span<const float> score, std::sp
   for (std::size_t k = 0; k < passed && wanted > 0; ++k, --wanted) take(unpacked(order[k]));
 }
 
-template <scoring_claim Base>
+template <scoring_policy Base>
 struct buckets : Base {
   std::size_t capacity = 1;
   std::size_t always = 0;
-  static constexpr deciding unit = deciding::layer;
+  static constexpr decision_scope scope = decision_scope::layer;
 
   buckets() = default;
   explicit buckets(Base base, std::size_t c = 1, std::size_t a = 0)
@@ -65,7 +65,7 @@ struct buckets : Base {
 
   std::size_t scratch(const kv_shape& shape) const { return base_arrays(shape) + 3; }
 
-  void choose(const head_scores& scores, claims& open) const {
+  void choose(const head_scores& scores, selection& open) const {
     const std::size_t arrays = base_arrays(open.view().shape());
     const std::span<float> mean = open.view().scratch(arrays),
                            order = open.view().scratch(arrays + 1),

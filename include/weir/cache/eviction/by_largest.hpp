@@ -2,7 +2,7 @@
 // their mean: one head that needs an entry is enough. Of sums and averages over rows, each row's
 // largest counts. This is our rule: authors' code that has a maximum among its options (PyramidKV's
 // is such) adds up each query head's rows first and takes the largest of these sums, which keeps
-// other entries wherever heads differ. Works around any member that is told probabilities.
+// other entries wherever heads differ. Works around any policy that is told probabilities.
 #pragma once
 
 #include <utility>
@@ -13,10 +13,10 @@
 namespace weir::inline WEIR_TARGET {
 
 template <observing Base>
-  requires(includes(Base::needs, told::probabilities))
+  requires(includes(Base::needs, signals::attention_probabilities))
 struct by_largest : Base {
-  static constexpr told needs =
-      without(Base::needs, told::probabilities) | told::largest_probabilities;
+  static constexpr signals needs =
+      without(Base::needs, signals::attention_probabilities) | signals::largest_probabilities;
 
   by_largest() = default;
   explicit by_largest(Base base) : Base(std::move(base)) {}

@@ -1,4 +1,4 @@
-// What one member remembers in one (layer, KV head).
+// What one policy remembers in one (layer, KV head).
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace weir::inline WEIR_TARGET {
 struct entry_memory {
   std::span<float> notes;    ///< [note, most slots]
   std::size_t most = 0;      ///< slots that there may be
-  std::span<float> state;    ///< whatever the member asked for
+  std::span<float> state;    ///< whatever the policy asked for
   std::span<float> scratch;  ///< [array, slot] lost between calls
   std::size_t slots = most;  ///< slots that are in use
 

@@ -36,7 +36,7 @@ struct expected_attention {
   std::size_t first = 4;    ///< untypical tokens
   std::size_t ahead = 512;  ///< positions
   bool covariance = true;
-  static constexpr told needs = told::queries;
+  static constexpr signals needs = signals::queries;
   static constexpr bool needs_original_positions = true;
 
   void validate(const kv_shape&) const {
@@ -48,7 +48,7 @@ struct expected_attention {
   std::size_t state(const kv_shape& s) const { return 1 + s.group() * (s.head_dim + square(s)); }
   std::size_t scratch(const kv_shape& s) const { return s.group() + (covariance ? 2 : 0) * block; }
 
-  void describe(const slots_view& view, slot s, const arrival&) const {
+  void on_append(const slots_view& view, slot s, const token_info&) const {
     view.note(s) = view.value_norm(s);
   }
 
@@ -173,6 +173,6 @@ struct expected_attention {
   }
 };
 
-static_assert(eviction_member<expected_attention> && observing<expected_attention>);
+static_assert(eviction_policy<expected_attention> && observing<expected_attention>);
 
 }  // namespace weir::inline WEIR_TARGET

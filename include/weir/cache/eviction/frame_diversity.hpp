@@ -1,11 +1,11 @@
 // Frame diversity: the entries whose keys are least like the mean key. InfiniteVGGT,
 // arXiv 2601.02281; a boundary is a frame of its tokens.
 //
-// The first frame anchors the scene and never goes: a `sinks` ahead of this member claims it, and
+// The first frame anchors the scene and never goes: a `sinks` ahead of this policy selects it, and
 // `anchor` says how many tokens that are, for they do not count among the candidates either. Layers
 // whose keys are alike get smaller budgets, by softmax((1 − mean similarity) / temperature).
 //
-// Deviations. Layer budgets are apportioned by largest remainder, where the authors round down, and
+// Deviations. Layer budgets are allocated by largest remainder, where the authors round down, and
 // concern the candidates alone, so that no layer can end up with less than its anchor. The authors
 // prune before the newest frame is attended to; here boundaries lie behind it. Renumbered within
 // the cache, keys are compared unrotated.
@@ -15,7 +15,7 @@
 #include <cmath>
 #include <span>
 
-#include <weir/cache/eviction/apportion.hpp>
+#include <weir/cache/eviction/allocate.hpp>
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/elementary.hpp>
 #include <weir/core/error.hpp>
@@ -27,7 +27,7 @@ struct frame_diversity {
   std::size_t budget = 0;  ///< mean over the layers
   std::size_t anchor = 0;  ///< tokens of the first frame
   float temperature = 0.5f;
-  static constexpr told needs = told::new_keys;
+  static constexpr signals needs = signals::new_keys;
 
   void validate(const kv_shape&) const {
     error::require<error::bad_config>(temperature > 0 && std::isfinite(temperature),
@@ -40,7 +40,7 @@ struct frame_diversity {
   std::size_t state(const kv_shape& shape) const { return 1 + shape.head_dim; }
   std::size_t scratch(const kv_shape&) const { return 1; }
 
-  void describe(const slots_view& view, slot s, const arrival&) const {
+  void on_append(const slots_view& view, slot s, const token_info&) const {
     view.note(s) = view.inverse_key_norm(s);
   }
 
@@ -67,16 +67,16 @@ struct frame_diversity {
     view.state()[0] = std::isfinite(similarity) ? similarity : 0;
   }
 
-  float report(const slots_view& view) const { return view.state()[0]; }
+  float layer_statistic(const slots_view& view) const { return view.state()[0]; }
 
   /// The mean similarity to a mean of directions lies in [0, 1].
-  std::size_t most_of_layer(const kv_shape& shape) const {
-    return most_share(elementary::exp(1 / double{temperature}), budget, shape.layers);
+  std::size_t max_layer_budget(const kv_shape& shape) const {
+    return max_share(elementary::exp(1 / double{temperature}), budget, shape.layers);
   }
 
-  void apportion_layers(const kv_shape& shape, std::span<const float> similarity,
-                        std::span<std::size_t> budgets) const {
-    apportion(
+  void allocate_layers(const kv_shape& shape, std::span<const float> similarity,
+                       std::span<std::size_t> budgets) const {
+    allocate(
         shape.layers * budget,
         [&](std::size_t layer) {
           double sum = 0;
@@ -85,7 +85,7 @@ struct frame_diversity {
           return elementary::exp((1 - sum / static_cast<double>(shape.kv_heads)) / temperature);
         },
         [](std::size_t) { return std::size_t{0}; },
-        [&](std::size_t) { return most_of_layer(shape); }, budgets);
+        [&](std::size_t) { return max_layer_budget(shape); }, budgets);
   }
 
  private:
@@ -94,6 +94,6 @@ struct frame_diversity {
   }
 };
 
-static_assert(eviction_member<frame_diversity> && apportions_layers<frame_diversity>);
+static_assert(eviction_policy<frame_diversity> && allocates_layers<frame_diversity>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -1,7 +1,7 @@
 // Heavy hitters: the entries that have gathered most attention. H2O, arXiv 2306.14048, section 4.
 //
 // Every row adds its attention probabilities to its entries, from an entry's own row on, and the
-// largest sums stay. A `window` ahead of this member in the list claims the recent tokens, which
+// largest sums stay. A `window` ahead of this policy in the list selects the recent tokens, which
 // the paper never drops; half of the budget each is its choice.
 //
 // Deviations. The paper drops one token a row; here the list decides at boundaries, and cadence 1
@@ -22,7 +22,7 @@ enum class heavy_sum : std::uint8_t { plain, per_row };
 struct heavy_hitters {
   std::size_t budget = 0;
   heavy_sum by = heavy_sum::plain;
-  static constexpr told needs = told::probabilities;
+  static constexpr signals needs = signals::attention_probabilities;
 
   std::size_t notes(const kv_shape&) const { return 1; }
 
@@ -39,6 +39,6 @@ struct heavy_hitters {
   }
 };
 
-static_assert(eviction_member<heavy_hitters> && observing<heavy_hitters>);
+static_assert(eviction_policy<heavy_hitters> && observing<heavy_hitters>);
 
 }  // namespace weir::inline WEIR_TARGET

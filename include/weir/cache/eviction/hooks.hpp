@@ -1,4 +1,4 @@
-// What a member may have is found by name and signature: what only nearly fits would never be
+// What a policy may have is found by name and signature: what only nearly fits would never be
 // called, and so is refused. Overloads and templates are taken on trust.
 #pragma once
 
@@ -11,48 +11,49 @@
 namespace weir::inline WEIR_TARGET::detail {
 
 // clang-format off
-template <class M> concept names_observe = requires { &M::observe; };
-template <class M> concept names_describe = requires { &M::describe; };
-template <class M> concept names_notes = requires { &M::notes; };
-template <class M> concept names_state = requires { &M::state; };
-template <class M> concept names_scratch = requires { &M::scratch; };
-template <class M> concept names_budget_for = requires { &M::budget_for; };
-template <class M> concept names_apportion = requires { &M::apportion; };
-template <class M> concept names_report = requires { &M::report; };
-template <class M> concept names_apportion_layers = requires { &M::apportion_layers; };
-template <class M> concept names_most_of_layer = requires { &M::most_of_layer; };
-template <class M> concept names_last_rows = requires { &M::last_rows; };
-template <class M> concept names_choose = requires { &M::choose; };
-template <class M> concept names_validate = requires { &M::validate; };
+template <class P> concept names_observe = requires { &P::observe; };
+template <class P> concept names_on_append = requires { &P::on_append; };
+template <class P> concept names_notes = requires { &P::notes; };
+template <class P> concept names_state = requires { &P::state; };
+template <class P> concept names_scratch = requires { &P::scratch; };
+template <class P> concept names_budget_for = requires { &P::budget_for; };
+template <class P> concept names_allocate = requires { &P::allocate; };
+template <class P> concept names_layer_statistic = requires { &P::layer_statistic; };
+template <class P> concept names_allocate_layers = requires { &P::allocate_layers; };
+template <class P> concept names_max_layer_budget = requires { &P::max_layer_budget; };
+template <class P> concept names_last_rows = requires { &P::last_rows; };
+template <class P> concept names_choose = requires { &P::choose; };
+template <class P> concept names_validate = requires { &P::validate; };
 // clang-format on
 
 /// What is told of rows.
-inline constexpr told of_rows =
-    told::probabilities | told::largest_probabilities | told::logits | told::queries;
+inline constexpr signals of_rows = signals::attention_probabilities |
+                                   signals::largest_probabilities | signals::attention_logits |
+                                   signals::queries;
 
-// Each is true unless a member has the name and not the signature.
+// Each is true unless a policy has the name and not the signature.
 
-template <class M>
-inline constexpr bool observe_fits = observing<M> || !names_observe<M>;
-template <class M>
-inline constexpr bool describe_fits = describing<M> || !names_describe<M>;
-template <class M>
-inline constexpr bool sizes_fit = (gives_notes<M> || !names_notes<M>)&&(
-    gives_state<M> || !names_state<M>)&&(gives_scratch<M> || !names_scratch<M>);
-template <class M>
+template <class P>
+inline constexpr bool observe_fits = observing<P> || !names_observe<P>;
+template <class P>
+inline constexpr bool on_append_fits = has_on_append<P> || !names_on_append<P>;
+template <class P>
+inline constexpr bool sizes_fit = (gives_notes<P> || !names_notes<P>)&&(
+    gives_state<P> || !names_state<P>)&&(gives_scratch<P> || !names_scratch<P>);
+template <class P>
 inline constexpr bool budgets_fit =
-    (gives_budgets<M> || !names_budget_for<M>)&&(apportions_heads<M> || !names_apportion<M>)&&(
-        apportions_layers<M> || !(names_report<M> || names_apportion_layers<M>)) &&
-    (bounds_layers<M> || !names_most_of_layer<M>);
-template <class M>
-inline constexpr bool others_fit = (gives_last_rows<M> || !names_last_rows<M>)&&(
-    chooses<M> || !names_choose<M>)&&(validated<M> || !names_validate<M>);
+    (gives_budgets<P> || !names_budget_for<P>)&&(allocates_heads<P> || !names_allocate<P>)&&(
+        allocates_layers<P> || !(names_layer_statistic<P> || names_allocate_layers<P>)) &&
+    (bounds_layers<P> || !names_max_layer_budget<P>);
+template <class P>
+inline constexpr bool others_fit = (gives_last_rows<P> || !names_last_rows<P>)&&(
+    chooses<P> || !names_choose<P>)&&(validated<P> || !names_validate<P>);
 /// True unless it is to be told of rows and cannot hear.
-template <class M>
-inline constexpr bool hears = observing<M> || without(told_to<M>, of_rows) == told_to<M>;
+template <class P>
+inline constexpr bool hears = observing<P> || without(signals_of<P>, of_rows) == signals_of<P>;
 
-template <class M>
-inline constexpr bool fits = observe_fits<M> && describe_fits<M> && sizes_fit<M> &&
-                             budgets_fit<M> && others_fit<M> && hears<M>;
+template <class P>
+inline constexpr bool fits = observe_fits<P> && on_append_fits<P> && sizes_fit<P> &&
+                             budgets_fit<P> && others_fit<P> && hears<P>;
 
 }  // namespace weir::inline WEIR_TARGET::detail

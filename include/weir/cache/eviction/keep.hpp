@@ -34,93 +34,97 @@ struct keep_all {
 
 namespace detail {
 
-/// Members, of which the last may be a fate.
-template <class... Members>
-inline constexpr bool legal_members = false;
+/// Policies, of which the last may be an evict handler.
+template <class... Policies>
+inline constexpr bool legal_policies = false;
 template <class Last>
-inline constexpr bool legal_members<Last> = eviction_member<Last>;
+inline constexpr bool legal_policies<Last> = eviction_policy<Last>;
 template <class First, class Second, class... Rest>
-inline constexpr bool legal_members<First, Second, Rest...> =
-    eviction_member<First> &&
-    ((sizeof...(Rest) == 0 && eviction_fate<Second>) || legal_members<Second, Rest...>);
+inline constexpr bool legal_policies<First, Second, Rest...> =
+    eviction_policy<First> &&
+    ((sizeof...(Rest) == 0 && evict_handler<Second>) || legal_policies<Second, Rest...>);
 
 /// True if whoever chooses by the scores of all heads has them at hand.
-template <class... Members>
+template <class... Policies>
 inline constexpr bool choose_by_layer =
-    ((!chooses<Members> || deciding_unit<Members> == deciding::layer) && ...);
+    ((!chooses<Policies> || decision_scope_of<Policies> == decision_scope::layer) && ...);
 /// True unless heads should have budgets of their own and keep the same tokens.
-template <class... Members>
+template <class... Policies>
 inline constexpr bool heads_may_differ =
-    !((apportions_heads<Members> || ...) && ((deciding_unit<Members> == deciding::layer) || ...));
+    !((allocates_heads<Policies> || ...) &&
+      ((decision_scope_of<Policies> == decision_scope::layer) || ...));
 
 /// True for what keep<> takes.
-template <class... Members>
+template <class... Policies>
 constexpr bool is_sound() {
-  if constexpr (sizeof...(Members) == 0) return false;
-  if constexpr (!legal_members<Members...>) return false;
-  if constexpr (!(fits<Members> && ...)) return false;
-  return choose_by_layer<Members...> && heads_may_differ<Members...>;
+  if constexpr (sizeof...(Policies) == 0) return false;
+  if constexpr (!legal_policies<Policies...>) return false;
+  if constexpr (!(fits<Policies> && ...)) return false;
+  return choose_by_layer<Policies...> && heads_may_differ<Policies...>;
 }
 
 }  // namespace detail
 
-/// A claims up to its budget, then B from what is left, and so on. What nobody claims is dropped,
-/// or meets the list's last member if that is a fate. sinks + window is StreamingLLM (arXiv
-/// 2309.17453).
-template <class... Members>
+/// A selects up to its budget, then B from what is left, and so on. What nobody selects is dropped,
+/// or goes to the list's last policy if that is an evict handler. sinks + window is StreamingLLM
+/// (arXiv 2309.17453).
+template <class... Policies>
 struct keep {
-  static_assert(sizeof...(Members) > 0, "weir: keep<> keeps nothing; name at least one member");
-  static_assert(sizeof...(Members) == 0 || detail::legal_members<Members...>,
-                "weir: a member of keep<> needs a `budget` and exactly one of `end`, `score(const "
+  static_assert(sizeof...(Policies) > 0, "weir: keep<> keeps nothing; name at least one policy");
+  static_assert(sizeof...(Policies) == 0 || detail::legal_policies<Policies...>,
+                "weir: a policy of keep<> needs a `budget` and exactly one of `end`, `score(const "
                 "slots_view&, slot)`, `score_all(const slots_view&, std::span<float>)` and "
-                "`claim(claims&)`; the last may be a fate; see weir/cache/eviction/concept.hpp");
-  static_assert((detail::observe_fits<Members> && ...),
-                "weir: a member of keep<> has an `observe` that would never be called: it is `void "
+                "`select(selection&)`; the last may be an evict handler; see "
+                "weir/cache/eviction/concept.hpp");
+  static_assert((detail::observe_fits<Policies> && ...),
+                "weir: a policy of keep<> has an `observe` that would never be called: it is `void "
                 "observe(const weir::observed_row&) const`");
-  static_assert((detail::describe_fits<Members> && ...),
-                "weir: a member of keep<> has a `describe` that would never be called: it is `void "
-                "describe(const weir::slots_view&, weir::slot, const weir::arrival&) const`");
-  static_assert((detail::sizes_fit<Members> && ...),
-                "weir: a member of keep<> asks for `notes`, `state` or `scratch` and would not be "
+  static_assert(
+      (detail::on_append_fits<Policies> && ...),
+      "weir: a policy of keep<> has an `on_append` that would never be called: it is `void "
+      "on_append(const weir::slots_view&, weir::slot, const weir::token_info&) const`");
+  static_assert((detail::sizes_fit<Policies> && ...),
+                "weir: a policy of keep<> asks for `notes`, `state` or `scratch` and would not be "
                 "heard: they are `std::size_t notes(const weir::kv_shape&) const` and so on");
-  static_assert((detail::budgets_fit<Members> && ...),
-                "weir: a member of keep<> has a `budget_for`, `apportion`, `apportion_layers`, "
-                "`report` or `most_of_layer` that would never be called: see "
+  static_assert((detail::budgets_fit<Policies> && ...),
+                "weir: a policy of keep<> has a `budget_for`, `allocate`, `allocate_layers`, "
+                "`layer_statistic` or `max_layer_budget` that would never be called: see "
                 "weir/cache/eviction/concept.hpp");
   static_assert(
-      (detail::others_fit<Members> && ...),
-      "weir: a member of keep<> has a `last_rows`, `choose` or `validate` that would never "
+      (detail::others_fit<Policies> && ...),
+      "weir: a policy of keep<> has a `last_rows`, `choose` or `validate` that would never "
       "be called: see weir/cache/eviction/concept.hpp");
-  static_assert((detail::hears<Members> && ...),
-                "weir: a member of keep<> `needs` to be told of rows, and has no `observe(const "
+  static_assert((detail::hears<Policies> && ...),
+                "weir: a policy of keep<> `needs` to be told of rows, and has no `observe(const "
                 "weir::observed_row&) const` to be told by");
   static_assert(
-      detail::choose_by_layer<Members...>,
-      "weir: a member of keep<> that has `choose` goes by the scores of all heads: it needs "
-      "`static constexpr deciding unit = deciding::layer`");
-  static_assert(detail::heads_may_differ<Members...>,
-                "weir: a member of keep<> shares a layer's entries out among its heads "
-                "(`apportion`), and by another all of them keep the same tokens (deciding::layer)");
+      detail::choose_by_layer<Policies...>,
+      "weir: a policy of keep<> that has `choose` goes by the scores of all heads: it needs "
+      "`static constexpr decision_scope scope = decision_scope::layer`");
+  static_assert(
+      detail::heads_may_differ<Policies...>,
+      "weir: a policy of keep<> shares a layer's entries out among its heads "
+      "(`allocate`), and by another all of them keep the same tokens (decision_scope::layer)");
 
-  std::tuple<Members...> members;
+  std::tuple<Policies...> policies;
 
   keep() = default;
-  keep(Members... m) : members(std::move(m)...) {}  // NOLINT(google-explicit-constructor)
+  keep(Policies... m) : policies(std::move(m)...) {}  // NOLINT(google-explicit-constructor)
 
-  /// True if every member looks only at positions: eviction is then a mask.
-  static constexpr bool is_positional = (positional_claim<Members> && ...);
+  /// True if every policy looks only at positions: eviction is then a mask.
+  static constexpr bool is_positional = (positional_policy<Policies> && ...);
 
   template <class Use>
   decltype(auto) with_list(std::size_t, Use use) const {
     return use(*this);
   }
-  /// Calls `use(member)` for each member, in order.
+  /// Calls `use(policy)` for each policy, in order.
   template <class Use>
   void for_each(Use use) const {
-    std::apply([&](const auto&... m) { (use(m), ...); }, members);
+    std::apply([&](const auto&... m) { (use(m), ...); }, policies);
   }
 
-  /// Sum of `amount(member)` over the members that have a budget.
+  /// Sum of `amount(policy)` over the policies that have a budget.
   template <class Amount>
   std::size_t sum(Amount amount) const {
     std::size_t total = 0;
@@ -134,10 +138,10 @@ struct keep {
   std::size_t budget() const {
     return sum([](const auto& m) { return m.budget; });
   }
-  /// Entries that the positional members claim at one end of the stream.
-  std::size_t budget(claimed_end end) const {
+  /// Entries that the positional policies select at one end of the stream.
+  std::size_t budget(anchor end) const {
     return sum([end](const auto& m) -> std::size_t {
-      if constexpr (positional_claim<std::remove_cvref_t<decltype(m)>>)
+      if constexpr (positional_policy<std::remove_cvref_t<decltype(m)>>)
         return m.end == end ? m.budget : 0;
       return 0;
     });
@@ -152,100 +156,102 @@ struct keep {
   }
 };
 
-/// Policies a cache understands.
+/// What a cache understands: keep_all and lists of policies.
 template <class K>
 inline constexpr bool is_keep = false;
 template <>
 inline constexpr bool is_keep<keep_all> = true;
-template <class... Members>
-inline constexpr bool is_keep<keep<Members...>> = true;
+template <class... Policies>
+inline constexpr bool is_keep<keep<Policies...>> = true;
 
-/// Policies whose members all are ones: says so without an error.
+/// True for lists of which every policy is one: says so without an error.
 template <class K>
 inline constexpr bool legal_keep = is_keep<K>;
-template <class... Members>
-inline constexpr bool legal_keep<keep<Members...>> = detail::is_sound<Members...>();
+template <class... Policies>
+inline constexpr bool legal_keep<keep<Policies...>> = detail::is_sound<Policies...>();
 
-/// True for policies that look only at positions.
+/// True for lists that look only at positions.
 template <class K>
 inline constexpr bool is_positional_keep = false;
 template <>
 inline constexpr bool is_positional_keep<keep_all> = true;
-template <class... Members>
-inline constexpr bool is_positional_keep<keep<Members...>> = keep<Members...>::is_positional;
+template <class... Policies>
+inline constexpr bool is_positional_keep<keep<Policies...>> = keep<Policies...>::is_positional;
 
-// ---- what a list needs, for all of its members ------------------------------------------------
+// ---- what a list needs, for all of its policies ------------------------------------------------
 
 /// What a list must be told.
 template <class K>
-inline constexpr told keep_needs = told::nothing;
-template <class... Members>
-inline constexpr told keep_needs<keep<Members...>> = (told::nothing | ... | told_to<Members>);
+inline constexpr signals keep_needs = signals::nothing;
+template <class... Policies>
+inline constexpr signals keep_needs<keep<Policies...>> =
+    (signals::nothing | ... | signals_of<Policies>);
 
 /// True if all heads of a layer decide together.
 template <class K>
 inline constexpr bool keep_decides_by_layer = false;
-template <class... Members>
-inline constexpr bool keep_decides_by_layer<keep<Members...>> =
-    ((deciding_unit<Members> == deciding::layer) || ...);
+template <class... Policies>
+inline constexpr bool keep_decides_by_layer<keep<Policies...>> =
+    ((decision_scope_of<Policies> == decision_scope::layer) || ...);
 
 /// True if the heads of a layer cannot but decide alike, so that one of them does it for all.
 template <class K>
 inline constexpr bool keep_decides_once = false;
-template <class... Members>
-inline constexpr bool keep_decides_once<keep<Members...>> =
-    ((positional_claim<Members> || deciding_unit<Members> == deciding::one_for_all) && ...);
+template <class... Policies>
+inline constexpr bool keep_decides_once<keep<Policies...>> =
+    ((positional_policy<Policies> || decision_scope_of<Policies> == decision_scope::one_for_all) &&
+     ...);
 
-/// True if a member observes rows.
+/// True if a policy observes rows.
 template <class K>
 inline constexpr bool keep_observes = false;
-template <class... Members>
-inline constexpr bool keep_observes<keep<Members...>> = (observing<Members> || ...);
+template <class... Policies>
+inline constexpr bool keep_observes<keep<Policies...>> = (observing<Policies> || ...);
 
-/// True if a member is introduced to each entry.
+/// True if a policy is introduced to each entry.
 template <class K>
-inline constexpr bool keep_describes = false;
-template <class... Members>
-inline constexpr bool keep_describes<keep<Members...>> = (describing<Members> || ...);
+inline constexpr bool keep_has_on_append = false;
+template <class... Policies>
+inline constexpr bool keep_has_on_append<keep<Policies...>> = (has_on_append<Policies> || ...);
 
 /// True if budgets change while the stream runs; of a layer's heads, or of the layers.
 template <class K>
-inline constexpr bool keep_apportions_heads = false;
-template <class... Members>
-inline constexpr bool keep_apportions_heads<keep<Members...>> = (apportions_heads<Members> || ...);
+inline constexpr bool keep_allocates_heads = false;
+template <class... Policies>
+inline constexpr bool keep_allocates_heads<keep<Policies...>> = (allocates_heads<Policies> || ...);
 template <class K>
-inline constexpr bool keep_apportions_layers = false;
-template <class... Members>
-inline constexpr bool keep_apportions_layers<keep<Members...>> =
-    (apportions_layers<Members> || ...);
+inline constexpr bool keep_allocates_layers = false;
+template <class... Policies>
+inline constexpr bool keep_allocates_layers<keep<Policies...>> =
+    (allocates_layers<Policies> || ...);
 template <class K>
 inline constexpr bool keep_has_changing_budgets =
-    keep_apportions_heads<K> || keep_apportions_layers<K>;
+    keep_allocates_heads<K> || keep_allocates_layers<K>;
 
-/// True if the list's last member is a fate.
+/// True if the list's last policy is an evict handler.
 template <class K>
-inline constexpr bool keep_has_fate = false;
-template <class... Members>
-inline constexpr bool keep_has_fate<keep<Members...>> = (eviction_fate<Members> || ...);
+inline constexpr bool keep_has_evict_handler = false;
+template <class... Policies>
+inline constexpr bool keep_has_evict_handler<keep<Policies...>> = (evict_handler<Policies> || ...);
 
-/// True if a member reads keys as rotated at their stream index.
+/// True if a policy reads keys as rotated at their stream index.
 template <class K>
 inline constexpr bool keep_needs_original_positions = false;
-template <class... Members>
-inline constexpr bool keep_needs_original_positions<keep<Members...>> =
-    (wants_original_positions<Members> || ...);
+template <class... Policies>
+inline constexpr bool keep_needs_original_positions<keep<Policies...>> =
+    (wants_original_positions<Policies> || ...);
 
 /// True if the forward pass may not run over a boundary: what is decided there needs all of it.
 template <class K>
 inline constexpr bool keep_cuts_forward =
-    includes(keep_needs<K>, told::log_probability) || keep_apportions_layers<K>;
+    includes(keep_needs<K>, signals::log_probability) || keep_allocates_layers<K>;
 
 /// Entries that a list leaves in one (layer, KV head), while budgets do not change.
 inline std::size_t budget_in(const keep_all& k, const kv_shape&, std::size_t, std::size_t) {
   return k.checked_capacity();
 }
-template <class... Members>
-std::size_t budget_in(const keep<Members...>& k, const kv_shape& shape, std::size_t layer,
+template <class... Policies>
+std::size_t budget_in(const keep<Policies...>& k, const kv_shape& shape, std::size_t layer,
                       std::size_t kv_head) {
   return k.sum([&](const auto& m) { return budget_of(m, shape, layer, kv_head); });
 }

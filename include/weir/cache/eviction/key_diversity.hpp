@@ -18,12 +18,12 @@ namespace weir::inline WEIR_TARGET {
 
 struct key_diversity {
   std::size_t budget = 0;
-  static constexpr told needs = told::new_keys;
+  static constexpr signals needs = signals::new_keys;
 
   std::size_t notes(const kv_shape&) const { return 1; }  // 1 / norm of the key
   std::size_t scratch(const kv_shape&) const { return 1; }
 
-  void describe(const slots_view& view, slot s, const arrival&) const {
+  void on_append(const slots_view& view, slot s, const token_info&) const {
     view.note(s) = view.inverse_key_norm(s);
   }
 
@@ -40,6 +40,6 @@ struct key_diversity {
   }
 };
 
-static_assert(eviction_member<key_diversity> && describing<key_diversity>);
+static_assert(eviction_policy<key_diversity> && has_on_append<key_diversity>);
 
 }  // namespace weir::inline WEIR_TARGET

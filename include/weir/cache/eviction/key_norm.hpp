@@ -5,7 +5,7 @@
 // and no attention is looked at.
 //
 // Deviation. The paper leaves some early layers uncompressed, as far as we know; here every layer
-// has the same rule, and unequal budgets are another member's affair.
+// has the same rule, and unequal budgets are another policy's affair.
 #pragma once
 
 #include <weir/cache/eviction/concept.hpp>
@@ -15,17 +15,17 @@ namespace weir::inline WEIR_TARGET {
 
 struct key_norm {
   std::size_t budget = 0;
-  static constexpr told needs = told::new_keys;
+  static constexpr signals needs = signals::new_keys;
 
   std::size_t notes(const kv_shape&) const { return 1; }
 
-  void describe(const slots_view& view, slot s, const arrival&) const {
+  void on_append(const slots_view& view, slot s, const token_info&) const {
     view.note(s) = view.key_norm(s);
   }
 
   float score(const slots_view& view, slot s) const { return -view.note(s); }
 };
 
-static_assert(eviction_member<key_norm> && describing<key_norm>);
+static_assert(eviction_policy<key_norm> && has_on_append<key_norm>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -3,8 +3,8 @@
 //
 // Every row adds to its entries a softmax of its logits with Gumbel noise on them, at a temperature
 // that rises while tokens are dropped; the largest sums stay. The noise serves the scores only,
-// never attention. A `window` ahead of this member in the list claims the recent tokens, 20 to 30 %
-// of the budget in the paper.
+// never attention. A `window` ahead of this policy in the list selects the recent tokens, 20 to 30
+// % of the budget in the paper.
 //
 // With g noise of its own for each row, query head and entry, a row adds, mean over a KV head's
 // query heads (the paper's models have as many of both),
@@ -43,7 +43,7 @@ struct key_tokens {
   std::uint64_t seed = 0;
   bool frozen_after_prompt = false;
   std::size_t recent = 0;  ///< tokens of the prompt that may not be key tokens if that is so
-  static constexpr told needs = told::logits;
+  static constexpr signals needs = signals::attention_logits;
 
   void validate(const kv_shape&) const {
     for (const float tau : {tau_init, tau_end})
@@ -57,7 +57,7 @@ struct key_tokens {
   }
 
   void observe(const observed_row& row) const {
-    constexpr std::size_t most = noisy_softmax::most_heads;
+    constexpr std::size_t most = noisy_softmax::max_heads;
     const std::size_t group = row.shape().group();
     for (std::size_t head = 0; head < group;) {
       const std::size_t some = std::bit_floor(std::min(group - head, most));
@@ -102,6 +102,6 @@ struct key_tokens {
   }
 };
 
-static_assert(eviction_member<key_tokens> && observing<key_tokens>);
+static_assert(eviction_policy<key_tokens> && observing<key_tokens>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -3,7 +3,7 @@
 //
 // The last `rows` rows vote for the entries before them; votes are pooled over neighbours in the
 // stream, so that what is kept is phrases, not loose tokens. A `window` of as many tokens ahead of
-// this member keeps the rows' own tokens; should it be smaller, they come first here.
+// this policy keeps the rows' own tokens; should it be smaller, they come first here.
 //
 // Deviations. The paper compresses once, behind the prompt; here that happens again at every
 // boundary, so that memory is bounded for good. An interval's rows all vote if it is shorter than
@@ -26,9 +26,9 @@ enum class vote_pooling : std::uint8_t { average, max };
 struct observation_window {
   std::size_t budget = 0;
   std::size_t rows = 32;
-  std::size_t reach = 2;  ///< neighbours on each side: a kernel of 2 reach + 1
+  std::size_t pool_radius = 2;  ///< neighbours on each side: a kernel of 2 pool_radius + 1
   vote_pooling pooling = vote_pooling::average;
-  static constexpr told needs = told::probabilities;
+  static constexpr signals needs = signals::attention_probabilities;
 
   std::size_t last_rows() const { return rows; }
   std::size_t notes(const kv_shape&) const { return 1; }
@@ -55,13 +55,14 @@ struct observation_window {
     for (std::size_t i = 0; i < n; ++i) votes[i] = view.note(view.at(i));
     for (std::size_t i = 0; i < n; ++i) {
       float pooled = 0;
-      for (std::size_t j = i - std::min(i, reach); j < std::min(n, i + reach + 1); ++j)
+      for (std::size_t j = i - std::min(i, pool_radius); j < std::min(n, i + pool_radius + 1); ++j)
         pooled = pooling == vote_pooling::max ? std::max(pooled, votes[j]) : pooled + votes[j];
-      score[i] = pooling == vote_pooling::max ? pooled : pooled / static_cast<float>(2 * reach + 1);
+      score[i] =
+          pooling == vote_pooling::max ? pooled : pooled / static_cast<float>(2 * pool_radius + 1);
     }
   }
 };
 
-static_assert(eviction_member<observation_window> && observing<observation_window>);
+static_assert(eviction_policy<observation_window> && observing<observation_window>);
 
 }  // namespace weir::inline WEIR_TARGET

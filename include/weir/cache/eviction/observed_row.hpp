@@ -51,9 +51,10 @@ class observed_row {
   /// Stream index of the entry in each slot `[slot]`; meaningless where nothing was read.
   std::span<const std::uint64_t> indices() const { return indices_; }
 
-  /// Attention probabilities `[slot]`, mean over the query heads. Needs told::probabilities.
+  /// Attention probabilities `[slot]`, mean over the query heads. Needs
+  /// signals::attention_probabilities.
   std::span<const float> probabilities() const { return row_.probabilities; }
-  /// The same, the largest over the query heads. Needs told::largest_probabilities.
+  /// The same, the largest over the query heads. Needs signals::largest_probabilities.
   std::span<const float> largest_probabilities() const { return row_.largest; }
   /// The same row for those who take the latter for the former.
   observed_row by_largest() const {
@@ -61,21 +62,22 @@ class observed_row {
     other.row_.probabilities = row_.largest;
     return other;
   }
-  /// Scaled attention logits `[slot]` of one query head of the group. Needs told::logits.
+  /// Scaled attention logits `[slot]` of one query head of the group. Needs
+  /// signals::attention_logits.
   std::span<const float> logits(std::size_t head) const {
     return row_.logits.subspan(head * (row_.logits.size() / shape_->group()), slots());
   }
   /// The query `[head_dim]` of one query head of the group, neither rotated nor scaled. Needs
-  /// told::queries.
+  /// signals::queries.
   std::span<const float> query(std::size_t head) const {
     return row_.queries.subspan(head * shape_->head_dim, shape_->head_dim);
   }
 
-  /// The member's k-th note of every entry `[slot]`.
+  /// The policy's k-th note of every entry `[slot]`.
   std::span<float> notes(std::size_t k = 0) const { return memory_.note(k); }
-  /// The member's floats for this layer and KV head.
+  /// The policy's floats for this layer and KV head.
   std::span<float> state() const { return memory_.state; }
-  /// The member's k-th array to work in `[slot]`.
+  /// The policy's k-th array to work in `[slot]`.
   std::span<float> scratch(std::size_t k = 0) const { return memory_.array(k); }
 
  private:

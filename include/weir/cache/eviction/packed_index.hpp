@@ -1,5 +1,5 @@
-// Numbers of entries in the floats that a member works in: all 32 bits count, none is computed
-// with. And the list of candidates that members who decide by layer start from.
+// Numbers of entries in the floats that a policy works in: all 32 bits count, none is computed
+// with. And the list of candidates that policies who decide by layer start from.
 #pragma once
 
 #include <bit>
@@ -27,7 +27,7 @@ inline auto best_first(std::span<const float> score) {
 
 /// Of the entries still to be had: sums the heads' scores in `sum` `[entry]`, −∞ for NaN, and lists
 /// packed indices in `order`, in stream order. Returns how many there are.
-inline std::size_t sum_candidates(const head_scores& scores, const claims& open,
+inline std::size_t sum_candidates(const head_scores& scores, const selection& open,
                                   std::span<float> sum, std::span<float> order) {
   std::size_t n = 0;
   for (std::size_t i = 0; i < open.size(); ++i) {

@@ -3,7 +3,7 @@
 //
 // Budgets fall in a straight line from the first layer to the last, which gets 1/beta of the mean.
 // `pyramid<observation_window>` is the paper's method; `budget` stays the mean over the layers. The
-// paper's window of recent tokens is a member of its own, the same in every layer.
+// paper's window of recent tokens is a policy of its own, the same in every layer.
 //
 // Deviations. The authors' code rounds the step down, which gives all layers together up to
 // layers² / 2 entries too many; here the later half mirrors the earlier, so that the mean is exact.
@@ -30,7 +30,7 @@ constexpr std::size_t pyramid_budget(std::size_t mean, std::size_t beta, std::si
 }
 
 template <class Base>
-  requires(eviction_member<Base> && !positional_claim<Base>)
+  requires(eviction_policy<Base> && !positional_policy<Base>)
 struct pyramid : Base {
   std::size_t beta = 20;
 

@@ -16,7 +16,7 @@ struct random_tokens {
 
   std::size_t notes(const kv_shape&) const { return 1; }
 
-  void describe(const slots_view& view, slot s, const arrival&) const {
+  void on_append(const slots_view& view, slot s, const token_info&) const {
     const random_source head{seed, std::uint64_t{view.layer()} << 32 | view.kv_head()};
     view.note(s) = static_cast<float>(head.uniform(purpose::scoring, view.index(s).value));
   }
@@ -24,6 +24,6 @@ struct random_tokens {
   float score(const slots_view& view, slot s) const { return view.note(s); }
 };
 
-static_assert(eviction_member<random_tokens> && describing<random_tokens>);
+static_assert(eviction_policy<random_tokens> && has_on_append<random_tokens>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -1,4 +1,4 @@
-// Rolling chunks: the last few chunks of the stream that nobody claimed before, whole. A chunk is
+// Rolling chunks: the last few chunks of the stream that nobody selected before, whole. A chunk is
 // what a video model denoises as one: some latent frames' tokens.
 //
 // With the cadence a chunk's length, boundaries lie at chunk ends, and rows of a chunk read the
@@ -23,12 +23,12 @@ struct rolling_chunks {
   std::size_t chunk = 1;   ///< tokens
   std::size_t chunks = 1;  ///< that stay
   std::size_t budget = chunk * chunks;
-  static constexpr deciding unit = deciding::one_for_all;
+  static constexpr decision_scope scope = decision_scope::one_for_all;
 
   void validate(const kv_shape&) const {
     error::require<error::bad_config>(chunk > 0, "rolling_chunks.chunk: 0 (expected at least 1)");
   }
-  void claim(claims& open) const {
+  void select(selection& open) const {
     const slots_view& view = open.view();
     std::size_t begun = 0;
     for (std::uint64_t i = open.size(), last = 0; i-- > 0;) {
@@ -44,6 +44,6 @@ struct rolling_chunks {
   }
 };
 
-static_assert(eviction_member<rolling_chunks>);
+static_assert(eviction_policy<rolling_chunks>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -4,7 +4,7 @@
 // An entry's signature has a bit a head: whether that head alone would keep it at the given budget.
 // The base keeps its best by mean score over the heads; the rest is put in order of its signatures'
 // Hamming distance to an anchor, and representatives are taken at even steps. Linear in entries but
-// for that sort; nobody is compared with anybody. Works around any scoring member.
+// for that sort; nobody is compared with anybody. Works around any scoring policy.
 //
 // Deviations. `budget` includes the representatives, so that memory is what was asked for; the
 // authors' code, which forms signatures of blocks of tokens instead (block_signatures.hpp), adds
@@ -60,12 +60,12 @@ void for_each_representative(std::span<float> order, std::span<const float> dist
   for (std::size_t r = 0; r < count; ++r) use(detail::unpacked(order[r * (order.size() / count)]));
 }
 
-template <scoring_claim Base>
+template <scoring_policy Base>
 struct signatures : Base {
   std::size_t representatives = 0;  ///< of the budget
   signature_anchor anchor = signature_anchor::random;
   std::uint64_t seed = 0;
-  static constexpr deciding unit = deciding::layer;
+  static constexpr decision_scope scope = decision_scope::layer;
 
   signatures() = default;
   signatures(Base base, std::size_t r, signature_anchor a = signature_anchor::random,
@@ -74,7 +74,7 @@ struct signatures : Base {
 
   std::size_t scratch(const kv_shape& shape) const { return base_arrays(shape) + 2; }
 
-  void choose(const head_scores& scores, claims& open) const {
+  void choose(const head_scores& scores, selection& open) const {
     const std::size_t arrays = base_arrays(open.view().shape()), total = open.left();
     const std::span<float> mean = open.view().scratch(arrays);
     const std::span<float> all = open.view().scratch(arrays + 1);

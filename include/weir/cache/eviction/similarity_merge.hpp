@@ -30,7 +30,7 @@ enum class merge_weight : std::uint8_t { exponential, count };
 struct similarity_merge {
   float alpha = 0.5f, beta = 0.5f;
   merge_weight weight = merge_weight::exponential;
-  static constexpr told needs = told::new_keys;
+  static constexpr signals needs = signals::new_keys;
 
   /// 1 / norm of the key, so that a cosine is a product.
   std::size_t notes(const kv_shape&) const { return 1; }
@@ -40,12 +40,12 @@ struct similarity_merge {
   /// each slot 1 / norm if it is kept.
   std::size_t scratch(const kv_shape&) const { return 4; }
 
-  void describe(const slots_view& view, slot s, const arrival&) const {
+  void on_append(const slots_view& view, slot s, const token_info&) const {
     view.note(s) = view.inverse_key_norm(s);
   }
 
-  void meet(const slots_view& view, std::span<const slot> dropped,
-            std::span<const slot> kept) const {
+  void on_evict(const slots_view& view, std::span<const slot> dropped,
+                std::span<const slot> kept) const {
     if (dropped.empty() || kept.empty()) return;
     const std::size_t n = dropped.size();
     const std::span<float> cosine = view.scratch(0), next = view.scratch(1),
@@ -110,6 +110,6 @@ struct similarity_merge {
   }
 };
 
-static_assert(eviction_fate<similarity_merge> && describing<similarity_merge>);
+static_assert(evict_handler<similarity_merge> && has_on_append<similarity_merge>);
 
 }  // namespace weir::inline WEIR_TARGET

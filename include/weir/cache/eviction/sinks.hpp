@@ -13,9 +13,9 @@ namespace weir::inline WEIR_TARGET {
 
 struct sinks {
   std::size_t budget = 4;
-  static constexpr claimed_end end = claimed_end::first;
+  static constexpr anchor end = anchor::first;
 };
 
-static_assert(positional_claim<sinks>);
+static_assert(positional_policy<sinks>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -17,8 +17,8 @@
 namespace weir::inline WEIR_TARGET {
 
 /// What was told of a token when it came.
-struct arrival {
-  float log_probability = 0;  ///< under the logits before it, nats; with told::log_probability
+struct token_info {
+  float log_probability = 0;  ///< under the logits before it, nats; with signals::log_probability
   std::uint8_t kind = 0;      ///< row::kind
 };
 
@@ -52,7 +52,7 @@ inline float inverse_norm(std::span<const float> x) {
 /// One layer's KV head at a boundary. Valid for the duration of the call it is passed to.
 class slots_view {
  public:
-  /// What is the same for every member.
+  /// What is the same for every policy.
   struct record {
     const kv_shape* shape = nullptr;
     std::size_t layer = 0, kv_head = 0;
@@ -75,7 +75,7 @@ class slots_view {
   stream_index boundary() const { return {head_.boundary}; }
   std::size_t cadence() const { return head_.cadence; }
 
-  /// Entries in the cache, claimed or not.
+  /// Entries in the cache, selected or not.
   std::size_t size() const { return head_.order.size(); }
   /// The i-th oldest entry.
   slot at(std::size_t i) const { return {head_.order[i]}; }
@@ -121,23 +121,23 @@ class slots_view {
                     std::span<similar_key> out) const {
     access_->most_similar(of, inverse_norm.data(), out.data());
   }
-  /// Replaces an entry's key and value `[head_dim]`: for fates.
+  /// Replaces an entry's key and value `[head_dim]`: for evict handlers.
   void rewrite(slot s, std::span<const float> key, std::span<const float> value) const {
     access_->write(s, key.data(), value.data());
   }
 
   /// Slots that notes and arrays run over: all that are in use, in whole tiles.
   std::size_t slots() const { return memory_.slots; }
-  /// The member's k-th note of an entry.
+  /// The policy's k-th note of an entry.
   float& note(slot s, std::size_t k = 0) const { return memory_.note(k)[s.value]; }
-  /// The member's k-th note of every entry `[slot]`; 0 where there is none, unless the member wrote
+  /// The policy's k-th note of every entry `[slot]`; 0 where there is none, unless the policy wrote
   /// something else since the last boundary.
   std::span<float> notes(std::size_t k = 0) const { return memory_.note(k); }
-  /// The member's floats for this layer and KV head.
+  /// The policy's floats for this layer and KV head.
   std::span<float> state() const { return memory_.state; }
-  /// The member's k-th array to work in `[slots()]`; consecutive ones lie one behind the other.
+  /// The policy's k-th array to work in `[slots()]`; consecutive ones lie one behind the other.
   std::span<float> scratch(std::size_t k = 0) const { return memory_.array(k); }
-  /// All of the member's arrays from the k-th on.
+  /// All of the policy's arrays from the k-th on.
   std::span<float> scratch_from(std::size_t k) const {
     return memory_.scratch.subspan(k * memory_.slots);
   }
@@ -148,7 +148,7 @@ class slots_view {
   entry_memory memory_;
 };
 
-/// A member's scores in every KV head that decides with this one: one head, or a layer's.
+/// A policy's scores in every KV head that decides with this one: one head, or a layer's.
 class head_scores {
  public:
   /// `score` `[head, stride]`, of which the first `entries[head]` count, in stream order; `taken`
@@ -164,7 +164,7 @@ class head_scores {
   std::span<const float> operator[](std::size_t head) const {
     return {score_ + head * stride_, entries_[head]};
   }
-  /// True if an earlier member claimed the i-th oldest entry of a head.
+  /// True if an earlier policy selected the i-th oldest entry of a head.
   bool is_taken(std::size_t head, std::size_t i) const { return taken_[head * stride_ + i] != 0; }
 
  private:
@@ -174,18 +174,18 @@ class head_scores {
   std::span<const std::size_t> entries_;
 };
 
-/// What is still to be had at a boundary, for members that choose by themselves.
-class claims {
+/// What is still to be had at a boundary, for policies that choose by themselves.
+class selection {
  public:
-  claims(const slots_view& view, std::span<std::uint8_t> taken, std::size_t budget)
+  selection(const slots_view& view, std::span<std::uint8_t> taken, std::size_t budget)
       : view_(view), taken_(taken), left_(budget) {}
 
-  /// The deciding KV head; of members that decide by layer, the first.
+  /// The deciding KV head; of policies that decide by layer, the first.
   const slots_view& view() const { return view_; }
   std::size_t size() const { return view_.size(); }
-  /// True if an earlier member or this one claimed the i-th oldest entry.
+  /// True if an earlier policy or this one selected the i-th oldest entry.
   bool is_taken(std::size_t i) const { return taken_[i] != 0; }
-  /// Entries this member may still take.
+  /// Entries this policy may still take.
   std::size_t left() const { return left_; }
   /// Claims the i-th oldest entry. False if it is taken or the budget is spent.
   bool take(std::size_t i) {

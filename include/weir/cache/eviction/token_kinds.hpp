@@ -31,18 +31,18 @@ template <std::size_t Kinds>
 struct token_kinds {
   std::array<kind_window, Kinds> kinds;
   std::size_t budget = 0;
-  static constexpr deciding unit = deciding::one_for_all;
+  static constexpr decision_scope scope = decision_scope::one_for_all;
 
   template <std::same_as<kind_window>... K>
   explicit token_kinds(K... k) : kinds{k...}, budget((0 + ... + (k.last + k.first))) {}
 
   std::size_t notes(const kv_shape&) const { return 1; }
 
-  void describe(const slots_view& view, slot s, const arrival& came) const {
+  void on_append(const slots_view& view, slot s, const token_info& came) const {
     view.note(s) = static_cast<float>(came.kind);
   }
 
-  void claim(claims& open) const {
+  void select(selection& open) const {
     const slots_view& view = open.view();
     for (const kind_window& k : kinds) {
       const auto is_one = [&](std::size_t i) {
@@ -60,6 +60,6 @@ struct token_kinds {
 template <std::same_as<kind_window>... K>
 token_kinds(K...) -> token_kinds<sizeof...(K)>;
 
-static_assert(eviction_member<token_kinds<2>> && describing<token_kinds<2>>);
+static_assert(eviction_policy<token_kinds<2>> && has_on_append<token_kinds<2>>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -2,7 +2,7 @@
 // where −log p of the token that came goes by the name of token entropy.
 //
 // Surprisal fades by `decay` at every boundary; a boundary stands for the paper's turn. The paper
-// fills what its memory leaves with recent tokens: a `window` behind this member in the list does
+// fills what its memory leaves with recent tokens: a `window` behind this policy in the list does
 // that, and one ahead of it reserves recent tokens whatever their surprisal.
 //
 // Deviations. The authors' code reads each token's probability from the logits behind it, not from
@@ -23,8 +23,8 @@ namespace weir::inline WEIR_TARGET {
 struct token_surprisal {
   std::size_t budget = 0;
   float decay = 1;  ///< per boundary; the paper's 0.7 to 1 go by the task
-  static constexpr told needs = told::log_probability;
-  static constexpr deciding unit = deciding::one_for_all;
+  static constexpr signals needs = signals::log_probability;
+  static constexpr decision_scope scope = decision_scope::one_for_all;
 
   void validate(const kv_shape&) const {
     error::require<error::bad_config>(decay > 0 && decay <= 1, "token_surprisal.decay: ", decay,
@@ -32,7 +32,7 @@ struct token_surprisal {
   }
   std::size_t notes(const kv_shape&) const { return 1; }
 
-  void describe(const slots_view& view, slot s, const arrival& came) const {
+  void on_append(const slots_view& view, slot s, const token_info& came) const {
     const std::uint64_t rank = view.index(s).value - view.first_index().value;
     if (rank == 0) return;
     view.note(s) = -came.log_probability;
@@ -55,6 +55,6 @@ struct token_surprisal {
   }
 };
 
-static_assert(eviction_member<token_surprisal> && describing<token_surprisal>);
+static_assert(eviction_policy<token_surprisal> && has_on_append<token_surprisal>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -6,7 +6,7 @@
 //
 // Deviations. The paper drops one token a row; here the list decides at boundaries, by the row
 // before each, and cadence 1 is the paper's rule. As in the paper, the newest token may be dropped;
-// a `window` of 1 ahead of this member keeps it. The paper does not say whether kept tokens are
+// a `window` of 1 ahead of this policy keeps it. The paper does not say whether kept tokens are
 // renumbered; here either position policy does.
 #pragma once
 
@@ -19,8 +19,8 @@ namespace weir::inline WEIR_TARGET {
 
 struct tova {
   std::size_t budget = 0;
-  static constexpr told needs = told::probabilities;
-  static constexpr deciding unit = deciding::layer;
+  static constexpr signals needs = signals::attention_probabilities;
+  static constexpr decision_scope scope = decision_scope::layer;
 
   std::size_t last_rows() const { return 1; }
   std::size_t notes(const kv_shape&) const { return 1; }
@@ -32,6 +32,6 @@ struct tova {
   float score(const slots_view& view, slot s) const { return view.note(s); }
 };
 
-static_assert(eviction_member<tova> && observing<tova>);
+static_assert(eviction_policy<tova> && observing<tova>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -13,7 +13,7 @@
 // Deviations. Of the authors' ways to combine heads this is that of each layer and KV head, by the
 // largest or the mean of its query heads' scores, not put on one scale first (their default). The
 // list decides at boundaries, from the start of the stream; they leave the prompt alone, which
-// `sinks` of its length ahead of this member do here. Offsets are averaged; they have the largest,
+// `sinks` of its length ahead of this policy do here. Offsets are averaged; they have the largest,
 // too, which costs each offset a dot product. Their noise of 1e-6 against ties is left out: the
 // older token wins. Whether the paper's tables put heads on one scale is not verified. One set of
 // tokens for all layers (their default), or for all layers of a KV head, heads left out, and scaled
@@ -45,7 +45,7 @@ class trigonometric {
  public:
   std::size_t budget = 0;
   static constexpr bool needs_original_positions = true;
-  static constexpr told needs = told::new_keys;
+  static constexpr signals needs = signals::new_keys;
   static constexpr std::size_t heads_at_once = 4;  ///< query heads looked at together
 
   /// `offsets`: powers of 2 from 1 on; 17 are the authors'. Throws error::bad_config for none, and
@@ -89,7 +89,7 @@ class trigonometric {
   std::size_t scratch(const kv_shape& shape) const { return shape.group(); }
 
   /// What never changes, for each query head.
-  void describe(const slots_view& view, slot s, const arrival&) const {
+  void on_append(const slots_view& view, slot s, const token_info&) const {
     const std::span<const float> key = view.key(s);
     float squares[max_head_dim / 2] = {};
     centres_->for_each_pair([&](std::size_t f, std::size_t a, std::size_t b) {
@@ -167,6 +167,6 @@ class trigonometric {
   std::vector<std::complex<float>> ahead_;  // [pair that turns] mean of e^{iωδ} over the offsets
 };
 
-static_assert(eviction_member<trigonometric> && describing<trigonometric>);
+static_assert(eviction_policy<trigonometric> && has_on_append<trigonometric>);
 
 }  // namespace weir::inline WEIR_TARGET

@@ -6,12 +6,12 @@
 // of its heads' variances, each scaled to [0, 1] within the layer.
 //
 // Deviations. The paper measures once, behind the prompt; here every boundary sets the budgets of
-// the next. Shares are apportioned by largest remainder, so that the mean over the layers stays
-// `budget`. They divide what the base claims; the paper divides what is recent with it, which stays
-// the same in all layers here. The paper never compresses the first two layers and the last, which
-// no bounded stream can do; with `protect` they get at least the mean. As V lies in [0, 1], a share
-// is at least 1/e and at most e of the mean, so the paper's clamps are not needed. What is scaled
-// within a single KV head is 0: such models keep equal budgets.
+// the next. Shares are allocated by largest remainder, so that the mean over the layers stays
+// `budget`. They divide what the base selects; the paper divides what is recent with it, which
+// stays the same in all layers here. The paper never compresses the first two layers and the last,
+// which no bounded stream can do; with `protect` they get at least the mean. As V lies in [0, 1], a
+// share is at least 1/e and at most e of the mean, so the paper's clamps are not needed. What is
+// scaled within a single KV head is 0: such models keep equal budgets.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 #include <span>
 #include <utility>
 
-#include <weir/cache/eviction/apportion.hpp>
+#include <weir/cache/eviction/allocate.hpp>
 #include <weir/cache/eviction/concept.hpp>
 #include <weir/core/elementary.hpp>
 #include <weir/core/target.hpp>
@@ -37,7 +37,7 @@ inline double spread_of_variances(std::span<const float> variance) {
   return sum / static_cast<double>(variance.size());
 }
 
-template <scoring_claim Base>
+template <scoring_policy Base>
 struct variance_budgets : Base {
   bool protect = true;
 
@@ -46,7 +46,7 @@ struct variance_budgets : Base {
 
   std::size_t scratch(const kv_shape& shape) const { return base_arrays(shape) + 1; }
 
-  float report(const slots_view& view) const {
+  float layer_statistic(const slots_view& view) const {
     const auto score = view.scratch(base_arrays(view.shape())).first(view.size());
     if constexpr (scores_all<Base>)
       this->score_all(view, score);
@@ -66,14 +66,14 @@ struct variance_budgets : Base {
   }
 
   /// V lies in [0, 1]: no share is larger than e times the mean.
-  std::size_t most_of_layer(const kv_shape& shape) const {
-    return most_share(std::numbers::e, this->budget, shape.layers);
+  std::size_t max_layer_budget(const kv_shape& shape) const {
+    return max_share(std::numbers::e, this->budget, shape.layers);
   }
 
-  void apportion_layers(const kv_shape& shape, std::span<const float> variance,
-                        std::span<std::size_t> budgets) const {
+  void allocate_layers(const kv_shape& shape, std::span<const float> variance,
+                       std::span<std::size_t> budgets) const {
     const std::size_t total = shape.layers * this->budget;
-    apportion(
+    allocate(
         total,
         [&](std::size_t l) {
           return elementary::exp(
@@ -82,7 +82,7 @@ struct variance_budgets : Base {
         [&](std::size_t l) {
           return protect && (l < 2 || l + 1 == shape.layers) ? this->budget : 0;
         },
-        [&](std::size_t) { return most_of_layer(shape); }, budgets);
+        [&](std::size_t) { return max_layer_budget(shape); }, budgets);
   }
 
  private:

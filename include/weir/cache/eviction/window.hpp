@@ -11,9 +11,9 @@ namespace weir::inline WEIR_TARGET {
 
 struct window {
   std::size_t budget = 0;
-  static constexpr claimed_end end = claimed_end::last;
+  static constexpr anchor end = anchor::last;
 };
 
-static_assert(positional_claim<window>);
+static_assert(positional_policy<window>);
 
 }  // namespace weir::inline WEIR_TARGET

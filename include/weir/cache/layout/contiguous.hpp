@@ -1,4 +1,4 @@
-// Contiguous layout: a unit's tiles lie side by side.
+// Contiguous layout: a KV head's tiles lie side by side.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ namespace weir::inline WEIR_TARGET {
 template <>
 class page_map<layouts::contiguous> {
  public:
-  /// `tiles` `[unit]`: how many each unit may ever need.
+  /// `tiles` `[head_index]`: how many each KV head may ever need.
   page_map(arena_plan& plan, std::span<const std::size_t> tiles)
       : block_(plan.reserve<std::uint32_t>(tiles.size() + 1)) {
     for (const std::size_t n : tiles) pages_ += n;
@@ -27,14 +27,14 @@ class page_map<layouts::contiguous> {
   }
 
   std::size_t pages() const { return pages_; }
-  std::uint32_t page(std::size_t unit, std::size_t tile) const {
-    return first_[unit] + static_cast<std::uint32_t>(tile);
+  std::uint32_t page(std::size_t head_index, std::size_t tile) const {
+    return first_[head_index] + static_cast<std::uint32_t>(tile);
   }
 
  private:
   std::size_t pages_ = 0;
   arena_plan::block<std::uint32_t> block_;
-  std::span<std::uint32_t> first_;  // [unit + 1] page of the unit's first tile
+  std::span<std::uint32_t> first_;  // [head_index + 1] page of the KV head's first tile
 };
 
 }  // namespace weir::inline WEIR_TARGET

@@ -82,32 +82,33 @@ class page_map<layouts::paged> {
     for (std::uint32_t& page : table_) page = no_page;
   }
 
-  std::uint32_t page(std::size_t unit, std::size_t tile) const {
-    return entry(unit, tile).load(relaxed);
+  std::uint32_t page(std::size_t head_index, std::size_t tile) const {
+    return entry(head_index, tile).load(relaxed);
   }
-  void set_page(std::size_t unit, std::size_t tile, std::uint32_t page) const {
-    entry(unit, tile).store(page, relaxed);
+  void set_page(std::size_t head_index, std::size_t tile, std::uint32_t page) const {
+    entry(head_index, tile).store(page, relaxed);
   }
   /// The page of a pool that a tile would best lie in: behind the tile before it, since memory is
   /// read fastest in one go (disorder costs a tenth of attention); where there is none, in the
-  /// unit's share of the pool.
-  std::size_t wish(std::size_t unit, std::size_t tile, std::size_t pages) const {
+  /// KV head's share of the pool.
+  std::size_t wish(std::size_t head_index, std::size_t tile, std::size_t pages) const {
     if (tile > 0)
-      if (const std::uint32_t before = page(unit, tile - 1); before != no_page) return before + 1;
-    return unit * pages / units() + tile;
+      if (const std::uint32_t before = page(head_index, tile - 1); before != no_page)
+        return before + 1;
+    return head_index * pages / total_kv_heads() + tile;
   }
-  /// Pages of what is read behind a tile: of the next two of the unit, then of the next unit's
-  /// first. Other threads may take and give back pages of the next unit meanwhile; then, and behind
-  /// the last, some page or other.
-  std::array<std::uint32_t, 2> pages_behind(std::size_t unit, std::size_t tile) const {
+  /// Pages of what is read behind a tile: of the next two of the KV head, then of the next KV
+  /// head's first. Other threads may take and give back pages of the next KV head meanwhile; then,
+  /// and behind the last, some page or other.
+  std::array<std::uint32_t, 2> pages_behind(std::size_t head_index, std::size_t tile) const {
     std::array<std::uint32_t, 2> found;
-    std::uint32_t last = page(unit, tile);
+    std::uint32_t last = page(head_index, tile);
     for (std::uint32_t& p : found) {
-      std::uint32_t next = page_or_none(unit, tile + 1);
+      std::uint32_t next = page_or_none(head_index, tile + 1);
       if (next != no_page)
         ++tile;
-      else if (next = page_or_none(unit + 1, 0); next != no_page)
-        ++unit, tile = 0;
+      else if (next = page_or_none(head_index + 1, 0); next != no_page)
+        ++head_index, tile = 0;
       if (next != no_page) last = next;
       p = last;
     }
@@ -118,17 +119,19 @@ class page_map<layouts::paged> {
  private:
   static constexpr auto relaxed = std::memory_order_relaxed;
 
-  std::size_t units() const { return first_.size() - 1; }
-  std::atomic_ref<std::uint32_t> entry(std::size_t unit, std::size_t tile) const {
-    return std::atomic_ref(table_[first_[unit] + tile]);
+  std::size_t total_kv_heads() const { return first_.size() - 1; }
+  std::atomic_ref<std::uint32_t> entry(std::size_t head_index, std::size_t tile) const {
+    return std::atomic_ref(table_[first_[head_index] + tile]);
   }
-  std::uint32_t page_or_none(std::size_t unit, std::size_t tile) const {
-    return unit < units() && tile < first_[unit + 1] - first_[unit] ? page(unit, tile) : no_page;
+  std::uint32_t page_or_none(std::size_t head_index, std::size_t tile) const {
+    return head_index < total_kv_heads() && tile < first_[head_index + 1] - first_[head_index]
+               ? page(head_index, tile)
+               : no_page;
   }
 
   arena_plan::block<std::uint32_t> first_block_, table_block_;
-  std::span<std::uint32_t> first_;  // [unit + 1]
-  std::span<std::uint32_t> table_;  // [unit, tile] page, or no_page
+  std::span<std::uint32_t> first_;  // [head_index + 1]
+  std::span<std::uint32_t> table_;  // [head_index, tile] page, or no_page
 };
 
 }  // namespace weir::inline WEIR_TARGET

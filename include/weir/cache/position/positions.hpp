@@ -1,6 +1,6 @@
 // Positions: which RoPE position a kept token has.
 //
-// A member says
+// A way to number positions says
 //   renumbers   true: a row sees the entries it reads at 0 … n−1 (StreamingLLM, arXiv 2309.17453,
 //               section 3.2); false: at their stream indices, with the gaps eviction left.
 #pragma once

@@ -22,7 +22,7 @@ class head_access {
   head_access(Store& store, std::size_t head) : store_(&store), head_(head) {}
   head_access(const head_access&) = delete;
 
-  /// `tiles`: those of the unit that are in use. `sum` `[head_dim, 16]`: to work in.
+  /// `tiles`: those of the KV head that are in use. `sum` `[head_dim, 16]`: to work in.
   const entry_access& enter(std::size_t layer, std::size_t tiles, float* sum) {
     layer_ = layer;
     tiles_ = tiles;
@@ -31,16 +31,16 @@ class head_access {
   }
   /// Of the layer that was entered: an entry goes from one slot to another.
   void move(tile_place from, tile_place to) {
-    store_->prepare_to_write(unit(), to.tile);
+    store_->prepare_to_write(head_index(), to.tile);
     store_->copy(layer_, head_, from, to);
   }
   /// Numbers written since it was last asked that were cut to the largest that the codec holds.
   std::size_t take_cut() { return std::exchange(cut_, 0); }
   /// Nothing in a tile lives any more.
-  void give_back(std::size_t tile) { store_->give_back(unit(), tile); }
+  void give_back(std::size_t tile) { store_->give_back(head_index(), tile); }
 
  private:
-  std::size_t unit() const { return layer_ * store_->shape().kv_heads + head_; }
+  std::size_t head_index() const { return layer_ * store_->shape().kv_heads + head_; }
   static tile_place place(slot s) {
     return {s.value / static_cast<std::uint32_t>(tile_lanes),
             s.value % static_cast<std::uint32_t>(tile_lanes)};
@@ -77,7 +77,7 @@ class head_access {
       unit_keys keys(d);
       float x[max_head_dim];
       const auto will_merge = [this](slot s) {
-        at->store_->ask_for_value(at->layer_, at->head_, place(s));
+        at->store_->prefetch_value(at->layer_, at->head_, place(s));
       };
       for (const slot s : of) {
         at->store_->read_key(at->layer_, at->head_, place(s), x);
@@ -91,7 +91,7 @@ class head_access {
   struct {
     head_access* at;
     void operator()(slot s, const float* key, const float* value) const {
-      at->store_->prepare_to_write(at->unit(), place(s).tile);
+      at->store_->prepare_to_write(at->head_index(), place(s).tile);
       at->cut_ += at->store_->write(at->layer_, at->head_, place(s), key, value);
     }
   } write_{this};

@@ -1,4 +1,4 @@
-// What the members of a list remember: notes beside entries, state of heads, arrays to work in.
+// What the policies of a list remember: notes beside entries, state of heads, arrays to work in.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Where each member's floats begin, counted in notes, floats and arrays.
+/// Where each policy's floats begin, counted in notes, floats and arrays.
 template <class List>
 struct member_offsets {
   struct amounts {
@@ -28,10 +28,10 @@ struct member_offsets {
   member_offsets(const List& list, const kv_shape& shape) {
     if constexpr (count > 0) {
       std::size_t m = 0;
-      list.for_each([&](const auto& member) {
+      list.for_each([&](const auto& policy) {
         at[m] = total;
-        size[m] = {notes_of(member, shape), state_of(member, shape), scratch_of(member, shape)};
-        if (observing<std::remove_cvref_t<decltype(member)>> && size[m].scratch > 0)
+        size[m] = {notes_of(policy, shape), state_of(policy, shape), scratch_of(policy, shape)};
+        if (observing<std::remove_cvref_t<decltype(policy)>> && size[m].scratch > 0)
           total.observers_work = true;
         total.notes = checked_sum(total.notes, size[m].notes);
         total.state = checked_sum(total.state, size[m].state);
@@ -42,8 +42,8 @@ struct member_offsets {
   }
 
   static constexpr std::size_t count = [] {
-    if constexpr (requires(List l) { l.members; })
-      return std::tuple_size_v<decltype(List::members)>;
+    if constexpr (requires(List l) { l.policies; })
+      return std::tuple_size_v<decltype(List::policies)>;
     else
       return std::size_t{0};
   }();
@@ -51,7 +51,7 @@ struct member_offsets {
   amounts total;
 };
 
-/// The memory of all members of a policy, in every unit.
+/// The memory of all policies of a list, in every KV head.
 template <class Keep>
 class member_memory {
   template <class K>
@@ -93,8 +93,8 @@ class member_memory {
       most_.scratch = std::max(most_.scratch, total.scratch);
       if (total.observers_work) observing_places_ = shape.kv_heads;
     });
-    notes_block_ = plan.reserve<float>(shape.units(), most_.notes, lanes);
-    state_block_ = plan.reserve<float>(shape.units(), most_.state);
+    notes_block_ = plan.reserve<float>(shape.total_kv_heads(), most_.notes, lanes);
+    state_block_ = plan.reserve<float>(shape.total_kv_heads(), most_.state);
     scratch_block_ = plan.reserve<float>(shape.kv_heads + observing_places_, most_.scratch, lanes);
   }
   void bind(const arena& memory) {
@@ -107,27 +107,29 @@ class member_memory {
     std::fill(state_.begin(), state_.end(), 0.0f);
   }
 
-  /// What member number `m` of `list` has in one unit, with the arrays of KV head `place` to work
-  /// in.
+  /// What policy number `m` of `list` has in one KV head, with the arrays of KV head `place` to
+  /// work in.
   template <class List>
-  entry_memory of(const List& list, std::size_t m, std::size_t unit, std::size_t place) const {
+  entry_memory of(const List& list, std::size_t m, std::size_t head_index,
+                  std::size_t place) const {
     const auto& o = offsets_.of(list);
-    return {notes_.subspan((unit * most_.notes + o.at[m].notes) * lanes_, o.size[m].notes * lanes_),
-            lanes_, state_.subspan(unit * most_.state + o.at[m].state, o.size[m].state),
+    return {notes_.subspan((head_index * most_.notes + o.at[m].notes) * lanes_,
+                           o.size[m].notes * lanes_),
+            lanes_, state_.subspan(head_index * most_.state + o.at[m].state, o.size[m].state),
             scratch_.subspan((place * most_.scratch + o.at[m].scratch) * lanes_,
                              o.size[m].scratch * lanes_)};
   }
   /// The place where what a KV head saw is observed, while other heads decide in theirs.
   std::size_t observing_place(std::size_t head) const { return observing_places_ + head; }
   /// No entry lies in a slot: nothing is known of it.
-  void clear_notes(std::size_t unit, std::size_t slot) const {
+  void clear_notes(std::size_t head_index, std::size_t slot) const {
     for (std::size_t k = 0; k < most_.notes; ++k)
-      notes_[(unit * most_.notes + k) * lanes_ + slot] = 0;
+      notes_[(head_index * most_.notes + k) * lanes_ + slot] = 0;
   }
   /// Notes move with their entry.
-  void move_notes(std::size_t unit, std::size_t from, std::size_t to) const {
+  void move_notes(std::size_t head_index, std::size_t from, std::size_t to) const {
     for (std::size_t k = 0; k < most_.notes; ++k) {
-      const auto note = notes_.subspan((unit * most_.notes + k) * lanes_, lanes_);
+      const auto note = notes_.subspan((head_index * most_.notes + k) * lanes_, lanes_);
       note[to] = note[from];
     }
   }
@@ -139,8 +141,8 @@ class member_memory {
     std::size_t notes = 0, state = 0, scratch = 0;
   } most_;
   arena_plan::block<float> notes_block_, state_block_, scratch_block_;
-  std::span<float> notes_;    // [unit, note, lane]
-  std::span<float> state_;    // [unit, float]
+  std::span<float> notes_;    // [head_index, note, lane]
+  std::span<float> state_;    // [head_index, float]
   std::span<float> scratch_;  // [kv_head, array, lane], then those of heads that observe
 };
 

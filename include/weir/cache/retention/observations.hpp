@@ -1,4 +1,4 @@
-// What rows saw, from the attention kernel to the members that asked. A row is observed once it is
+// What rows saw, from the attention kernel to the policies that asked. A row is observed once it is
 // certain to stay: final rows behind their attention, but for the last of a step where that may be
 // taken back; that one and the provisional rows are staged, and observed when the stream goes on.
 #pragma once
@@ -19,20 +19,20 @@
 
 namespace weir::inline WEIR_TARGET {
 
-template <told Needs>
+template <signals Needs>
 class observations {
-  static constexpr bool mean = includes(Needs, told::probabilities);
-  static constexpr bool largest = includes(Needs, told::largest_probabilities);
+  static constexpr bool mean = includes(Needs, signals::attention_probabilities);
+  static constexpr bool largest = includes(Needs, signals::largest_probabilities);
   static constexpr bool probabilities = mean || largest;
   static constexpr std::size_t kinds = (mean ? 1 : 0) + (largest ? 1 : 0);
-  static constexpr bool logits = includes(Needs, told::logits);
-  static constexpr bool queries = includes(Needs, told::queries);
+  static constexpr bool logits = includes(Needs, signals::attention_logits);
+  static constexpr bool queries = includes(Needs, signals::queries);
 
  public:
   /// Final rows attended at a time: what they hand out is held until they are observed.
   static constexpr std::size_t segment_rows = 16;
 
-  /// `tiles`: most of a unit.
+  /// `tiles`: most of a KV head.
   observations(arena_plan& plan, const kv_shape& shape, const cache_options& options,
                std::size_t tiles)
       : shape_(shape),
@@ -49,7 +49,7 @@ class observations {
     largest_block_ = plan.reserve<float>(any ? packed : 0, tile_stride_);
     total_block_ = plan.reserve<float>(any ? packed : 0, 2u);
     row_block_ = plan.reserve<float>(shape.kv_heads, kinds, tiles_, tile_lanes);
-    staged_block_ = plan.reserve<float>(2, shape.units(), staged_rows_, row_floats());
+    staged_block_ = plan.reserve<float>(2, shape.total_kv_heads(), staged_rows_, row_floats());
   }
   void bind(const arena& memory) {
     weight_ = memory[weight_block_];
@@ -64,14 +64,14 @@ class observations {
   void copy_from(const observations& other) { side_ = other.side_; }
 
   /// Where the kernel leaves what the rows of a job hand out.
-  handout_memory handout() const {
+  raw_attention_memory raw_attention() const {
     if constexpr (!probabilities && !logits) return {};
     return {probabilities ? weight_.data() : nullptr, logits ? score_.data() : nullptr,
             largest_.data(), total_.data(), tile_stride_};
   }
 
-  /// Works out what row `r` of a job of `rows` handed out at `place`, of a unit with so many tiles
-  /// in use; it stays there until the place is used again. `q` `[query head of the group,
+  /// Works out what row `r` of a job of `rows` handed out at `place`, of a KV head with so many
+  /// tiles in use; it stays there until the place is used again. `q` `[query head of the group,
   /// head_dim]` are the row's queries, unrotated.
   observed_row::record read(std::size_t place, std::size_t tiles, std::size_t r, std::size_t rows,
                             const float* q) const {
@@ -80,9 +80,9 @@ class observations {
   }
   /// The same, to be kept: `staged` is 0 for a step's last final row, 1 + its number for a
   /// provisional one.
-  void stage(std::size_t unit, std::size_t place, std::size_t tiles, std::size_t staged,
+  void stage(std::size_t head_index, std::size_t place, std::size_t tiles, std::size_t staged,
              std::size_t r, std::size_t rows, const float* q) const {
-    float* to = staged_row(side_, unit, staged).data();
+    float* to = staged_row(side_, head_index, staged).data();
     const observed_row::record row = read_to(to, place, tiles, r, rows, q);
     const std::size_t lanes = tiles * tile_lanes, head_floats = tile_stride_ * tile_lanes;
     to += row.probabilities.size() + row.largest.size();
@@ -94,9 +94,9 @@ class observations {
   /// The step is over: what it staged can be read, and the next one stages elsewhere, for it may
   /// yet be taken back.
   void turn_over() { side_ = 1 - side_; }
-  /// What a row of the last step saw. The unit has as many tiles in use as it had then.
-  observed_row::record staged(std::size_t unit, std::size_t tiles, std::size_t number) const {
-    const std::span<float> row = staged_row(1 - side_, unit, number);
+  /// What a row of the last step saw. The KV head has as many tiles in use as it had then.
+  observed_row::record staged(std::size_t head_index, std::size_t tiles, std::size_t number) const {
+    const std::span<float> row = staged_row(1 - side_, head_index, number);
     const std::size_t lanes = tiles * tile_lanes, shown = kinds * lanes,
                       scored = logits ? group() * lanes : 0;
     observed_row::record out;
@@ -138,9 +138,10 @@ class observations {
     if (queries) out.queries = {q, group() * shape_.head_dim};
     return out;
   }
-  std::span<float> staged_row(std::size_t side, std::size_t unit, std::size_t number) const {
+  std::span<float> staged_row(std::size_t side, std::size_t head_index, std::size_t number) const {
     return staged_.subspan(
-        ((side * shape_.units() + unit) * staged_rows_ + number - first_staged_) * row_floats(),
+        ((side * shape_.total_kv_heads() + head_index) * staged_rows_ + number - first_staged_) *
+            row_floats(),
         row_floats());
   }
 
@@ -152,7 +153,7 @@ class observations {
   std::span<float> largest_;         // [kv_head, row, group, tile]
   std::span<float> total_;           // [kv_head, row, group, 2]
   std::span<float> row_;             // [kv_head, kind, tile, 32] probabilities of a row
-  std::span<float> staged_;          // [side, unit, staged row, row_floats]
+  std::span<float> staged_;          // [side, head_index, staged row, row_floats]
 };
 
 }  // namespace weir::inline WEIR_TARGET

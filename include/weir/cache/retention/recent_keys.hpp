@@ -15,8 +15,8 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Keys as a store of numbers of type T holds them, by unit and place. With room for none it does
-/// nothing.
+/// Keys as a store of numbers of type T holds them, by KV head and place. With room for none it
+/// does nothing.
 template <class T>
 class recent_keys {
  public:
@@ -34,23 +34,24 @@ class recent_keys {
 
   /// Where the key `[head_dim]` goes that is now at a place; the oldest one is forgotten. Null:
   /// there is no room.
-  T* add(std::size_t unit, tile_place at) {
+  T* add(std::size_t head_index, tile_place at) {
     if (count_ == 0) return nullptr;
-    forget(unit, at);
-    const std::size_t i = next_[unit];
-    next_[unit] = static_cast<std::uint32_t>((i + 1) % count_);
-    places(unit)[i] = code(at);
-    return key(unit, i);
+    forget(head_index, at);
+    const std::size_t i = next_[head_index];
+    next_[head_index] = static_cast<std::uint32_t>((i + 1) % count_);
+    places(head_index)[i] = code(at);
+    return key(head_index, i);
   }
   /// What is at a place is another key now.
-  void forget(std::size_t unit, tile_place at) {
-    std::ranges::replace(places(unit), code(at), none);
+  void forget(std::size_t head_index, tile_place at) {
+    std::ranges::replace(places(head_index), code(at), none);
   }
   /// The key `[head_dim]` at a place, or null where it was forgotten. O(count).
-  const T* find(std::size_t unit, tile_place at) const {
-    const auto all = places(unit);
+  const T* find(std::size_t head_index, tile_place at) const {
+    const auto all = places(head_index);
     const auto found = std::ranges::find(all, code(at));
-    return found != all.end() ? key(unit, static_cast<std::size_t>(found - all.begin())) : nullptr;
+    return found != all.end() ? key(head_index, static_cast<std::size_t>(found - all.begin()))
+                              : nullptr;
   }
 
  private:
@@ -58,19 +59,19 @@ class recent_keys {
   static std::uint32_t code(tile_place at) {
     return static_cast<std::uint32_t>(at.tile * tile_lanes + at.lane + 1);
   }
-  std::span<std::uint32_t> places(std::size_t unit) const {
-    return place_.subspan(unit * count_, count_);
+  std::span<std::uint32_t> places(std::size_t head_index) const {
+    return place_.subspan(head_index * count_, count_);
   }
-  T* key(std::size_t unit, std::size_t i) const {
-    return key_.data() + (unit * count_ + i) * head_dim_;
+  T* key(std::size_t head_index, std::size_t i) const {
+    return key_.data() + (head_index * count_ + i) * head_dim_;
   }
 
   std::size_t count_, head_dim_;
   arena_plan::block<std::uint32_t> place_block_, next_block_;
   arena_plan::block<T> key_block_;
-  std::span<std::uint32_t> place_;  // [unit, count] code, or none
-  std::span<std::uint32_t> next_;   // [unit] the oldest
-  std::span<T> key_;                // [unit, count, head_dim]
+  std::span<std::uint32_t> place_;  // [head_index, count] code, or none
+  std::span<std::uint32_t> next_;   // [head_index] the oldest
+  std::span<T> key_;                // [head_index, count, head_dim]
 };
 
 }  // namespace weir::inline WEIR_TARGET

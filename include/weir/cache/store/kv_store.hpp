@@ -60,9 +60,9 @@ class kv_store {
   };
 
  public:
-  /// `tile_counts` `[unit]`: the most tiles that each unit may have; `pages`: the most they may
-  /// have at once, where pages are taken and given back; `recent`: keys of each unit, the newest,
-  /// that are read again soon.
+  /// `tile_counts` `[head_index]`: the most tiles that each KV head may have; `pages`: the most
+  /// they may have at once, where pages are taken and given back; `recent`: keys of each KV head,
+  /// the newest, that are read again soon.
   kv_store(arena_plan& plan, const kv_shape& shape, std::vector<std::size_t> tile_counts,
            std::size_t pages, std::size_t recent = 0, kv_scales scales = {});
   /// Throws error::bad_config for more pages than numbers of 32 bits tell apart.
@@ -98,13 +98,13 @@ class kv_store {
   // ---- pages -----------------------------------------------------------------------------------
 
   /// Before a tile is written: it gets a page of its own. Units may do so on several threads.
-  void prepare_to_write(std::size_t unit, std::size_t tile) {
+  void prepare_to_write(std::size_t head_index, std::size_t tile) {
     if constexpr (Layout::pages_taken) {
-      const std::uint32_t page = map_.page(unit, tile);
+      const std::uint32_t page = map_.page(head_index, tile);
       if (page == no_page) {
-        take_page(unit, tile);
+        take_page(head_index, tile);
       } else if (pool_->pages.is_shared(page)) {
-        const std::uint32_t own = take_page(unit, tile);
+        const std::uint32_t own = take_page(head_index, tile);
         const std::size_t k = tiles::key_size(shape_.head_dim),
                           v = tiles::value_size(shape_.head_dim);
         std::copy_n(keys_.data() + page * k, k, keys_.data() + own * k);
@@ -114,11 +114,11 @@ class kv_store {
     }
   }
   /// Nothing in the tile lives any more.
-  void give_back(std::size_t unit, std::size_t tile) {
+  void give_back(std::size_t head_index, std::size_t tile) {
     if constexpr (Layout::pages_taken) {
-      const std::uint32_t page = map_.page(unit, tile);
+      const std::uint32_t page = map_.page(head_index, tile);
       if (page == no_page) return;
-      map_.set_page(unit, tile, no_page);
+      map_.set_page(head_index, tile, no_page);
       pool_->pages.give_back(page);
     }
   }
@@ -137,7 +137,7 @@ class kv_store {
       if (pool_.use_count() > 1) return pool_->pages.left();
     return std::numeric_limits<std::size_t>::max();
   }
-  /// Pages that writing to `count` tiles of each unit may take at most.
+  /// Pages that writing to `count` tiles of each KV head may take at most.
   std::size_t pages_for(std::size_t count) const {
     std::size_t n = 0;
     for (const std::size_t most : tile_counts_) n += std::min(count, most);
@@ -162,7 +162,7 @@ class kv_store {
   /// numbers were cut to the largest that the codec holds.
   std::size_t write(std::size_t layer, std::size_t head, tile_place at, const float* key,
                     const float* value) {
-    const std::size_t u = unit(layer, head), p = page(u, at.tile), dim = shape_.head_dim;
+    const std::size_t u = head_index(layer, head), p = page(u, at.tile), dim = shape_.head_dim;
     float room[max_head_dim];
     storage* copy = nullptr;
     if constexpr (storage_number<Codec>) copy = recent_.add(u, at);
@@ -173,21 +173,21 @@ class kv_store {
   }
   /// What stored keys and values of a KV head are multiplied with to be what was written.
   float key_scale(std::size_t layer, std::size_t head) const {
-    return scales_.key(unit(layer, head));
+    return scales_.key(head_index(layer, head));
   }
   float value_scale(std::size_t layer, std::size_t head) const {
-    return scales_.value(unit(layer, head));
+    return scales_.value(head_index(layer, head));
   }
   void copy(std::size_t layer, std::size_t head, tile_place from, tile_place to) {
-    const std::size_t dim = shape_.head_dim, source = page(unit(layer, head), from.tile),
-                      target = page(unit(layer, head), to.tile);
-    recent_.forget(unit(layer, head), to);
+    const std::size_t dim = shape_.head_dim, source = page(head_index(layer, head), from.tile),
+                      target = page(head_index(layer, head), to.tile);
+    recent_.forget(head_index(layer, head), to);
     tiles::copy_key(key_page(source), from.lane, key_page(target), to.lane, dim);
     tiles::copy_value(value_page(source), from.lane, value_page(target), to.lane, dim);
   }
   /// Decodes a key `[head_dim]` as it lies.
   void read_key(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    const std::size_t u = unit(layer, head), dim = shape_.head_dim;
+    const std::size_t u = head_index(layer, head), dim = shape_.head_dim;
     const storage* copy = nullptr;
     if constexpr (storage_number<Codec>) copy = recent_.find(u, at);
     if (copy != nullptr)
@@ -198,16 +198,16 @@ class kv_store {
   }
   /// Decodes a value `[head_dim]`.
   void read_value(std::size_t layer, std::size_t head, tile_place at, float* out) const {
-    const std::size_t u = unit(layer, head);
+    const std::size_t u = head_index(layer, head);
     lanes().decode_value(value_page(page(u, at.tile)), shape_.head_dim, at.lane, out);
     multiply(out, shape_.head_dim, scales_.value(u));
   }
 
   /// Asks for a value that is read soon.
-  void ask_for_value(std::size_t layer, std::size_t head, tile_place at) const {
+  void prefetch_value(std::size_t layer, std::size_t head, tile_place at) const {
     if constexpr (storage_number<Codec>) {
       const std::size_t n = padded_head_dim(shape_.head_dim);
-      const storage* const value = value_page(page(unit(layer, head), at.tile)) + at.lane * n;
+      const storage* const value = value_page(page(head_index(layer, head), at.tile)) + at.lane * n;
       for (std::size_t i = 0; i < n * sizeof(storage); i += cache_line) simd::prefetch(value, i);
     }
   }
@@ -218,7 +218,7 @@ class kv_store {
             std::size_t n, float* out) const {
     const std::size_t stride = tile_count * tile_lanes;
     block_type block = block_of(layer, head);
-    const auto at = places_in_block(unit(layer, head), tile_count);
+    const auto at = places_in_block(head_index(layer, head), tile_count);
     for (std::size_t first = 0; first < n; first += max_block_rows) {
       const std::size_t rows = std::min(max_block_rows, n - first);
       for (std::size_t r = 0; r < max_block_rows; ++r)
@@ -233,7 +233,7 @@ class kv_store {
                      const float* weight, float* sum, float* out) const {
     const block_type block = block_of(layer, head);
     std::fill_n(sum, shape_.head_dim * key_sum_lanes, 0.0f);
-    const auto at = places_in_block(unit(layer, head), tile_count);
+    const auto at = places_in_block(head_index(layer, head), tile_count);
     all_keys().add_weighted(block, tile_count, at, weight, sum);
     for (std::size_t k = 0; k < shape_.head_dim; ++k)
       out[k] = simd::sum_halving(sum + k * key_sum_lanes, key_sum_lanes);
@@ -244,7 +244,7 @@ class kv_store {
   /// key_kernels::most_similar.
   void most_similar(std::size_t layer, std::size_t head, std::size_t tile_count,
                     const float* inverse_norm, const unit_keys& keys, similar_key* out) const {
-    const auto at = places_in_block(unit(layer, head), tile_count);
+    const auto at = places_in_block(head_index(layer, head), tile_count);
     all_keys().most_similar(block_of(layer, head), tile_count, at, inverse_norm, keys, out);
   }
 
@@ -254,7 +254,7 @@ class kv_store {
   /// A KV head's tiles, with neither queries nor masks. Where they lie side by side they are
   /// counted from its first.
   block_type block_of(std::size_t layer, std::size_t head) const {
-    const std::size_t base = Layout::pages_taken ? 0 : page(unit(layer, head), 0);
+    const std::size_t base = Layout::pages_taken ? 0 : page(head_index(layer, head), 0);
     return {.keys = key_page(base),
             .values = value_page(base),
             .head_dim = shape_.head_dim,
@@ -266,7 +266,7 @@ class kv_store {
     if (plan.visits().empty()) return;
     const std::uint32_t last = plan.last_tile();
     if constexpr (Layout::pages_taken) {
-      const std::size_t u = unit(layer, head);
+      const std::size_t u = head_index(layer, head);
       plan.find_pages([&](std::size_t t) { return map_.page(u, t); });
       plan.go_on_at(map_.pages_behind(u, last));
     } else {
@@ -278,17 +278,19 @@ class kv_store {
   static const attention_kernels<Codec>& lanes() { return kernels<attention_kernels<Codec>, A>(); }
   static const key_kernels<Codec>& all_keys() { return kernels<key_kernels<Codec>, A>(); }
 
-  std::size_t unit(std::size_t layer, std::size_t head) const {
+  std::size_t head_index(std::size_t layer, std::size_t head) const {
     return layer * shape_.kv_heads + head;
   }
-  std::size_t page(std::size_t unit, std::size_t tile) const { return map_.page(unit, tile); }
-  std::uint32_t take_page(std::size_t unit, std::size_t tile)
+  std::size_t page(std::size_t head_index, std::size_t tile) const {
+    return map_.page(head_index, tile);
+  }
+  std::uint32_t take_page(std::size_t head_index, std::size_t tile)
     requires Layout::pages_taken
   {
-    const std::uint32_t page = pool_->pages.take(map_.wish(unit, tile, pool_->pages.pages()));
+    const std::uint32_t page = pool_->pages.take(map_.wish(head_index, tile, pool_->pages.pages()));
     if (page == pool_->pages.spare())
       std::atomic_ref(ran_dry_).store(true, std::memory_order_relaxed);
-    map_.set_page(unit, tile, page);
+    map_.set_page(head_index, tile, page);
     return page;
   }
   storage* key_page(std::size_t page) const {
@@ -297,17 +299,18 @@ class kv_store {
   storage* value_page(std::size_t page) const {
     return values_.data() + page * tiles::value_size(shape_.head_dim);
   }
-  /// Where the first `count` tiles of a unit lie in its block, and what to read ahead behind them.
-  auto places_in_block(std::size_t unit, std::size_t count) const {
-    return [this, unit, count](std::size_t tile) -> std::size_t {
+  /// Where the first `count` tiles of a KV head lie in its block, and what to read ahead behind
+  /// them.
+  auto places_in_block(std::size_t head_index, std::size_t count) const {
+    return [this, head_index, count](std::size_t tile) -> std::size_t {
       if constexpr (!Layout::pages_taken) return tile;
-      const std::size_t p = page(unit, std::min(tile, count - 1));
+      const std::size_t p = page(head_index, std::min(tile, count - 1));
       return p != no_page ? p : 0;  // any page will do where nothing lives
     };
   }
 
   kv_shape shape_;
-  std::vector<std::size_t> tile_counts_;  // [unit]
+  std::vector<std::size_t> tile_counts_;  // [head_index]
   kv_scales scales_;
   recent_keys<storage> recent_;
   page_map<Layout> map_;
@@ -328,7 +331,7 @@ kv_store<Codec, Layout, A>::kv_store(arena_plan& plan, const kv_shape& shape,
     : shape_(shape),
       tile_counts_(std::move(tile_counts)),
       scales_(std::move(scales)),
-      recent_(plan, shape.units(), storage_number<Codec> ? recent : 0, shape.head_dim),
+      recent_(plan, shape.total_kv_heads(), storage_number<Codec> ? recent : 0, shape.head_dim),
       map_(plan, tile_counts_),
       table_end_(plan.bytes()) {
   if constexpr (Layout::pages_taken) {

@@ -73,7 +73,7 @@ class softmax_rows {
   /// row that reads nothing of the tile changes nothing. A score that is NaN makes d and o NaN; it
   /// is no largest score.
   void weigh(float (*score)[tile_lanes], const std::uint32_t* live, std::size_t place,
-             const attention_handout* handout) {
+             const raw_attention* raw) {
     simd::floats<A> top[R];
     for (std::size_t r = 0; r < R; ++r) {
       top[r] = simd::load<A>(score[r]);
@@ -94,15 +94,16 @@ class softmax_rows {
       sum[r] = simd::broadcast<A>(0.0f);
       if (live[r] == 0) continue;
       m_[r] = std::max(m_[r], attention_state::lowest_read);
-      const attention_handout& out = handout[r];
+      const raw_attention& out = raw[r];
       simd::floats<A> weight[tile_registers<A>];
       for (std::size_t i = 0; i < tile_registers<A>; ++i) {
         const std::size_t at = i * simd::lanes<A>;
         const auto x = simd::load<A>(score[r] + at);
         weight[i] = simd::exp<A>(x - simd::broadcast<A>(m_[r]));
         simd::store<A>(score[r] + at, weight[i]);
-        if (out.score != nullptr) simd::store<A>(out.score + place * tile_lanes + at, x);
-        if (out.weight != nullptr) simd::store<A>(out.weight + place * tile_lanes + at, weight[i]);
+        if (out.raw_scores != nullptr) simd::store<A>(out.raw_scores + place * tile_lanes + at, x);
+        if (out.raw_weights != nullptr)
+          simd::store<A>(out.raw_weights + place * tile_lanes + at, weight[i]);
       }
       if (out.largest != nullptr) out.largest[place] = m_[r];
       sum[r] = simd::halve_registers<A>(weight);
@@ -167,7 +168,7 @@ void fold_rows(const attention_block<Codec>& block, const visit_list& plan,
       }
     }
 
-    softmax.weigh(score, live, visit.place, block.handout.data());
+    softmax.weigh(score, live, visit.place, block.raw.data());
     reader.add_values(pieces, live, softmax.rescale(), score, ahead, state);
   }
   softmax.leave(state);
@@ -197,7 +198,7 @@ void fold(attention_block<Codec> block, const visit_list& plan, attention_state*
     state += some;
     for (auto& variant : block.query)
       std::shift_left(variant.begin(), variant.end(), static_cast<std::ptrdiff_t>(some));
-    std::shift_left(block.handout.begin(), block.handout.end(), static_cast<std::ptrdiff_t>(some));
+    std::shift_left(block.raw.begin(), block.raw.end(), static_cast<std::ptrdiff_t>(some));
     std::shift_left(block.step_row.begin(), block.step_row.end(),
                     static_cast<std::ptrdiff_t>(some));
   }

@@ -28,7 +28,7 @@ class tile_reader<A, R, C> {
   using pairs = typename dots::pairs;
   using key_sums = simd::key_sums<A, C::bits>;
   static constexpr std::size_t lanes = simd::lanes<A>, registers = detail::tile_registers<A>;
-  static constexpr std::size_t most_groups = tiles::groups(max_head_dim);
+  static constexpr std::size_t max_groups = tiles::groups(max_head_dim);
   /// Registers' worth of a tile's lanes, or of a block of values, that some rows work on at a time:
   /// as few as whole halves of bytes allow, since each is taken apart once for all those rows.
   static constexpr std::size_t slice = 2, slices = registers / slice;
@@ -98,7 +98,7 @@ class tile_reader<A, R, C> {
     const std::size_t groups = tiles::groups(block_.head_dim);
     const simd::reads_ahead ahead{block_.value_tile(pages.next), block_.value_tile(pages.later)};
     prefetch_scales(ahead, tiles::value_codes(block_.head_dim));
-    alignas(64) float scaled[R][most_groups][tile_lanes];
+    alignas(64) float scaled[R][max_groups][tile_lanes];
     simd::floats<A> most[R];
     for (auto& x : most) x = simd::broadcast<A>(0.0f);
     for (const visit_piece& piece : pieces) {
@@ -143,14 +143,14 @@ class tile_reader<A, R, C> {
   /// The queries of one variant.
   struct query_rows {
     alignas(64) typename key_sums::four code[R][max_head_dim / 4];
-    std::int32_t start[R][most_groups];  ///< −key_bias · Σ code over a group
+    std::int32_t start[R][max_groups];  ///< −key_bias · Σ code over a group
     float scale[R];
     bool ready = false;
   };
   /// Pairs of tokens whose slices are a cache line.
   static constexpr std::size_t slice_bytes = tiles::block_bytes / slices,
                                pairs_at_once = 64 / slice_bytes;
-  using group_weights = std::int16_t[most_groups][tile_lanes];
+  using group_weights = std::int16_t[max_groups][tile_lanes];
 
   void prefetch_scales(const simd::reads_ahead& tiles_ahead, std::size_t codes) const {
     for (std::size_t i = 0; i < tiles::scale_bytes(block_.head_dim); i += 64)
@@ -265,8 +265,8 @@ class tile_reader<A, R, C> {
 
   const attention_block<C>& block_;
   query_rows query_[query_variants];
-  alignas(64) std::int16_t weight_[R][most_groups][tile_lanes];  // of the visit, rounded
-  alignas(64) std::int16_t chosen_[R][most_groups][tile_lanes];  // of one of its pieces
+  alignas(64) std::int16_t weight_[R][max_groups][tile_lanes];  // of the visit, rounded
+  alignas(64) std::int16_t chosen_[R][max_groups][tile_lanes];  // of one of its pieces
   float scale_[R];
   sums exact_[R][tiles::blocks(max_head_dim)][registers];
 };

@@ -26,7 +26,7 @@ struct float_tiles {
     return std::min<std::size_t>(4, sums / (rows * registers));
   }
   /// 8, 4 or 2.
-  static constexpr std::size_t most_rows() {
+  static constexpr std::size_t max_step_rows() {
     std::size_t rows = 8;
     while (outputs(rows) == 0) rows /= 2;
     return rows;
@@ -165,7 +165,7 @@ void float_row(const float_place<Weight>& place, std::size_t outputs) {
 template <class A, class Weight>
 void float_product(const float_place<Weight>& place, std::size_t rows, std::size_t outputs) {
   if (rows == 1) return float_row<A>(place, outputs);
-  constexpr std::size_t panel_bytes = 128 << 10, most = float_tiles<A>::most_rows();
+  constexpr std::size_t panel_bytes = 128 << 10, most = float_tiles<A>::max_step_rows();
   const std::size_t fitting = panel_bytes / (std::max<std::size_t>(place.cols, 1) * sizeof(Weight));
   const std::size_t panel = std::max<std::size_t>(fitting / 24, 1) * 24;  // whole tiles
   for (std::size_t o = 0; o < outputs; o += panel) {

@@ -78,26 +78,26 @@ void packed_panel(pack_group<A> pack, std::size_t block_parts, std::size_t parts
                   const quantized_rows& x, std::size_t rows, float* y, std::size_t first_wanted,
                   std::size_t stride, bool add) {
   constexpr std::size_t groups = panel_groups<A>, outputs = panel_width<A>;
-  constexpr std::size_t most_parts = 16;
-  constexpr std::size_t most_rows = 288;
-  constexpr std::size_t most_together = tile_rows<A, Form>;
+  constexpr std::size_t max_parts = 16;
+  constexpr std::size_t max_step_rows = 288;
+  constexpr std::size_t max_together = tile_rows<A, Form>;
   // Few rows wait for memory: with short slices it is never idle for long.
-  const std::size_t slice = rows <= 32 ? std::max<std::size_t>(4, block_parts) : most_parts;
-  panel_part<A> slice_parts[groups * most_parts];
-  alignas(64) float sums[most_rows * outputs];
+  const std::size_t slice = rows <= 32 ? std::max<std::size_t>(4, block_parts) : max_parts;
+  panel_part<A> slice_parts[groups * max_parts];
+  alignas(64) float sums[max_step_rows * outputs];
 
-  const std::size_t chunks = (rows + most_rows - 1) / most_rows;
+  const std::size_t chunks = (rows + max_step_rows - 1) / max_step_rows;
   for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
     const std::size_t first = rows * chunk / chunks, count = rows * (chunk + 1) / chunks - first;
     std::fill_n(sums, count * outputs, 0.0f);
     for (std::size_t p = 0; p < parts; p += slice) {
       const std::size_t now = std::min(slice, parts - p);
-      for (std::size_t g = 0; g < groups; ++g) pack(g, p, now, slice_parts + g * most_parts);
-      const std::size_t tiles = (count + most_together - 1) / most_together;
+      for (std::size_t g = 0; g < groups; ++g) pack(g, p, now, slice_parts + g * max_parts);
+      const std::size_t tiles = (count + max_together - 1) / max_together;
       for (std::size_t tile = 0; tile < tiles; ++tile) {
         const std::size_t row = count * tile / tiles, high = count * (tile + 1) / tiles - row;
-        with_height<most_together>(high, [&]<std::size_t Rows>() {
-          panel_tile<A, Form, Rows>(slice_parts, most_parts, now, bias,
+        with_height<max_together>(high, [&]<std::size_t Rows>() {
+          panel_tile<A, Form, Rows>(slice_parts, max_parts, now, bias,
                                     panel_input(x, parts, first + row, high, p),
                                     sums + row * outputs);
         });

@@ -106,13 +106,13 @@ void panel_outputs(const Block* panel, std::size_t blocks, std::size_t ahead, co
 
 /// Rows of activations that a panel is multiplied with at once, at most.
 template <class A>
-inline constexpr std::size_t most_panel_rows = height_registers<A> == 1 ? 8 : 4;
+inline constexpr std::size_t max_panel_rows = height_registers<A> == 1 ? 8 : 4;
 
 /// All rows of all outputs of whole panels.
 template <class A, class Block>
 void panel_product(const Block* w, std::size_t blocks, const quantized_rows& x, std::size_t rows,
                    float* y, std::size_t panels, std::size_t stride, bool add) {
-  constexpr std::size_t most = most_panel_rows<A>;
+  constexpr std::size_t most = max_panel_rows<A>;
   const std::size_t tiles = (rows + most - 1) / most;
   for (std::size_t p = 0; p < panels; ++p, w += panel_height * blocks, y += panel_height)
     for (std::size_t tile = 0; tile < tiles; ++tile) {

@@ -131,10 +131,11 @@ void fold(const attention_block<Codec>& block, const visit_list& plan, attention
       float weight[tile_lanes], halves[tile_lanes];
       for (std::size_t lane = 0; lane < tile_lanes; ++lane)
         halves[lane] = weight[lane] = simd::exp(at[lane] - m);
-      const attention_handout& out = block.handout[r];
-      if (out.score != nullptr) std::copy_n(at, tile_lanes, out.score + visit.place * tile_lanes);
-      if (out.weight != nullptr)
-        std::copy_n(weight, tile_lanes, out.weight + visit.place * tile_lanes);
+      const raw_attention& out = block.raw[r];
+      if (out.raw_scores != nullptr)
+        std::copy_n(at, tile_lanes, out.raw_scores + visit.place * tile_lanes);
+      if (out.raw_weights != nullptr)
+        std::copy_n(weight, tile_lanes, out.raw_weights + visit.place * tile_lanes);
       if (out.largest != nullptr) out.largest[visit.place] = m;
       s.m = m;
       s.d = std::fma(s.d, rescale, simd::sum_halving(halves, tile_lanes));

@@ -70,9 +70,9 @@ WEIR_INLINE gguf_file gguf_file::join(std::vector<gguf_file> parts, const std::s
     keys += part.entries_.size();
     tensors += part.tensors_.size();
   }
-  error::require<error::bad_file>(std::max(keys, tensors) <= detail::most_records, name, ": has ",
+  error::require<error::bad_file>(std::max(keys, tensors) <= detail::max_records, name, ": has ",
                                   keys, " keys and ", tensors, " tensors; expected at most ",
-                                  detail::most_records);
+                                  detail::max_records);
   whole.keys_ = name_index(keys);
   whole.tensor_names_ = name_index(tensors);
   for (gguf_file& part : parts) whole.append(std::move(part));

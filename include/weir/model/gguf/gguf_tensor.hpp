@@ -38,7 +38,7 @@ struct gguf_header {
 inline constexpr std::size_t least_key_bytes = 8 + 1 + 4 + 1;
 inline constexpr std::size_t least_tensor_bytes = 8 + 1 + 4 + 8 + 4 + 8;
 // More than any model has; small enough for 32-bit numbers.
-inline constexpr std::uint64_t most_records = (std::uint64_t{1} << 30) - 1;
+inline constexpr std::uint64_t max_records = (std::uint64_t{1} << 30) - 1;
 
 gguf_header read_gguf_header(gguf_cursor& at);
 

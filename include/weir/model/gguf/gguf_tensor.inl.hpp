@@ -41,11 +41,11 @@ WEIR_INLINE gguf_header read_gguf_header(gguf_cursor& at) {
   gguf_cursor keys_field = at;
   const auto keys = at.read<std::uint64_t>("key count");
   field.require(
-      tensors <= std::min<std::uint64_t>(at.remaining() / least_tensor_bytes, most_records),
+      tensors <= std::min<std::uint64_t>(at.remaining() / least_tensor_bytes, max_records),
       "tensor count ", tensors, "; the file has room for ", at.remaining() / least_tensor_bytes);
-  keys_field.require(
-      keys <= std::min<std::uint64_t>(at.remaining() / least_key_bytes, most_records), "key count ",
-      keys, "; the file has room for ", at.remaining() / least_key_bytes);
+  keys_field.require(keys <= std::min<std::uint64_t>(at.remaining() / least_key_bytes, max_records),
+                     "key count ", keys, "; the file has room for ",
+                     at.remaining() / least_key_bytes);
   return {version, tensors, keys};
 }
 

@@ -37,7 +37,7 @@ class incremental_decoder {
   }
 
  private:
-  static constexpr std::size_t most_held = 3;
+  static constexpr std::size_t max_held = 3;
 
   std::string_view take(bool all);
 

@@ -15,7 +15,7 @@ namespace weir::inline WEIR_TARGET {
 
 WEIR_INLINE incremental_decoder::incremental_decoder(const tokenizer& vocabulary, bool at_start)
     : vocabulary_(&vocabulary), at_start_(at_start) {
-  const std::size_t most = vocabulary.longest_piece() + utf8::replacement.size() + most_held;
+  const std::size_t most = vocabulary.longest_piece() + utf8::replacement.size() + max_held;
   pending_.reserve(most);
   text_.reserve(most * utf8::replacement.size());
 }

@@ -37,7 +37,7 @@ class piece_merger {
   }
 
   /// Tokens that the text becomes at most: where a character has none, one for each byte. O(n).
-  std::size_t most_tokens() const;
+  std::size_t max_tokens() const;
 
   /// How many look-ups and comparisons it took: a number of O(n log n).
   std::uint64_t steps() const { return steps_; }

@@ -27,7 +27,7 @@ WEIR_INLINE piece_merger::piece_merger(const vocabulary& pieces, const piece_joi
   scores_ = leftmost_largest();
 }
 
-WEIR_INLINE std::size_t piece_merger::most_tokens() const {
+WEIR_INLINE std::size_t piece_merger::max_tokens() const {
   std::size_t most = 0;
   for (std::size_t at = 0; at < text_.size(); at += sizes_[at])
     most += character(at).size() == sizes_[at] ? std::size_t{sizes_[at]} : 1;

@@ -110,7 +110,7 @@ class tokenizer {
   std::string_view text_in_stream(token_id id, bool& at_start) const;
 
  private:
-  static constexpr std::size_t most_text_bytes = std::size_t{1} << 31;
+  static constexpr std::size_t max_text_bytes = std::size_t{1} << 31;
 
   static void require_llama(const gguf_file& file);
 

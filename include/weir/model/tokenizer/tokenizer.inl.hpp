@@ -43,8 +43,8 @@ WEIR_INLINE std::vector<token_id> tokenizer::encode(std::string_view text, text_
   };
   const bool opens = put(marks.bos, adds_bos());
   const bool closes = put(marks.eos, adds_eos());
-  error::require<error::bad_input>(text.size() < most_text_bytes, "text of ", text.size(),
-                                   " bytes; expected fewer than ", most_text_bytes);
+  error::require<error::bad_input>(text.size() < max_text_bytes, "text of ", text.size(),
+                                   " bytes; expected fewer than ", max_text_bytes);
   error::require<error::bad_input>(!opens || bos_.has_value(),
                                    "BOS was asked for, but the vocabulary has none");
   error::require<error::bad_input>(!closes || eos_.has_value(),
@@ -58,7 +58,7 @@ WEIR_INLINE std::vector<token_id> tokenizer::encode(std::string_view text, text_
   }
   const detail::piece_merger merged(pieces_, joins_, text);
   std::vector<token_id> tokens;
-  tokens.reserve(merged.most_tokens() + 2);
+  tokens.reserve(merged.max_tokens() + 2);
   if (opens) tokens.push_back(*bos_);
   merged.for_each([&](std::string_view part, token_id token) {
     if (token >= 0)

@@ -69,9 +69,9 @@ class vocabulary {
   static constexpr std::string_view kinds_key = "tokenizer.ggml.token_type";
   static constexpr std::string_view merges_key = "tokenizer.ggml.merges";
   static constexpr std::string_view metaspace = "\xE2\x96\x81";
-  static constexpr std::size_t most_token_bytes = 65535;
-  static constexpr std::size_t most_tokens = std::size_t{1} << 30;
-  static constexpr std::size_t most_bytes = std::size_t{1} << 31;
+  static constexpr std::size_t max_token_bytes = 65535;
+  static constexpr std::size_t max_tokens = std::size_t{1} << 30;
+  static constexpr std::size_t max_bytes = std::size_t{1} << 31;
 
   struct text_of {
     const vocabulary& v;

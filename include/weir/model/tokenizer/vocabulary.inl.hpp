@@ -27,8 +27,8 @@ WEIR_INLINE vocabulary::vocabulary(const gguf_file& file) {
   const auto scores = file.get_floats(scores_key);
   const auto kinds = file.get_ints(kinds_key);
   require(!strings.empty(), file, tokens_key, "is empty; expected at least one token");
-  require(strings.size() < most_tokens, file, tokens_key, "has ", strings.size(),
-          " tokens; expected fewer than ", most_tokens);
+  require(strings.size() < max_tokens, file, tokens_key, "has ", strings.size(),
+          " tokens; expected fewer than ", max_tokens);
   require(scores.size() == strings.size(), file, scores_key, "has ", scores.size(),
           " elements; expected one for each of ", strings.size(), " tokens");
   require(kinds.size() == strings.size(), file, kinds_key, "has ", kinds.size(),
@@ -79,14 +79,14 @@ WEIR_INLINE void vocabulary::require_text(const gguf_file& file,
                                           const std::vector<std::string_view>& raw) {
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < raw.size(); ++i) {
-    require(raw[i].size() <= most_token_bytes, file, tokens_key, "has token ", i, " of ",
-            raw[i].size(), " bytes; expected at most ", most_token_bytes);
+    require(raw[i].size() <= max_token_bytes, file, tokens_key, "has token ", i, " of ",
+            raw[i].size(), " bytes; expected at most ", max_token_bytes);
     require(utf8::is_valid(raw[i]), file, tokens_key, "has token ", i,
             ", which is not valid UTF-8");
     bytes += raw[i].size();
   }
-  require(bytes < most_bytes, file, tokens_key, "has ", bytes,
-          " bytes of text; expected fewer than ", most_bytes);
+  require(bytes < max_bytes, file, tokens_key, "has ", bytes,
+          " bytes of text; expected fewer than ", max_bytes);
 }
 
 WEIR_INLINE name_index vocabulary::index_first(const std::vector<std::string_view>& raw) {
@@ -106,7 +106,7 @@ WEIR_INLINE void vocabulary::require_known_merges(const gguf_file& file,
   std::size_t i = 0;
   std::string whole;
   for (const std::string_view merge : file.get_strings(merges_key)) {
-    require(merge.size() <= 2 * most_token_bytes + 1, file, merges_key, "has merge ", i, " of ",
+    require(merge.size() <= 2 * max_token_bytes + 1, file, merges_key, "has merge ", i, " of ",
             merge.size(), " bytes; expected two tokens");
     const std::size_t blank = merge.find(' ', merge.empty() ? 0 : 1);
     require(blank != std::string_view::npos, file, merges_key, "has merge ", i, " ", quoted{merge},

@@ -1,13 +1,13 @@
-// Guesses as many tokens as pay: a drafter whose length is chosen anew for each round, from how
-// often its guesses were right and from what passes took so far (see ../draft_length.hpp).
+// Drafts as many tokens as pay: a drafter whose length is chosen anew for each round, from how
+// often its drafts were right and from what passes took so far (see ../draft_length.hpp).
 //
 // Length 0 is among the choices. When it has been chosen `rest` times in a row, one round tries
-// `probe` guesses, and so does the next as long as all of them are right.
+// `probe` drafts, and so does the next as long as all of them are right.
 //
 // The first rounds try lengths 0, 1, 3, 7, … up to the drafter's own, each twice, and so measure
-// passes over 1, 2, 4, 8, … rows. The length of a tree is its depth; its guesses shrink with it.
+// passes over 1, 2, 4, 8, … rows. The length of a tree is its depth; its drafts shrink with it.
 //
-// Where a pass is shared, the other streams are taken to do as this one does: a guess more is as
+// Where a pass is shared, the other streams are taken to do as this one does: a draft more is as
 // many rows as there were streams lately. The choice knows past rounds alone.
 #pragma once
 
@@ -28,14 +28,14 @@ namespace weir::inline WEIR_TARGET {
 template <drafter Drafter>
 struct adaptive_length {
   static_assert(!uses_masks<typename Drafter::state>,
-                "weir: adaptive_length takes no drafters that use masks: a round without guesses "
+                "weir: adaptive_length takes no drafters that use masks: a round without drafts "
                 "would leave the next one none either; see best_mask_plan_for");
 
   Drafter drafter = {};
   std::size_t rows = 64;  ///< passes over at most so many are measured, of all streams together
-  double memory = 32;     ///< guesses that the acceptance is a mean of
-  std::size_t rest = 32;  ///< rounds without guesses before it is tried again
-  std::size_t probe = 2;  ///< guesses then
+  double memory = 32;     ///< drafts that the acceptance is a mean of
+  std::size_t rest = 32;  ///< rounds without drafts before it is tried again
+  std::size_t probe = 2;  ///< drafts then
 
   static constexpr sibling_kind siblings = Drafter::siblings;
   static constexpr bool drafts_in_target = weir::drafts_in_target<Drafter>;
@@ -61,7 +61,7 @@ struct adaptive_length {
       require<bad_config>(settings.memory >= 1, "adaptive_length.memory: ", settings.memory,
                           " (expected 1 or more)");
       require<bad_config>(settings.probe > 0,
-                          "adaptive_length.probe: 0 (expected 1 or more guesses)");
+                          "adaptive_length.probe: 0 (expected 1 or more drafts)");
     }
     static std::size_t required_bytes(const adaptive_length& s, const draft_setup& setup) {
       return checked_sum(inner_state::required_bytes(s.drafter, setup),
@@ -98,8 +98,7 @@ struct adaptive_length {
         drafting_.learn(o.draft_seconds);
         depth_.learn(static_cast<double>(o.depth));
       }
-      share_ +=
-          (static_cast<double>(o.pass_rows) / static_cast<double>(o.guesses + 1) - share_) / 4;
+      share_ += (static_cast<double>(o.pass_rows) / static_cast<double>(o.drafts + 1) - share_) / 4;
     }
 
     void reset() {
@@ -114,7 +113,7 @@ struct adaptive_length {
 
     /// What was chosen for the last round.
     std::size_t length() const { return length_; }
-    /// How often guesses are right.
+    /// How often drafts are right.
     double acceptance() const { return rate_.rate(); }
     const typename Drafter::state& inner() const { return inner_; }
 
@@ -132,12 +131,12 @@ struct adaptive_length {
     bool shorten(draft_tree& tree) {
       length_ = std::min(chosen(std::min(most_.depth, tree.limits().depth)), tree.limits().depth);
       if (length_ == 0) return false;
-      tree.tighten({guesses(length_), length_, most_.width});
+      tree.tighten({drafts(length_), length_, most_.width});
       return true;
     }
 
-    /// Guesses of a tree so deep.
-    std::size_t guesses(std::size_t depth) const {
+    /// Drafts of a tree so deep.
+    std::size_t drafts(std::size_t depth) const {
       return depth == 0 ? 0 : (most_.nodes * depth + most_.depth - 1) / most_.depth;
     }
 
@@ -155,7 +154,7 @@ struct adaptive_length {
       const std::size_t best = best_draft_length(
           rate_.rate(), each,
           [&](std::size_t n) {
-            return idle_.mean + passes_(share_ * static_cast<double>(1 + guesses(n - 1)));
+            return idle_.mean + passes_(share_ * static_cast<double>(1 + drafts(n - 1)));
           },
           most);
       if (best > 0 && !probing_) {
@@ -173,10 +172,10 @@ struct adaptive_length {
     inner_state inner_;
     acceptance_rate rate_;
     pass_times passes_;
-    lately idle_, drafting_, depth_;  // seconds of rounds without and with guesses; their depth
+    lately idle_, drafting_, depth_;  // seconds of rounds without and with drafts; their depth
     double share_ = 1;                // rows of a pass for each of the stream's own
     std::size_t trials_ = 0;          // rounds that measured
-    std::size_t resting_ = 0;         // rounds without guesses lately
+    std::size_t resting_ = 0;         // rounds without drafts lately
     std::size_t length_ = 0;
     bool probing_ = false, was_probe_ = false;
   };

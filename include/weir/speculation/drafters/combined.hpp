@@ -1,17 +1,17 @@
-// Several drafters, of which the best for this stream guess together. After CoSine, arXiv
+// Several drafters, of which the best for this stream draft together. After CoSine, arXiv
 // 2503.10325, whose formulas are not public; these are ours.
 //
-// A drafter's rank is how often its guesses were right, of those that the stream decided, and a
+// A drafter's rank is how often its drafts were right, of those that the stream decided, and a
 // bonus that falls with the rounds in which it was asked lately. The first `asked` in rank that
-// know something guess.
+// know something draft.
 //
-// Drafters that guess singly (../guess.hpp) are fused: at each depth each of them guesses behind
-// the same path, the most confident guess extends it, the others stay as its siblings; the path
+// Drafters that draft singly (../draft.hpp) are fused: at each depth each of them drafts behind
+// the same path, the most confident draft extends it, the others stay as its siblings; the path
 // ends where all of it is right with less than `confidence`. Trees of other drafters are added
-// whole. The best-ranked comes first, equal guesses are one, and what finds no room is left out.
+// whole. The best-ranked comes first, equal drafts are one, and what finds no room is left out.
 //
-// Each drafter is judged by what the stream went on to say, whether its guesses were among the
-// tree's or not, and learns of its own guesses alone.
+// Each drafter is judged by what the stream went on to say, whether its drafts were among the
+// tree's or not, and learns of its own drafts alone.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@
 #include <weir/core/target.hpp>
 #include <weir/speculation/acceptance_rate.hpp>
 #include <weir/speculation/concept.hpp>
-#include <weir/speculation/guess.hpp>
+#include <weir/speculation/token_draft.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -39,21 +39,21 @@ struct combined {
   static_assert(sizeof...(Drafters) > 0, "weir: combined needs a drafter");
   static_assert(
       ((Drafters::siblings == sibling_kind::point_mass) && ...),
-      "weir: guesses that were drawn lose their law when drafters combine; combined takes "
+      "weir: drafts that were drawn lose their distribution when drafters combine; combined takes "
       "drafters of point_mass siblings");
   static_assert(!(drafts_in_target<Drafters> || ...),
                 "weir: combined takes no drafters that need the target's layers");
   static_assert(
       !(uses_masks<typename Drafters::state> || ...),
-      "weir: combined takes no drafters that use masks: these guess by the masks of their "
+      "weir: combined takes no drafters that use masks: these draft by the masks of their "
       "own tree");
 
   std::tuple<Drafters...> drafters = {};
-  std::size_t guesses = 16;  ///< of all together
-  std::size_t asked = 2;     ///< drafters a round
-  double memory = 64;        ///< guesses that a drafter's rank is a mean of
-  double bonus = .25;        ///< of a drafter that was not asked lately
-  double confidence = 0;     ///< of a fused path, at least
+  std::size_t drafts = 16;  ///< of all together
+  std::size_t asked = 2;    ///< drafters a round
+  double memory = 64;       ///< drafts that a drafter's rank is a mean of
+  double bonus = .25;       ///< of a drafter that was not asked lately
+  double confidence = 0;    ///< of a fused path, at least
 
   static constexpr sibling_kind siblings = sibling_kind::point_mass;
   draft_limits limits() const {
@@ -66,8 +66,7 @@ struct combined {
            ...);
         },
         drafters);
-    return {std::min(all.nodes, guesses), std::min(all.depth, guesses),
-            std::min(all.width, guesses)};
+    return {std::min(all.nodes, drafts), std::min(all.depth, drafts), std::min(all.width, drafts)};
   }
 
   class state {
@@ -138,7 +137,7 @@ struct combined {
       to_judge_ = on_path_ = 0;
     }
 
-    /// How often each drafter's guesses are right.
+    /// How often each drafter's drafts are right.
     std::array<double, count> acceptance() const {
       return std::apply([](const auto&... m) { return std::array{m.rate.rate()...}; }, members_);
     }
@@ -158,7 +157,7 @@ struct combined {
     template <class D>
     struct member {
       using drafts_type = typename D::state;
-      static constexpr bool singly = guesses_singly<drafts_type>;
+      static constexpr bool singly = drafts_singly<drafts_type>;
       static constexpr bool learns = learns_from_rounds<drafts_type>;
 
       member(const origin<D>& o)
@@ -166,7 +165,7 @@ struct combined {
             tree(singly ? draft_limits{} : o.settings.limits()),
             most(o.settings.limits()),
             rate(o.all.memory) {
-        if (singly) guessed.reserve(o.all.limits().depth);
+        if (singly) drafted.reserve(o.all.limits().depth);
       }
       static std::size_t required_bytes(const D& d, const draft_setup& setup, std::size_t depth) {
         return checked_sum(drafts_type::required_bytes(d, setup),
@@ -184,11 +183,11 @@ struct combined {
         tree.start(whole.token(0), whole.limits());
         bool knows = false;
         if constexpr (singly) {
-          guessed.clear();
-          knows = most.depth > 0 && drafts.guess(request, {}).has_value();
+          drafted.clear();
+          knows = most.depth > 0 && drafts.draft(request, {}).has_value();
         } else {
           if (tree.limits().nodes > 0) drafts.propose(request, tree);
-          knows = tree.guesses() > 0;
+          knows = tree.drafts() > 0;
         }
         if (learns) seconds = std::chrono::duration<double>(clock::now() - start).count();
         return knows;
@@ -211,8 +210,8 @@ struct combined {
       void judge(token_id token, std::optional<std::size_t> depth) {
         if (!asked) return;
         if constexpr (singly) {
-          if (!depth || *depth >= guessed.size() || guessed[*depth] == no_token) return;
-          const bool right = guessed[*depth] == token;
+          if (!depth || *depth >= drafted.size() || drafted[*depth] == no_token) return;
+          const bool right = drafted[*depth] == token;
           rate.learn(right, !right);
           accepted += right;
         } else {
@@ -225,13 +224,13 @@ struct combined {
         }
       }
 
-      /// Tells the drafter what became of its guesses, all of which are decided by now.
+      /// Tells the drafter what became of its drafts, all of which are decided by now.
       void tell() {
         if constexpr (learns)
           if (asked && round) {
             round_outcome own = *round;
-            own.guesses = singly ? guessed.size() : tree.guesses();
-            own.depth = singly ? guessed.size() : tree.deepest();
+            own.drafts = singly ? drafted.size() : tree.drafts();
+            own.depth = singly ? drafted.size() : tree.deepest();
             own.accepted = accepted;
             own.draft_seconds = seconds;
             drafts.learn(own);
@@ -249,8 +248,8 @@ struct combined {
       }
 
       drafts_type drafts;
-      draft_tree tree;                // of a drafter that guesses trees
-      std::vector<token_id> guessed;  // [depth - 1] of one that guesses singly; no_token: nothing
+      draft_tree tree;                // of a drafter that drafts trees
+      std::vector<token_id> drafted;  // [depth - 1] of one that drafts singly; no_token: nothing
       draft_limits most;
       acceptance_rate rate;
       double recently = 0;  // rounds in which it was asked
@@ -270,7 +269,7 @@ struct combined {
           members_(origin<Drafters>{std::get<I>(settings.drafters), setup, settings}...) {
       using error::bad_config, error::require;
       require<bad_config>(settings.asked > 0, "combined.asked: 0 (expected 1 drafter at least)");
-      require<bad_config>(settings.guesses > 0, "combined.guesses: 0 (expected 1 at least)");
+      require<bad_config>(settings.drafts > 0, "combined.drafts: 0 (expected 1 at least)");
       require<bad_config>(settings.memory >= 1, "combined.memory: ", settings.memory,
                           " (expected 1 or more)");
       path_.reserve(settings.limits().depth);
@@ -304,18 +303,18 @@ struct combined {
       return order;
     }
 
-    /// Extends one path by what the chosen that guess singly hold most probable.
+    /// Extends one path by what the chosen that draft singly hold most probable.
     void fuse(const draft_request& request, std::size_t speakers, draft_tree& tree) {
       draft_tree::node at = 0;
       double sure = 1;
       while (path_.size() < path_.capacity() && path_.size() < tree.limits().depth) {
-        token_guess best{no_token, -1};
+        token_draft best{no_token, -1};
         for (std::size_t k = 0; k < speakers; ++k)
           with(chosen_[k], [&]<class M>(M& m) {
             if constexpr (M::singly) {
-              const auto g = path_.size() < m.most.depth ? m.drafts.guess(request, path_)
-                                                         : std::optional<token_guess>{};
-              m.guessed.push_back(g ? g->token : no_token);
+              const auto g = path_.size() < m.most.depth ? m.drafts.draft(request, path_)
+                                                         : std::optional<token_draft>{};
+              m.drafted.push_back(g ? g->token : no_token);
               if (g && g->confidence > best.confidence) best = *g;
             }
           });
@@ -327,7 +326,7 @@ struct combined {
         for (std::size_t k = 0; k < speakers; ++k)
           with(chosen_[k], [&]<class M>(M& m) {
             if constexpr (M::singly)
-              if (const token_id t = m.guessed.back();
+              if (const token_id t = m.drafted.back();
                   t != no_token && tree.child_with(at, t) == draft_tree::none)
                 tree.add(t, at);
           });
@@ -348,7 +347,7 @@ struct combined {
     std::size_t asked_;
     double bonus_, confidence_;
     std::tuple<member<Drafters>...> members_;
-    std::array<std::size_t, count> chosen_{};  // drafters whose guesses are in the last tree
+    std::array<std::size_t, count> chosen_{};  // drafters whose drafts are in the last tree
     std::vector<token_id> path_;               // the fused one
     bool proposed_ = false;                    // in this round
     std::size_t to_judge_ = 0;                 // tokens to come that the round brought

@@ -15,8 +15,8 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Which model guesses, and behind which cache. The model must outlive the stream; it has the
-/// target's vocabulary. A cache that keeps everything stops guessing when it is full.
+/// Which model drafts, and behind which cache. The model must outlive the stream; it has the
+/// target's vocabulary. A cache that keeps everything stops drafting when it is full.
 template <class Stream>
 struct draft_source {
   const typename Stream::model_type* model = nullptr;
@@ -24,13 +24,15 @@ struct draft_source {
   typename Stream::options_type stream = {.chunk = 64};
 };
 
-/// Writes a law out over the vocabulary.
-inline void spread_law(std::span<const token_probability> law, std::span<float> dense) {
+/// Writes a distribution out over the vocabulary.
+inline void spread_distribution(std::span<const token_probability> distribution,
+                                std::span<float> dense) {
   std::fill(dense.begin(), dense.end(), 0.0f);
-  for (const token_probability& t : law) dense[static_cast<std::size_t>(t.token)] = t.probability;
+  for (const token_probability& t : distribution)
+    dense[static_cast<std::size_t>(t.token)] = t.probability;
 }
 
-/// A draft model's stream beside the target's: what is certain is fed to it, guesses are
+/// A draft model's stream beside the target's: what is certain is fed to it, drafts are
 /// provisional rows of one step that stays open while the tree grows, and what the target accepts
 /// of them is committed. So it works behind any cache, and its memory is bounded.
 template <class Stream>
@@ -59,7 +61,7 @@ class draft_stream {
                        checked_product(batch, setup.vocabulary, sizeof(float)));
   }
 
-  /// Tokens that are certain. Those that were guessed need not be read again.
+  /// Tokens that are certain. Those that were drafted need not be read again.
   void append(std::span<const token_id> tokens) {
     for (const token_id token : tokens) {
       if (stream_.is_open()) {
@@ -76,9 +78,9 @@ class draft_stream {
     }
   }
 
-  /// Opens a step for a tree of guesses, and reads the root. False if there is no room to guess.
+  /// Opens a step for a tree of drafts, and reads the root. False if there is no room to draft.
   bool begin() {
-    if (stream_.is_open()) {  // the newest token was guessed: what follows it is asked anew
+    if (stream_.is_open()) {  // the newest token was drafted: what follows it is asked anew
       path_.pop_back();
       const token_id newest = tree_.token(at_);
       close();
@@ -98,10 +100,10 @@ class draft_stream {
     std::copy_n(stream_.logits().data(), vocabulary_, logits_.data());
     return true;
   }
-  /// True if guesses at this depth can be read.
+  /// True if drafts at this depth can be read.
   bool reaches(std::size_t depth) const { return depth <= depth_; }
 
-  /// Reads guesses, all at once: the root or nodes read before are their parents. Each once.
+  /// Reads drafts, all at once: the root or nodes read before are their parents. Each once.
   void read(const draft_tree& tree, std::span<const draft_tree::node> nodes) {
     rows_.clear();
     tokens_.clear();

@@ -1,11 +1,11 @@
-// A small model guesses a tree that grows where it is sure: DySpec, Xiong et al., arXiv 2410.11744.
+// A small model drafts a tree that grows where it is sure: DySpec, Xiong et al., arXiv 2410.11744.
 //
-// A guess is worth the chance that it is accepted, times those along its path, times the chance
-// that its elder siblings are refused. The most valuable guess is always made next. DySpec takes
+// A draft is worth the chance that it is accepted, times those along its path, times the chance
+// that its elder siblings are refused. The most valuable draft is always made next. DySpec takes
 // the draft model's probability for the chance; that holds near temperature 0 only (a token drawn
-// from a flat law that the target shares is accepted all the same), so here the chance is learned
-// from what became of guesses like it, and starts from the paper's. No code of the authors was
-// found.
+// from a flat distribution that the target shares is accepted all the same), so here the chance is
+// learned from what became of drafts like it, and starts from the paper's. No code of the authors
+// was found.
 #pragma once
 
 #include <algorithm>
@@ -31,9 +31,9 @@ namespace weir::inline WEIR_TARGET {
 /// `dynamic_tree<Cache>` (stream/model_drafters.hpp) for a draft model's stream with that cache.
 ///
 /// `point_mass`: behind each node, the draft model's most probable tokens. `without_replacement`:
-/// tokens drawn from its law, as the paper has it. `coupled`: the same, by the noise that the
-/// target draws by, so that what the target draws comes early; most probable ones where the target
-/// draws by no such noise (see draw_rule).
+/// tokens drawn from its distribution, as the paper has it. `coupled`: the same, by the noise that
+/// the target draws by, so that what the target draws comes early; most probable ones where the
+/// target draws by no such noise (see draw_rule).
 template <class Stream, sibling_kind Kind = sibling_kind::coupled>
 struct basic_dynamic_tree {
   static_assert(Kind != sibling_kind::independent,
@@ -41,11 +41,11 @@ struct basic_dynamic_tree {
                 "independent)");
 
   draft_source<Stream> source;
-  std::size_t nodes = 8;  ///< guesses at most
+  std::size_t nodes = 8;  ///< drafts at most
   std::size_t depth = 6;
   std::size_t width = 4;
-  /// 0: guess after guess, the most valuable first, a pass of the draft model for each that is
-  /// guessed behind. Above: depth after depth, a pass for each, and no guess behind one that is
+  /// 0: draft after draft, the most valuable first, a pass of the draft model for each that is
+  /// drafted behind. Above: depth after depth, a pass for each, and no draft behind one that is
   /// worth less; about 1 / nodes.
   double threshold = 0;
   /// False: chances are the draft model's probabilities, as in the paper.
@@ -53,9 +53,9 @@ struct basic_dynamic_tree {
   /// What is learned, together with other streams of the same thread and beyond `reset`. Null: each
   /// stream learns for itself.
   std::shared_ptr<acceptance_table> chances = {};
-  /// Settings of the draft model's law: any is exact. None: the target's own, or temperature 1
-  /// where that always takes its best.
-  std::optional<sampling> law = {};
+  /// Settings of the draft model's distribution: any is exact. None: the target's own, or
+  /// temperature 1 where that always takes its best.
+  std::optional<sampling> distribution = {};
 
   static constexpr sibling_kind siblings = Kind;
   draft_limits limits() const { return {.nodes = nodes, .depth = depth, .width = width}; }
@@ -68,7 +68,7 @@ struct basic_dynamic_tree {
           learns_(settings.learns),
           shared_(settings.chances),
           drafts_(settings.source, setup, settings.limits(), batch(settings)),
-          sampler_(law_of(settings, setup), setup.vocabulary),
+          sampler_(distribution_of(settings, setup), setup.vocabulary),
           by_noise_(Kind == sibling_kind::coupled && setup.sample.temperature > 0 &&
                     setup.sample.draw == draw_rule::gumbel),
           list_(Kind == sibling_kind::coupled ? setup.vocabulary : 0),
@@ -77,9 +77,10 @@ struct basic_dynamic_tree {
       error::require<error::bad_config>(settings.threshold >= 0 && settings.threshold < 1,
                                         "dynamic_tree.threshold: ", settings.threshold,
                                         " (expected at least 0, below 1)");
-      error::require<error::bad_config>(sampler_.options().temperature > 0,
-                                        "dynamic_tree.law: temperature 0 (expected above 0: what "
-                                        "guesses are worth is read from it)");
+      error::require<error::bad_config>(
+          sampler_.options().temperature > 0,
+          "dynamic_tree.distribution: temperature 0 (expected above 0: what "
+          "drafts are worth is read from it)");
       open_.reserve(2 * settings.nodes + 1);
       made_.reserve(settings.nodes + 1);
       next_.reserve(settings.nodes + 1);
@@ -93,7 +94,7 @@ struct basic_dynamic_tree {
           sampler::required_bytes(setup.vocabulary),
           Kind == sibling_kind::coupled ? setup.vocabulary * sizeof(token_probability) : 0,
           checked_product(checked_sum(settings.nodes, 1u),
-                          sizeof(made_guess) + setup.vocabulary * sizeof(float) + sizeof(double)));
+                          sizeof(made_draft) + setup.vocabulary * sizeof(float) + sizeof(double)));
     }
 
     void append(std::span<const token_id> tokens) {
@@ -105,7 +106,7 @@ struct basic_dynamic_tree {
       made_.assign(1, {});
       at_ = 0;
       if (!drafts_.begin()) return;
-      take_law(0, 0, tree);
+      take_distribution(0, 0, tree);
       open_.assign(1, {1, 0});
       threshold_ > 0 ? grow_by_depths(request, tree) : grow_by_value(request, tree);
     }
@@ -119,15 +120,15 @@ struct basic_dynamic_tree {
    private:
     acceptance_table& chances() { return shared_ ? *shared_ : own_; }
 
-    /// A guess of the last tree.
-    struct made_guess {
+    /// A draft of the last tree.
+    struct made_draft {
       draft_tree::node parent = 0;
       token_id token = 0;
       std::size_t children = 0;
       acceptance_table::cell kind = {};
     };
 
-    /// The stream went on with `token`: so much for those that were guessed.
+    /// The stream went on with `token`: so much for those that were drafted.
     void look_back(token_id token) {
       if (at_ == draft_tree::none) return;
       const draft_tree::node parent = std::exchange(at_, draft_tree::none);
@@ -148,8 +149,8 @@ struct basic_dynamic_tree {
       }
     };
 
-    static sampling law_of(const basic_dynamic_tree& settings, const draft_setup& setup) {
-      if (settings.law) return settings.law->without_penalties();
+    static sampling distribution_of(const basic_dynamic_tree& settings, const draft_setup& setup) {
+      if (settings.distribution) return settings.distribution->without_penalties();
       if (setup.sample.temperature == 0) return {.temperature = 1};
       return setup.sample.without_penalties();
     }
@@ -161,9 +162,9 @@ struct basic_dynamic_tree {
         if (!tree.has_room(next.parent)) continue;
         if (mass_[next.parent] < 0) {
           drafts_.read(tree, {&next.parent, 1});
-          take_law(next.parent, 0, tree);
+          take_distribution(next.parent, 0, tree);
         }
-        const entry child = guess(next, request, tree);
+        const entry child = draft(next, request, tree);
         if (drafts_.reaches(tree.depth(child.parent))) push(child);
       }
     }
@@ -174,7 +175,7 @@ struct basic_dynamic_tree {
         while (!open_.empty()) {
           const entry best = pop();
           if (best.value < threshold_ || !tree.has_room(best.parent)) continue;
-          const entry child = guess(best, request, tree);
+          const entry child = draft(best, request, tree);
           if (child.value >= threshold_ && drafts_.reaches(tree.depth(child.parent)))
             next_.push_back(child);
         }
@@ -183,15 +184,15 @@ struct basic_dynamic_tree {
           if (tree.has_room(e.parent)) batch_.push_back(e.parent);
         if (batch_.empty()) return;
         drafts_.read(tree, batch_);
-        for (std::size_t i = 0; i < batch_.size(); ++i) take_law(batch_[i], i, tree);
+        for (std::size_t i = 0; i < batch_.size(); ++i) take_distribution(batch_[i], i, tree);
         for (const entry& e : next_)
           if (mass_[e.parent] >= 0) push(e);
       }
     }
 
-    /// Makes the guess that `next` stands for, and opens its next sibling. Returns the guess as a
+    /// Makes the draft that `next` stands for, and opens its next sibling. Returns the draft as a
     /// parent.
-    entry guess(const entry& next, const draft_request& request, draft_tree& tree) {
+    entry draft(const entry& next, const draft_request& request, draft_tree& tree) {
       const std::span<float> left = left_of(next.parent);
       double& mass = mass_[next.parent];
       const std::size_t token = choose(left, mass, request, tree, next.parent);
@@ -235,12 +236,13 @@ struct basic_dynamic_tree {
       return last;
     }
 
-    /// Keeps the law behind node `n`, which was read as number `read`.
-    void take_law(draft_tree::node n, std::size_t read, draft_tree& tree) {
-      spread_law(sampler_.distribution(drafts_.logits(read)), left_of(n));
+    /// Keeps the distribution behind node `n`, which was read as number `read`.
+    void take_distribution(draft_tree::node n, std::size_t read, draft_tree& tree) {
+      spread_distribution(sampler_.distribution(drafts_.logits(read)), left_of(n));
       mass_[n] = 0;
       for (const float x : left_of(n)) mass_[n] += double{x};
-      if (tree.wants_laws()) std::ranges::copy(left_of(n), tree.set_law(n).begin());
+      if (tree.wants_distributions())
+        std::ranges::copy(left_of(n), tree.set_distribution(n).begin());
     }
     std::span<float> left_of(draft_tree::node n) {
       return std::span(left_).subspan(n * vocabulary_, vocabulary_);
@@ -262,13 +264,13 @@ struct basic_dynamic_tree {
     bool learns_;
     acceptance_table own_;
     std::shared_ptr<acceptance_table> shared_;
-    std::vector<made_guess> made_;            // [node of the last tree]
+    std::vector<made_draft> made_;            // [node of the last tree]
     draft_tree::node at_ = draft_tree::none;  // how far the stream followed it; none: it left
     draft_stream<Stream> drafts_;
     sampler sampler_;
     bool by_noise_;
     std::vector<token_probability> list_;  // [vocabulary] to draw from, by noise
-    std::vector<float> left_;  // [node, vocabulary] probabilities of what was not guessed there yet
+    std::vector<float> left_;  // [node, vocabulary] probabilities of what was not drafted there yet
     std::vector<double> mass_;  // [node] their sum; negative: the node was not read
     std::vector<entry> open_, next_;
     std::vector<draft_tree::node> batch_;

@@ -1,5 +1,5 @@
-// The target's own first layers guess, with its output matrix behind them: self-speculation. What
-// they compute of a guess is not computed again when the other layers verify it. Early exit as in
+// The target's own first layers draft, with its output matrix behind them: self-speculation. What
+// they compute of a draft is not computed again when the other layers verify it. Early exit as in
 // LayerSkip: Elhoushi et al., arXiv 2404.16710.
 #pragma once
 
@@ -14,10 +14,10 @@
 
 namespace weir::inline WEIR_TARGET {
 
-/// Guesses are drawn as the target's tokens are, with the same randomness.
+/// Drafts are drawn as the target's tokens are, with the same randomness.
 struct early_exit {
   std::size_t layers = 1;  ///< the target's, from the first on
-  std::size_t tokens = 4;  ///< guesses at most
+  std::size_t tokens = 4;  ///< drafts at most
 
   static constexpr sibling_kind siblings = sibling_kind::coupled;
   static constexpr bool drafts_in_target = true;
@@ -41,7 +41,7 @@ struct early_exit {
       for (const token_id id : said) sampler_.push(id);
     }
 
-    /// A pass through the first layers for each guess but the last, which the target makes then.
+    /// A pass through the first layers for each draft but the last, which the target makes then.
     template <class Target>
     void propose(const draft_request& request, draft_tree& tree, Target& target) {
       for (draft_tree::node at = 0; tree.has_room(at);) {
@@ -52,7 +52,7 @@ struct early_exit {
         at = tree.add(token, at);
         sampler_.push(token);
       }
-      sampler_.take_back(tree.guesses());
+      sampler_.take_back(tree.drafts());
     }
 
     void reset() { sampler_.reset(); }

@@ -1,20 +1,20 @@
-// Guesses a tree of what followed the last tokens before, from tries of the stream's own tokens and
+// Drafts a tree of what followed the last tokens before, from tries of the stream's own tokens and
 // of what all streams said: Lookahead, arXiv 2312.12728.
 //
 // Runs of depth + 1 tokens are remembered. The last `query` tokens are looked up as the start of a
-// run, or fewer where that brings fewer guesses than what is left of a run. A guess scores (1 − w)
+// run, or fewer where that brings fewer drafts than what is left of a run. A draft scores (1 − w)
 // times its frequency in the stream plus w times that in the shared trie, so that the latter
-// decides ties, and whatever the stream does not know. `shared_part` of the guesses are left to the
-// shared trie's best that are not among the best by score, if there are any. Guesses are emitted
+// decides ties, and whatever the stream does not know. `shared_part` of the drafts are left to the
+// shared trie's best that are not among the best by score, if there are any. Drafts are emitted
 // depth first, siblings by descending score. A width of 1 gives the single best path.
 //
 // Deviations. Memory is bounded as a whole rather than by tree: a full trie is squeezed as theirs
 // are between requests. A stream's own trie holds what it said beside its prompts, and the shared
 // trie its prompts beside what it said, unless `teaches` is off: who shares a trie lets the others
-// guess from it. Runs are entered token by token, not when complete. Four slips of the authors'
-// code are not repeated: there, the shared frequency dominates a single path, reserved guesses may
-// be the same ones, a squeeze miscounts, and a shorter query's guesses replace a longer one's when
-// they are fewer. Defaults are small enough for a pass on a CPU; theirs are 64 guesses, 12 deep.
+// draft from it. Runs are entered token by token, not when complete. Four slips of the authors'
+// code are not repeated: there, the shared frequency dominates a single path, reserved drafts may
+// be the same ones, a squeeze miscounts, and a shorter query's drafts replace a longer one's when
+// they are fewer. Defaults are small enough for a pass on a CPU; theirs are 64 drafts, 12 deep.
 #pragma once
 
 #include <algorithm>
@@ -32,19 +32,19 @@
 namespace weir::inline WEIR_TARGET {
 
 struct lookahead {
-  std::size_t guesses = 16;
+  std::size_t drafts = 16;
   std::size_t depth = 8;
   std::size_t width = 4;
   std::size_t query = 2;                 ///< tokens looked up at most
   std::size_t nodes = 1 << 16;           ///< of the stream's own trie, 28 to 36 bytes each
   std::shared_ptr<token_trie> shared{};  ///< with other streams of the same thread, or null
   bool teaches = true;                   ///< the stream's tokens enter the shared trie
-  double shared_part = .5;               ///< of the guesses, reserved for the shared trie
+  double shared_part = .5;               ///< of the drafts, reserved for the shared trie
   double shared_weight = 1e-4;
   token_id end_of_text = -1;  ///< nothing is remembered across this token
 
   static constexpr sibling_kind siblings = sibling_kind::point_mass;
-  draft_limits limits() const { return {.nodes = guesses, .depth = depth, .width = width}; }
+  draft_limits limits() const { return {.nodes = drafts, .depth = depth, .width = width}; }
 
   /// From frequencies in the stream's own trie and in the shared one.
   double score(double own, double others) const {
@@ -63,7 +63,7 @@ class lookahead::state {
   void append(std::span<const token_id> tokens);
 
   void propose(const draft_request&, draft_tree& tree) { propose_behind(recent_, tree); }
-  /// As if the stream ended with `last`. O(children met · guesses).
+  /// As if the stream ended with `last`. O(children met · drafts).
   void propose_behind(std::span<const token_id> last, draft_tree& tree);
 
   /// Ends the stream; the shared trie stays.
@@ -72,24 +72,24 @@ class lookahead::state {
   const token_trie& own() const { return own_; }
 
  private:
-  static constexpr std::size_t no_guess = static_cast<std::size_t>(-1);
+  static constexpr std::size_t no_draft = static_cast<std::size_t>(-1);
 
   /// The same run of tokens in both tries.
   struct place {
     token_trie::node own, shared;
   };
-  struct guess {
+  struct draft {
     place at;
     token_id token;
-    std::size_t parent;  ///< its index, or no_guess
+    std::size_t parent;  ///< its index, or no_draft
     std::size_t depth;
     double score, worth;  ///< worth: what it is picked by
     bool emitted;
   };
 
   static const lookahead& checked(const lookahead& s);
-  static std::size_t most_offers(const lookahead& s) {
-    return checked_sum(checked_product(s.depth, std::min(s.width, s.guesses)), 1u);
+  static std::size_t max_offers(const lookahead& s) {
+    return checked_sum(checked_product(s.depth, std::min(s.width, s.drafts)), 1u);
   }
 
   const token_trie* shared() const { return how_.shared.get(); }
@@ -104,7 +104,7 @@ class lookahead::state {
             p.shared == token_trie::none ? token_trie::none : shared()->child(p.shared, token)};
   }
 
-  /// Leaves the guesses behind `behind` in `picked_`, parents first.
+  /// Leaves the drafts behind `behind` in `picked_`, parents first.
   void pick(std::span<const token_id> behind, const draft_limits& limits);
 
   /// Picks the best by `worth`, until there are `wanted` picks. A child is never worth more than
@@ -113,11 +113,11 @@ class lookahead::state {
   void grow(place start, const draft_limits& limits, std::size_t wanted, const Worth& worth) {
     offers_.clear();
     const std::size_t old = picked_.size();
-    offer_children(start, no_guess, 1, limits, old, worth);
+    offer_children(start, no_draft, 1, limits, old, worth);
     for (std::size_t i = 0; i < old; ++i)
       offer_children(picked_[i].at, i, picked_[i].depth + 1, limits, old, worth);
     while (picked_.size() < wanted && !offers_.empty()) {
-      const guess g = offers_.front();
+      const draft g = offers_.front();
       offers_.erase(offers_.begin());
       picked_.push_back(g);
       --room_[g.depth - 1];
@@ -145,9 +145,9 @@ class lookahead::state {
           offer_one(shared()->token(n));
   }
 
-  /// Puts a guess in its place among the offers, of which no depth has more than there is room
+  /// Puts a draft in its place among the offers, of which no depth has more than there is room
   /// for; the worst one there makes way. The first `old` picks were made before.
-  void offer(const guess& g, std::size_t old);
+  void offer(const draft& g, std::size_t old);
 
   void emit(std::size_t parent, draft_tree::node below, draft_tree& tree);
 
@@ -155,9 +155,9 @@ class lookahead::state {
   token_trie own_;
   trie_writer own_writer_, shared_writer_;
   std::vector<token_id> recent_;      // the last `query` tokens
-  std::vector<guess> picked_, best_;  // parents first
-  std::vector<guess> offers_;         // worth falling
-  std::vector<std::size_t> room_;     // [depth - 1] guesses that still may be there
+  std::vector<draft> picked_, best_;  // parents first
+  std::vector<draft> offers_;         // worth falling
+  std::vector<std::size_t> room_;     // [depth - 1] drafts that still may be there
 };
 
 }  // namespace weir::inline WEIR_TARGET

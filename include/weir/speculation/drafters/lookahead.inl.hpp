@@ -19,18 +19,18 @@ WEIR_INLINE lookahead::state::state(const lookahead& settings, const draft_setup
       own_(settings.nodes),
       own_writer_(settings.depth + 1),
       shared_writer_(settings.depth + 1) {
-  picked_.reserve(settings.guesses);
-  best_.reserve(settings.guesses);
-  offers_.reserve(most_offers(settings));
+  picked_.reserve(settings.drafts);
+  best_.reserve(settings.drafts);
+  offers_.reserve(max_offers(settings));
   room_.resize(settings.depth);
   recent_.reserve(settings.query);
 }
 
 WEIR_INLINE std::size_t lookahead::state::required_bytes(const lookahead& s, const draft_setup&) {
-  const std::size_t guesses = checked_sum(checked_product(2u, checked(s).guesses), most_offers(s));
+  const std::size_t drafts = checked_sum(checked_product(2u, checked(s).drafts), max_offers(s));
   return checked_sum(token_trie::required_bytes(s.nodes),
                      2 * trie_writer::required_bytes(s.depth + 1),
-                     checked_product(guesses, sizeof(guess)), s.depth * sizeof(std::size_t),
+                     checked_product(drafts, sizeof(draft)), s.depth * sizeof(std::size_t),
                      checked_product(s.query, sizeof(token_id)));
 }
 
@@ -56,7 +56,7 @@ WEIR_INLINE void lookahead::state::propose_behind(std::span<const token_id> last
     if (best_.size() >= std::min(how_.depth + 1 - std::min(n, how_.depth), tree.limits().depth))
       break;
   }
-  emit(no_guess, 0, tree);
+  emit(no_draft, 0, tree);
 }
 
 WEIR_INLINE void lookahead::state::reset() {
@@ -68,8 +68,8 @@ WEIR_INLINE void lookahead::state::reset() {
 
 WEIR_INLINE const lookahead& lookahead::state::checked(const lookahead& s) {
   using error::bad_config, error::require;
-  require<bad_config>(s.guesses > 0 && s.depth > 0 && s.width > 0 && s.query > 0,
-                      "lookahead: ", s.guesses, " guesses, depth ", s.depth, ", width ", s.width,
+  require<bad_config>(s.drafts > 0 && s.depth > 0 && s.width > 0 && s.query > 0,
+                      "lookahead: ", s.drafts, " drafts, depth ", s.depth, ", width ", s.width,
                       ", query ", s.query, " (expected 1 at least of each)");
   require<bad_config>(s.depth <= 1024, "lookahead.depth: ", s.depth, " (expected at most 1024)");
   require<bad_config>(s.shared_part >= 0 && s.shared_part <= 1,
@@ -95,12 +95,12 @@ WEIR_INLINE void lookahead::state::pick(std::span<const token_id> behind,
   grow(at, limits, limits.nodes, score);
 }
 
-WEIR_INLINE void lookahead::state::offer(const guess& g, std::size_t old) {
+WEIR_INLINE void lookahead::state::offer(const draft& g, std::size_t old) {
   if (g.worth <= 0 || room_[g.depth - 1] == 0) return;
   std::size_t same_depth = 0;
-  for (const guess& o : offers_) same_depth += o.depth == g.depth;
+  for (const draft& o : offers_) same_depth += o.depth == g.depth;
   auto worst = offers_.end();
-  if (same_depth >= std::min(room_[g.depth - 1], how_.guesses)) {
+  if (same_depth >= std::min(room_[g.depth - 1], how_.drafts)) {
     while ((--worst)->depth != g.depth) {
     }
     if (worst->worth >= g.worth) return;
@@ -110,17 +110,17 @@ WEIR_INLINE void lookahead::state::offer(const guess& g, std::size_t old) {
   if (worst != offers_.end()) offers_.erase(worst);
   const auto behind =
       std::upper_bound(offers_.begin(), offers_.end(), g,
-                       [](const guess& a, const guess& b) { return a.worth > b.worth; });
+                       [](const draft& a, const draft& b) { return a.worth > b.worth; });
   offers_.insert(behind, g);
 }
 
 WEIR_INLINE void lookahead::state::emit(std::size_t parent, draft_tree::node below,
                                         draft_tree& tree) {
   for (;;) {
-    guess* next = nullptr;
+    draft* next = nullptr;
     std::size_t index = 0;
     for (std::size_t i = 0; i < best_.size(); ++i)
-      if (guess& g = best_[i]; g.parent == parent && !g.emitted)
+      if (draft& g = best_[i]; g.parent == parent && !g.emitted)
         if (next == nullptr || g.score > next->score) next = &g, index = i;
     if (next == nullptr) return;
     next->emitted = true;

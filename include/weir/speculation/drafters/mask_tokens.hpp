@@ -1,4 +1,4 @@
-// Learned embeddings that stand for tokens to come, read behind guesses: the prompt tokens of
+// Learned embeddings that stand for tokens to come, read behind drafts: the prompt tokens of
 // parallel prompt decoding (PPD), Chen et al., arXiv 2405.18628; the mask tokens of multi-token
 // prediction, Samragh et al., arXiv 2507.11851. Behind the k-th of them the model says what token
 // number 1 + k behind that node will be.
@@ -29,14 +29,14 @@ concept mask_embeddings = requires(const M& m) {
   { m.embeddings() } -> std::convertible_to<std::span<const float>>;
 };
 
-/// A plan of three masks, as PPD's, and 16 rows. How often guesses are right is assumed: measure it
+/// A plan of three masks, as PPD's, and 16 rows. How often drafts are right is assumed: measure it
 /// on text of yours, and call best_mask_plan or best_mask_plan_for.
 const mask_plan& assumed_mask_plan();
 
-/// Guesses the tokens that are most probable behind the masks of the last accepted node, of the
+/// Drafts the tokens that are most probable behind the masks of the last accepted node, of the
 /// ranks that the plan's tree for so many masks has, and has masks read behind them as it says:
 /// best_mask_plan's, mask_plan::quadratic or mask_plan::linear. The masks must outlive the decoder.
-/// Behind a prompt nothing is guessed: no masks were read yet.
+/// Behind a prompt nothing is drafted: no masks were read yet.
 template <mask_embeddings Masks>
 struct mask_tokens {
   const Masks* masks = nullptr;

@@ -1,8 +1,8 @@
-// Guesses what mostly followed the last few tokens: the three caches of llama.cpp's lookup decoding
+// Drafts what mostly followed the last few tokens: the three caches of llama.cpp's lookup decoding
 // (common/ngram-cache.cpp). Of the stream's own n-grams the longest is taken that was seen often
 // enough and is followed by one token mostly; else of those that streams share, with stricter
 // limits; else what follows the last two tokens in a corpus. What follows in the corpus also weighs
-// in with the other two. Guesses are made one behind the other until there is none.
+// in with the other two. Drafts are made one behind the other until there is none.
 //
 // Deviations. Tables are of a fixed size and forget (see ../ngram_table.hpp). What a stream says
 // enters the shared table at once rather than at its end. Ties: the follower that was there first.
@@ -19,8 +19,8 @@
 #include <weir/core/checked_size.hpp>
 #include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
-#include <weir/speculation/guess.hpp>
 #include <weir/speculation/ngram_table.hpp>
+#include <weir/speculation/token_draft.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -31,7 +31,7 @@ struct ngram_limits {
 };
 
 struct ngram_cache {
-  std::size_t tokens = 10;  ///< guesses at most
+  std::size_t tokens = 10;  ///< drafts at most
   std::size_t longest = 4;  ///< n-grams looked for, longest first; at most 4
   std::size_t shortest = 1;
   std::size_t ngrams = 32768;             ///< of the stream that are remembered, 48 bytes each
@@ -58,11 +58,11 @@ class ngram_cache::state {
   /// O(longest²) a token.
   void append(std::span<const token_id> said);
 
-  /// O(longest² + followers in the corpus) a guess.
+  /// O(longest² + followers in the corpus) a draft.
   void propose(const draft_request& request, draft_tree& tree);
 
-  /// See ../guess.hpp. Confidence is the share of times that the token followed.
-  std::optional<token_guess> guess(const draft_request&, std::span<const token_id> path) const;
+  /// See ../draft.hpp. Confidence is the share of times that the token followed.
+  std::optional<token_draft> draft(const draft_request&, std::span<const token_id> path) const;
 
   /// Ends the stream; the shared table stays.
   void reset() {
@@ -75,12 +75,12 @@ class ngram_cache::state {
 
   static const ngram_cache& checked(const ngram_cache& s);
 
-  std::optional<token_guess> among(const ngram_table& table, const ngram_limits& limits,
+  std::optional<token_draft> among(const ngram_table& table, const ngram_limits& limits,
                                    std::span<const token_id> last,
                                    std::span<const follower> in_corpus) const;
   static std::uint64_t corpus_weight(token_id token, std::span<const follower> in_corpus);
   /// The most frequent comes first.
-  std::optional<token_guess> corpus_alone(std::span<const follower> in_corpus) const;
+  std::optional<token_draft> corpus_alone(std::span<const follower> in_corpus) const;
   static bool trusted(std::uint64_t count, std::uint64_t seen, std::uint32_t percent) {
     return count > 0 && 100 * count >= percent * seen;
   }

@@ -12,8 +12,8 @@
 #include <weir/core/target.hpp>
 #include <weir/speculation/concept.hpp>
 #include <weir/speculation/drafters/ngram_cache.hpp>
-#include <weir/speculation/guess.hpp>
 #include <weir/speculation/ngram_table.hpp>
+#include <weir/speculation/token_draft.hpp>
 
 namespace weir::inline WEIR_TARGET {
 
@@ -39,14 +39,14 @@ WEIR_INLINE void ngram_cache::state::propose(const draft_request& request, draft
   path_.clear();
   draft_tree::node at = 0;
   while (tree.has_room(at)) {
-    const auto next = guess(request, path_);
+    const auto next = draft(request, path_);
     if (!next) return;
     at = tree.add(next->token, at);
     path_.push_back(next->token);
   }
 }
 
-WEIR_INLINE std::optional<token_guess> ngram_cache::state::guess(
+WEIR_INLINE std::optional<token_draft> ngram_cache::state::draft(
     const draft_request&, std::span<const token_id> path) const {
   std::array<token_id, kept> line;  // the last tokens of stream and path
   const std::size_t n = std::min(kept, recent_.size() + path.size());
@@ -70,7 +70,7 @@ WEIR_INLINE const ngram_cache& ngram_cache::state::checked(const ngram_cache& s)
   return s;
 }
 
-WEIR_INLINE std::optional<token_guess> ngram_cache::state::among(
+WEIR_INLINE std::optional<token_draft> ngram_cache::state::among(
     const ngram_table& table, const ngram_limits& limits, std::span<const token_id> last,
     std::span<const follower> in_corpus) const {
   for (std::size_t n = std::min(how_.longest, last.size()); n >= how_.shortest; --n) {
@@ -84,7 +84,7 @@ WEIR_INLINE std::optional<token_guess> ngram_cache::state::among(
       if (weight > most) most = weight, best = f;
     }
     if (trusted(best.count, known->seen, limits.percent[n - 1]))
-      return token_guess{best.token, share(best.count, known->seen)};
+      return token_draft{best.token, share(best.count, known->seen)};
   }
   return std::nullopt;
 }
@@ -96,14 +96,14 @@ WEIR_INLINE std::uint64_t ngram_cache::state::corpus_weight(token_id token,
   return 1;
 }
 
-WEIR_INLINE std::optional<token_guess> ngram_cache::state::corpus_alone(
+WEIR_INLINE std::optional<token_draft> ngram_cache::state::corpus_alone(
     std::span<const follower> in_corpus) const {
   std::uint64_t seen = 0;
   for (const follower& f : in_corpus) seen += f.count;
   if (seen == 0 || seen < how_.lax.seen[1]) return std::nullopt;
   const follower& best = in_corpus.front();
   if (!trusted(best.count, seen, how_.lax.percent[1])) return std::nullopt;
-  return token_guess{best.token, share(best.count, seen)};
+  return token_draft{best.token, share(best.count, seen)};
 }
 
 }  // namespace weir::inline WEIR_TARGET

@@ -1,4 +1,4 @@
-// No guesses: plain decoding.
+// No drafts: plain decoding.
 #pragma once
 
 #include <cstddef>

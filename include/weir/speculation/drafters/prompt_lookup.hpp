@@ -1,4 +1,4 @@
-// Guesses what followed the last time: prompt lookup decoding (A. Saxena, 2023), here over the last
+// Drafts what followed the last time: prompt lookup decoding (A. Saxena, 2023), here over the last
 // `history` tokens of the stream, prompts and output alike.
 //
 // Where it is silent: of several earlier places the latest is taken, and the longest n-gram wins.
@@ -16,7 +16,7 @@
 namespace weir::inline WEIR_TARGET {
 
 struct prompt_lookup {
-  std::size_t tokens = 10;  ///< guesses at most
+  std::size_t tokens = 10;  ///< drafts at most
   std::size_t longest = 3;  ///< n-grams looked for, longest first
   std::size_t shortest = 1;
   std::size_t history = 8192;  ///< tokens looked through, the newest of the stream

@@ -1,4 +1,4 @@
-// A small model guesses a tree of a fixed shape, a pass for each depth.
+// A small model drafts a tree of a fixed shape, a pass for each depth.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 namespace weir::inline WEIR_TARGET {
 
 /// `static_tree<Cache>` (stream/model_drafters.hpp) for a draft model's stream with that cache.
-/// Behind each node the model's most probable tokens are guessed, of the ranks that the shape has
+/// Behind each node the model's most probable tokens are drafted, of the ranks that the shape has
 /// there.
 template <class Stream>
 struct basic_static_tree {
@@ -50,11 +50,11 @@ struct basic_static_tree {
     void propose(const draft_request&, draft_tree& tree) {
       if (!drafts_.begin()) return;
       std::fill(node_of_.begin(), node_of_.end(), draft_tree::none);
-      guess_behind(tree_shape::root, 0, 0, tree);
+      draft_behind(tree_shape::root, 0, 0, tree);
       for (std::size_t first = 0; first < depth_.size();) {
         std::size_t last = first;
         while (last < depth_.size() && depth_[last] == depth_[first]) ++last;
-        batch_.clear();  // nodes of this depth that something is guessed behind
+        batch_.clear();  // nodes of this depth that something is drafted behind
         for (std::size_t n = first; n < last; ++n)
           if (has_children(n) && node_of_[n] != draft_tree::none && tree.has_room(node_of_[n]))
             batch_.push_back(node_of_[n]);
@@ -62,7 +62,7 @@ struct basic_static_tree {
         drafts_.read(tree, batch_);
         std::size_t read = 0;
         for (std::size_t n = first; n < last && read < batch_.size(); ++n)
-          if (node_of_[n] == batch_[read]) guess_behind(n, node_of_[n], read++, tree);
+          if (node_of_[n] == batch_[read]) draft_behind(n, node_of_[n], read++, tree);
         first = last;
       }
     }
@@ -72,11 +72,11 @@ struct basic_static_tree {
    private:
     bool has_children(std::size_t n) const {
       return std::any_of(shape_.nodes.begin(), shape_.nodes.end(),
-                         [&](const tree_shape::guess& g) { return g.parent == n; });
+                         [&](const tree_shape::draft& g) { return g.parent == n; });
     }
     /// Adds the children of shape node `n`, which is `at` in the tree and was read as number
     /// `read`.
-    void guess_behind(std::size_t n, draft_tree::node at, std::size_t read, draft_tree& tree) {
+    void draft_behind(std::size_t n, draft_tree::node at, std::size_t read, draft_tree& tree) {
       top_tokens(drafts_.logits(read), best_);
       for (std::size_t c = 0; c < shape_.nodes.size(); ++c)
         if (shape_.nodes[c].parent == n) node_of_[c] = tree.add(best_[shape_.nodes[c].rank], at);

@@ -26,8 +26,8 @@ concept multi_token_heads = requires(const H& h, std::size_t k, std::span<const 
   h.logits(k, hidden, out, threads);
 };
 
-/// Guesses the tokens that heads hold most probable, of the ranks that `shape` has at each depth.
-/// The heads must outlive the decoder. Behind a prompt nothing is guessed: no row was read yet.
+/// Drafts the tokens that heads hold most probable, of the ranks that `shape` has at each depth.
+/// The heads must outlive the decoder. Behind a prompt nothing is drafted: no row was read yet.
 template <multi_token_heads Heads>
 struct token_heads {
   const Heads* heads = nullptr;

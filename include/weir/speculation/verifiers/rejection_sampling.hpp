@@ -1,12 +1,13 @@
-// Accepts a guess as often as the target's law p and the law q that it was drawn from let it, and
-// draws from what is left of p where none is accepted: Leviathan, Kalman, Matias, arXiv 2211.17192;
-// Chen et al., arXiv 2302.01318. Siblings are tried in turn, by the rule for how they were made:
+// Accepts a draft as often as the target's distribution p and the distribution q that it was drawn
+// from let it, and draws from what is left of p where none is accepted: Leviathan, Kalman, Matias,
+// arXiv 2211.17192; Chen et al., arXiv 2302.01318. Siblings are tried in turn, by the rule for how
+// they were made:
 //
-//   point_mass            q is 1 at the guess. Li et al. (EAGLE), arXiv 2401.15077
+//   point_mass            q is 1 at the draft. Li et al. (EAGLE), arXiv 2401.15077
 //   independent           Miao et al. (SpecInfer), arXiv 2305.09781
 //   without_replacement   Jeon et al. (RSD), arXiv 2402.14160; Chen et al. (Sequoia), 2402.12374
 //
-// The same law as plain decoding, whatever q is, and of chains the most guesses that can be
+// The same distribution as plain decoding, whatever q is, and of chains the most drafts that can be
 // accepted without changing it: Σ min(p, q) of the first ones. Other tokens than plain decoding,
 // though.
 #pragma once
@@ -25,7 +26,7 @@ namespace weir::inline WEIR_TARGET {
 
 struct rejection_sampling {
   static constexpr guarantee level = guarantee::exact_distribution;
-  static constexpr bool needs_laws = true;
+  static constexpr bool needs_distributions = true;
   static constexpr bool accepts(sibling_kind kind) { return kind != sibling_kind::coupled; }
 
   template <sibling_kind Kind>
@@ -39,10 +40,10 @@ struct rejection_sampling {
       return setup.vocabulary * (sizeof(double) + (replaces ? 0 : sizeof(float)));
     }
 
-    /// O(vocabulary) for each node of the path and each guess rejected beside it. Throws
-    /// error::bad_call if a drafter of sampled siblings left no law.
+    /// O(vocabulary) for each node of the path and each draft rejected beside it. Throws
+    /// error::bad_call if a drafter of sampled siblings left no distribution.
     template <class Target>
-    void verify(const draft_tree& tree, Target& target, verdict& out) {
+    void verify(const draft_tree& tree, Target& target, verification& out) {
       for (draft_tree::node at = 0;;) {
         if (tree.child(at) == draft_tree::none) {
           out.extra = target.sample(at);
@@ -64,10 +65,10 @@ struct rejection_sampling {
     template <class Target>
     draft_tree::node accepted_child(const draft_tree& tree, Target& target, draft_tree::node at) {
       std::fill(p_.begin(), p_.end(), 0.0);
-      for (const token_probability& t : target.law(at))
+      for (const token_probability& t : target.distribution(at))
         p_[static_cast<std::size_t>(t.token)] = t.probability;
       p_sum_ = sum(p_);
-      const std::span<const float> q = law(tree, at);
+      const std::span<const float> q = distribution(tree, at);
       double q_sum = sum(q);
 
       std::size_t sibling = 0;
@@ -75,7 +76,8 @@ struct rejection_sampling {
            c = tree.child(at, c + 1)) {
         const auto x = static_cast<std::size_t>(tree.token(c));
         const double p_x = p_[x] / p_sum_, q_x = probability(q, q_sum, x);
-        if (target.chance(at, sibling++, q_x > p_x ? p_x / q_x : p_x > 0)) return c;
+        if (target.accept_with_probability(at, sibling++, q_x > p_x ? p_x / q_x : p_x > 0))
+          return c;
         subtract(q, q_sum, x);
         if constexpr (!replaces) {
           left_[x] = 0;
@@ -86,14 +88,15 @@ struct rejection_sampling {
     }
 
     /// What the children of a node were drawn from.
-    std::span<const float> law(const draft_tree& tree, draft_tree::node at) {
+    std::span<const float> distribution(const draft_tree& tree, draft_tree::node at) {
       if constexpr (Kind == sibling_kind::point_mass) {
         return {};
       } else {
-        const std::span<const float> q = tree.law(at);
-        error::require<error::bad_call>(q.size() == p_.size(), "rejection_sampling: a law of ",
-                                        q.size(), " probabilities for the children of node ", at,
-                                        " (expected ", p_.size(), ", by draft_tree::set_law)");
+        const std::span<const float> q = tree.distribution(at);
+        error::require<error::bad_call>(
+            q.size() == p_.size(), "rejection_sampling: a distribution of ", q.size(),
+            " probabilities for the children of node ", at, " (expected ", p_.size(),
+            ", by draft_tree::set_distribution)");
         if constexpr (replaces) return q;
         std::copy(q.begin(), q.end(), left_.begin());
         return left_;
@@ -128,8 +131,10 @@ struct rejection_sampling {
     }
     static double sum(const std::vector<double>& weights) { return sum(std::span(weights)); }
 
-    std::vector<double> p_;    // [vocabulary] what is left of the target's law, of sum p_sum_
-    std::vector<float> left_;  // [vocabulary] what is left of the draft law, without replacement
+    std::vector<double>
+        p_;  // [vocabulary] what is left of the target's distribution, of sum p_sum_
+    std::vector<float>
+        left_;  // [vocabulary] what is left of the draft distribution, without replacement
     double p_sum_ = 0;
   };
 };

@@ -1,9 +1,9 @@
-// Draws behind each node what plain decoding would draw, and goes on where that was guessed. At
+// Draws behind each node what plain decoding would draw, and goes on where that was drafted. At
 // temperature 0 this is greedy verification. As used by Lookahead: Zhao et al., arXiv 2312.12728.
 //
-// The same sequence as plain decoding, whatever was guessed, because a draw is a function of the
-// stream index and the logits alone. A guess is accepted with the probability that the target gives
-// it: right for guesses that are tokens (n-grams, tries, a drafter's best). Drafters that draw by
+// The same sequence as plain decoding, whatever was drafted, because a draw is a function of the
+// stream index and the logits alone. A draft is accepted with the probability that the target gives
+// it: right for drafts that are tokens (n-grams, tries, a drafter's best). Drafters that draw by
 // the target's own noise are accepted more often: see draw_rule::gumbel in sampling.hpp.
 #pragma once
 
@@ -16,7 +16,7 @@ namespace weir::inline WEIR_TARGET {
 
 struct sample_and_match {
   static constexpr guarantee level = guarantee::exact_sequence;
-  static constexpr bool needs_laws = false;
+  static constexpr bool needs_distributions = false;
   static constexpr bool accepts(sibling_kind) { return true; }
 
   template <sibling_kind>
@@ -25,7 +25,7 @@ struct sample_and_match {
     static std::size_t required_bytes(const sample_and_match&, const verify_setup&) { return 0; }
 
     template <class Target>
-    void verify(const draft_tree& tree, Target& target, verdict& out) {
+    void verify(const draft_tree& tree, Target& target, verification& out) {
       for (draft_tree::node at = 0;;) {
         out.extra = target.sample(at);
         at = tree.child_with(at, out.extra);

@@ -1,8 +1,8 @@
-// Accepts every guess that the target finds typical: p(x) > min(ε, δ · exp(−H(p))). Of the paths
+// Accepts every draft that the target finds typical: p(x) > min(ε, δ · exp(−H(p))). Of the paths
 // that are accepted the longest stays, the more probable one of two. Cai et al. (Medusa), arXiv
 // 2401.10774.
 //
-// Not the target's law: where it is unsure, what comes out is the drafter's.
+// Not the target's distribution: where it is unsure, what comes out is the drafter's.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ struct typical_acceptance_lossy {
   double delta = 0.3;     ///< how much less probable than what is typical the others may be
 
   static constexpr guarantee level = guarantee::lossy;
-  static constexpr bool needs_laws = false;
+  static constexpr bool needs_distributions = false;
   static constexpr bool accepts(sibling_kind) { return true; }
 
   template <sibling_kind>
@@ -41,9 +41,9 @@ struct typical_acceptance_lossy {
       return (setup.limits.nodes + 1) * sizeof(double);
     }
 
-    /// O(tokens of the law) for each accepted node that has children, + O(nodes²).
+    /// O(tokens of the distribution) for each accepted node that has children, + O(nodes²).
     template <class Target>
-    void verify(const draft_tree& tree, Target& target, verdict& out) {
+    void verify(const draft_tree& tree, Target& target, verification& out) {
       value_[0] = 0;
       judge_children(tree, target, 0);
       draft_tree::node best = 0;
@@ -86,19 +86,19 @@ struct typical_acceptance_lossy {
     template <class Target>
     void judge_children(const draft_tree& tree, Target& target, draft_tree::node at) {
       if (tree.child(at) == draft_tree::none) return;
-      const std::span<const token_probability> law = target.law(at);
+      const std::span<const token_probability> distribution = target.distribution(at);
       double sum = 0, entropy = 0;  // in nats
-      for (const token_probability& t : law) sum += t.probability;
-      for (const token_probability& t : law) {
+      for (const token_probability& t : distribution) sum += t.probability;
+      for (const token_probability& t : distribution) {
         const double p = t.probability / sum;
         if (p > 0) entropy -= p * elementary::log(p);
       }
       const double least = std::min(epsilon_, delta_ * elementary::exp(-entropy));
       for (draft_tree::node c = tree.child(at); c != draft_tree::none; c = tree.child(at, c + 1)) {
         const auto found = std::lower_bound(
-            law.begin(), law.end(), tree.token(c),
+            distribution.begin(), distribution.end(), tree.token(c),
             [](const token_probability& t, token_id token) { return t.token < token; });
-        const bool there = found != law.end() && found->token == tree.token(c);
+        const bool there = found != distribution.end() && found->token == tree.token(c);
         const double p = there ? found->probability / sum : 0;
         value_[c] = p > least ? value_[at] + elementary::log(p) : rejected;
       }

@@ -1,4 +1,4 @@
-// One guess at a time, for drafters that decide together: see drafters/combined.hpp.
+// One draft at a time, for drafters that decide together: see drafters/combined.hpp.
 #pragma once
 
 #include <concepts>
@@ -11,17 +11,17 @@
 
 namespace weir::inline WEIR_TARGET {
 
-struct token_guess {
+struct token_draft {
   token_id token = 0;
   float confidence = 0;  ///< that it is right, from 0 to 1: compared between drafters
 };
 
-/// Drafters' states that also say what they would guess behind `path`, guesses below the root that
+/// Drafters' states that also say what they would draft behind `path`, drafts below the root that
 /// need not be their own; nothing, if they do not know.
 template <class S>
-concept guesses_singly =
+concept drafts_singly =
     requires(S& s, const draft_request& request, std::span<const token_id> path) {
-      { s.guess(request, path) } -> std::same_as<std::optional<token_guess>>;
+      { s.draft(request, path) } -> std::same_as<std::optional<token_draft>>;
     };
 
 }  // namespace weir::inline WEIR_TARGET

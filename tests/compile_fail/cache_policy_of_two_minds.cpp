@@ -3,7 +3,7 @@
 
 struct works {
   std::size_t budget = 1;
-  void claim(weir::claims&) const {}
+  void select(weir::selection&) const {}
 };
 struct wavers : works {
   float score(const weir::slots_view&, weir::slot) const { return 0; }

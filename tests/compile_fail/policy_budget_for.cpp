@@ -1,6 +1,6 @@
 #include <weir/cache/kv_cache.hpp>
 
-struct member {
+struct policy {
   std::size_t budget;
 #ifdef WEIR_FAIL
   std::size_t budget_for(std::size_t, std::size_t) const { return 1; }
@@ -9,7 +9,7 @@ struct member {
 #endif
   float score(const weir::slots_view& view, weir::slot s) const { return view.key_norm(s); }
 };
-using keep_type = weir::keep<member>;
+using keep_type = weir::keep<policy>;
 using cache_type = weir::kv_cache<weir::f16, keep_type>;
 
 #include "use_cache.hpp"

@@ -21,8 +21,8 @@ namespace weir::inline WEIR_TARGET {
 /// what is left in proportion. Ties: the lower number. If no weight is positive, all count alike.
 /// O(n²) at worst, without allocation.
 template <class Weight, class Least, class Most>
-void apportion(std::size_t total, Weight weight_of, Least least, Most most,
-               std::span<std::size_t> share) {
+void allocate(std::size_t total, Weight weight_of, Least least, Most most,
+              std::span<std::size_t> share) {
   const auto weight = [&](std::size_t i) -> double {
     const double w = weight_of(i);
     return std::isfinite(w) && w > 0 ? w : 0;
@@ -75,7 +75,7 @@ void apportion(std::size_t total, Weight weight_of, Least least, Most most,
 }
 
 /// None of `n` shares is larger where no weight is more than `ratio` times another; `mean`: theirs.
-inline std::size_t most_share(double ratio, std::size_t mean, std::size_t n) {
+inline std::size_t max_share(double ratio, std::size_t mean, std::size_t n) {
   const auto total = static_cast<double>(n * mean);
   return static_cast<std::size_t>(std::min(ratio * static_cast<double>(mean) + 1, total));
 }

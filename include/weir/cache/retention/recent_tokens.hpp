@@ -13,23 +13,24 @@
 
 namespace weir::inline WEIR_TARGET {
 
-class arrivals {
+class recent_tokens {
  public:
-  /// Members ask at boundaries, of tokens no older than a cadence; the token that makes the
+  /// Policies ask at boundaries, of tokens no older than a cadence; the token that makes the
   /// boundary run may have been told of before.
-  arrivals(arena_plan& plan, std::size_t cadence) : block_(plan.reserve<arrival>(cadence + 1)) {}
+  recent_tokens(arena_plan& plan, std::size_t cadence)
+      : block_(plan.reserve<token_info>(cadence + 1)) {}
   void bind(const arena& memory) { ring_ = memory[block_]; }
   void reset(std::uint64_t first) {
-    std::fill(ring_.begin(), ring_.end(), arrival{});
+    std::fill(ring_.begin(), ring_.end(), token_info{});
     told_ = first;
   }
 
   /// What does not lie in the memory becomes another's.
-  void copy_from(const arrivals& other) { told_ = other.told_; }
+  void copy_from(const recent_tokens& other) { told_ = other.told_; }
 
-  const arrival& operator[](std::uint64_t index) const { return ring_[index % ring_.size()]; }
+  const token_info& operator[](std::uint64_t index) const { return ring_[index % ring_.size()]; }
   void set_kind(std::uint64_t index, std::uint8_t kind) {
-    arrival& a = ring_[index % ring_.size()];
+    token_info& a = ring_[index % ring_.size()];
     if (told_ <= index) a.log_probability = 0;
     a.kind = kind;
   }
@@ -44,8 +45,8 @@ class arrivals {
   std::uint64_t told_until() const { return told_; }
 
  private:
-  arena_plan::block<arrival> block_;
-  std::span<arrival> ring_;  // [index mod (cadence + 1)]
+  arena_plan::block<token_info> block_;
+  std::span<token_info> ring_;  // [index mod (cadence + 1)]
   std::uint64_t told_ = 0;
 };
 

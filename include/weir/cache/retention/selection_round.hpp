@@ -1,5 +1,5 @@
-// One boundary of KV heads that decide together: members claim in turn, and what nobody claims is
-// dropped.
+// One boundary of KV heads that decide together: policies select in turn, and what nobody selects
+// is dropped.
 #pragma once
 
 #include <algorithm>
@@ -18,26 +18,27 @@ namespace weir::inline WEIR_TARGET {
 
 /// One KV head's part in a boundary, with its working memory `[entry]`.
 struct deciding_head {
-  std::size_t unit = 0;
+  std::size_t head_index = 0;
   std::size_t place = 0;  ///< whose memory it works in: heads that one thread decides share one
   slots_view::record seen = {};
   const entry_access* access = nullptr;
-  std::span<std::uint8_t> taken = {};     ///< what is claimed: the result
+  std::span<std::uint8_t> taken = {};     ///< what is selected: the result
   std::span<float> score = {};            ///< [entry]
   std::span<std::uint32_t> ranking = {};  ///< [entry]
 
   std::size_t entries() const { return seen.order.size(); }
 };
 
-/// What the heads' keeper knows of its members.
-///   memory(m, head) -> entry_memory           of member number m
+/// What the heads' keeper knows of its policies.
+///   memory(m, head) -> entry_memory           of policy number m
 ///   budget(m, head) -> std::size_t            of the i-th deciding head
-///   set_report(m, head, float)                what a head has to say to the layers' apportionment
+///   set_layer_statistic(m, head, float)                what a head has to say to the layers'
+///   allocation
 template <class K>
-concept claim_keeper = requires(const K& k, const deciding_head& head, std::size_t i) {
+concept selection_keeper = requires(const K& k, const deciding_head& head, std::size_t i) {
   { k.memory(i, head) } -> std::convertible_to<entry_memory>;
   { k.budget(i, i) } -> std::convertible_to<std::size_t>;
-  k.set_report(i, i, 0.0f);
+  k.set_layer_statistic(i, i, 0.0f);
 };
 
 namespace detail {
@@ -81,11 +82,11 @@ inline void take_best(const deciding_head& head, std::span<const float> score, s
     if (ranks[--i] == last) head.taken[i] = 0, --losses;
 }
 
-/// The first or last entries. Members claim the stream's first tokens one behind the other.
-template <positional_claim Member>
-void claim_end(const deciding_head& head, std::size_t budget, std::uint64_t first_begin) {
+/// The first or last entries. Policies select the stream's first tokens one behind the other.
+template <positional_policy Policy>
+void select_end(const deciding_head& head, std::size_t budget, std::uint64_t first_begin) {
   const std::size_t n = head.entries();
-  if (Member::end == claimed_end::first) {
+  if (Policy::end == anchor::first) {
     for (std::size_t i = 0; i < n && head.seen.index[head.seen.order[i]] < first_begin + budget;
          ++i)
       head.taken[i] = 1;
@@ -95,14 +96,14 @@ void claim_end(const deciding_head& head, std::size_t budget, std::uint64_t firs
     if (head.taken[i] == 0) head.taken[i] = 1, --budget;
 }
 
-template <scoring_claim Member>
-void score_head(const Member& member, const slots_view& view, const deciding_head& head) {
+template <scoring_policy Policy>
+void score_head(const Policy& policy, const slots_view& view, const deciding_head& head) {
   const auto score = head.score.first(head.entries());
-  if constexpr (scores_all<Member>)
-    member.score_all(view, score);
+  if constexpr (scores_all<Policy>)
+    policy.score_all(view, score);
   else
     for (std::size_t i = 0; i < score.size(); ++i)
-      if (head.taken[i] == 0) score[i] = member.score(view, view.at(i));
+      if (head.taken[i] == 0) score[i] = policy.score(view, view.at(i));
 }
 
 /// The heads' scores become their mean, in the first of them; NaN where one is NaN.
@@ -115,7 +116,7 @@ inline void average_scores(std::span<const deciding_head> heads) {
   }
 }
 
-/// What the first head claimed, all do: they hold the same tokens.
+/// What the first head selected, all do: they hold the same tokens.
 inline void agree(std::span<const deciding_head> heads) {
   for (const deciding_head& head : heads.subspan(1))
     std::copy_n(heads[0].taken.begin(), heads[0].entries(), head.taken.begin());
@@ -128,14 +129,14 @@ inline constexpr std::size_t max_deciding_heads = 256;
 
 /// Marks in each head's `taken` what `list` keeps. `heads`: one head, or all heads of a layer where
 /// they decide together (working memory of consecutive heads lies `stride` apart). O(entries ·
-/// members), plus what the members' own functions cost.
-template <class... Members, claim_keeper Keeper>
-void claim_round(const keep<Members...>& list, std::span<const deciding_head> heads,
-                 std::size_t stride, const Keeper& keeper, executor& threads) {
-  constexpr bool by_layer = keep_decides_by_layer<keep<Members...>>;
-  if constexpr (keep_decides_once<keep<Members...>>)
+/// policies), plus what the policies' own functions cost.
+template <class... Policies, selection_keeper Keeper>
+void selection_round(const keep<Policies...>& list, std::span<const deciding_head> heads,
+                     std::size_t stride, const Keeper& keeper, executor& threads) {
+  constexpr bool by_layer = keep_decides_by_layer<keep<Policies...>>;
+  if constexpr (keep_decides_once<keep<Policies...>>)
     if (heads.size() > 1) {
-      claim_round(list, heads.first(1), stride, keeper, threads);
+      selection_round(list, heads.first(1), stride, keeper, threads);
       return detail::agree(heads);
     }
   for (const deciding_head& head : heads)
@@ -144,29 +145,30 @@ void claim_round(const keep<Members...>& list, std::span<const deciding_head> he
   for (std::size_t h = 0; h < heads.size(); ++h) entries[h] = heads[h].entries();
   std::uint64_t first_begin = heads[0].seen.first_index;
 
-  const auto claim_for = [&]<class Member>(const Member& member, std::size_t m) {
+  const auto select_for = [&]<class Policy>(const Policy& policy, std::size_t m) {
     const auto view_of = [&](const deciding_head& head) {
       return slots_view(head.seen, *head.access, keeper.memory(m, head));
     };
-    if constexpr (positional_claim<Member>) {
+    if constexpr (positional_policy<Policy>) {
       for (std::size_t h = 0; h < heads.size(); ++h)
-        detail::claim_end<Member>(heads[h], keeper.budget(m, h), first_begin);
-      if (Member::end == claimed_end::first) first_begin += keeper.budget(m, 0);
-    } else if constexpr (scoring_claim<Member>) {
+        detail::select_end<Policy>(heads[h], keeper.budget(m, h), first_begin);
+      if (Policy::end == anchor::first) first_begin += keeper.budget(m, 0);
+    } else if constexpr (scoring_policy<Policy>) {
       const std::size_t cost = heads.size() * heads[0].entries() * heads[0].seen.shape->head_dim;
       threads.for_range(heads.size(), cost, [&](std::size_t first, std::size_t last) {
         for (std::size_t h = first; h < last; ++h) {
           const slots_view view = view_of(heads[h]);
-          detail::score_head(member, view, heads[h]);
-          if constexpr (apportions_layers<Member>) keeper.set_report(m, h, member.report(view));
+          detail::score_head(policy, view, heads[h]);
+          if constexpr (allocates_layers<Policy>)
+            keeper.set_layer_statistic(m, h, policy.layer_statistic(view));
         }
       });
       const head_scores scores(heads[0].score.data(), heads[0].taken.data(), stride,
                                {entries, heads.size()});
-      if constexpr (by_layer && chooses<Member>) {
+      if constexpr (by_layer && chooses<Policy>) {
         const slots_view view = view_of(heads[0]);
-        claims open(view, heads[0].taken.first(entries[0]), keeper.budget(m, 0));
-        member.choose(scores, open);
+        selection open(view, heads[0].taken.first(entries[0]), keeper.budget(m, 0));
+        policy.choose(scores, open);
         detail::agree(heads);
       } else if constexpr (by_layer) {
         detail::average_scores(heads);
@@ -175,27 +177,27 @@ void claim_round(const keep<Members...>& list, std::span<const deciding_head> he
       } else {
         std::size_t budgets[max_deciding_heads];
         for (std::size_t h = 0; h < heads.size(); ++h) budgets[h] = keeper.budget(m, h);
-        if constexpr (apportions_heads<Member>) member.apportion(scores, {budgets, heads.size()});
+        if constexpr (allocates_heads<Policy>) policy.allocate(scores, {budgets, heads.size()});
         for (std::size_t h = 0; h < heads.size(); ++h)
           detail::take_best(heads[h], heads[h].score, budgets[h]);
       }
-    } else if constexpr (free_claim<Member>) {
+    } else if constexpr (selecting_policy<Policy>) {
       for (std::size_t h = 0; h < (by_layer ? 1 : heads.size()); ++h) {
         const slots_view view = view_of(heads[h]);
-        claims open(view, heads[h].taken.first(entries[h]), keeper.budget(m, h));
-        member.claim(open);
+        selection open(view, heads[h].taken.first(entries[h]), keeper.budget(m, h));
+        policy.select(open);
       }
       if constexpr (by_layer) detail::agree(heads);
     }
   };
   std::size_t m = 0;
-  list.for_each([&](const auto& member) { claim_for(member, m++); });
+  list.for_each([&](const auto& policy) { select_for(policy, m++); });
 }
 
 /// keep_all keeps all.
 template <class Keeper>
-void claim_round(const keep_all&, std::span<const deciding_head> heads, std::size_t, const Keeper&,
-                 executor&) {
+void selection_round(const keep_all&, std::span<const deciding_head> heads, std::size_t,
+                     const Keeper&, executor&) {
   for (const deciding_head& head : heads)
     std::fill_n(head.taken.begin(), head.entries(), std::uint8_t{1});
 }

@@ -1,9 +1,9 @@
-// Who keeps what at a boundary: order of members, ties, NaN, budgets; and what each member may be.
+// Who keeps what at a boundary: order of policies, ties, NaN, budgets; and what each policy may be.
 #include <weir/cache/codec/concept.hpp>
 #include <weir/cache/eviction/sinks.hpp>
 #include <weir/cache/eviction/window.hpp>
 #include <weir/cache/position/positions.hpp>
-#include <weir/cache/retention/claim_round.hpp>
+#include <weir/cache/retention/selection_round.hpp>
 
 #include <algorithm>
 #include <functional>
@@ -31,7 +31,7 @@ struct table {
 struct greedy {
   std::size_t budget = 0;
   std::size_t step = 1;
-  void claim(weir::claims& c) const {
+  void select(weir::selection& c) const {
     for (std::size_t i = 0; i < c.size(); i += step) {
       const bool free = !c.is_taken(i) && c.left() > 0;
       if (c.take(i) != free) throw 1;
@@ -48,23 +48,23 @@ struct nothing_to_say {
 };
 struct two_minds {
   std::size_t budget = 0;
-  static constexpr weir::claimed_end end = weir::claimed_end::last;
+  static constexpr weir::anchor end = weir::anchor::last;
   float score(const weir::slots_view&, weir::slot) const { return 0; }
 };
 struct no_positions {};
 
-static_assert(weir::positional_claim<weir::sinks> && weir::positional_claim<weir::window>);
-static_assert(!weir::positional_claim<longest_keys> && !weir::positional_claim<greedy>);
-static_assert(weir::scoring_claim<longest_keys> && weir::scoring_claim<table>);
-static_assert(!weir::scoring_claim<weir::sinks> && !weir::scoring_claim<greedy>);
-static_assert(!weir::scoring_claim<no_budget>);
-static_assert(weir::free_claim<greedy> && !weir::free_claim<weir::window>);
-static_assert(!weir::free_claim<longest_keys>);
+static_assert(weir::positional_policy<weir::sinks> && weir::positional_policy<weir::window>);
+static_assert(!weir::positional_policy<longest_keys> && !weir::positional_policy<greedy>);
+static_assert(weir::scoring_policy<longest_keys> && weir::scoring_policy<table>);
+static_assert(!weir::scoring_policy<weir::sinks> && !weir::scoring_policy<greedy>);
+static_assert(!weir::scoring_policy<no_budget>);
+static_assert(weir::selecting_policy<greedy> && !weir::selecting_policy<weir::window>);
+static_assert(!weir::selecting_policy<longest_keys>);
 static_assert(weir::has_budget<nothing_to_say> && !weir::has_budget<no_budget>);
-static_assert(weir::eviction_member<weir::sinks> && weir::eviction_member<weir::window>);
-static_assert(weir::eviction_member<longest_keys> && weir::eviction_member<greedy>);
-static_assert(!weir::eviction_member<nothing_to_say> && !weir::eviction_member<no_budget>);
-static_assert(!weir::eviction_member<two_minds> && !weir::eviction_member<int>);
+static_assert(weir::eviction_policy<weir::sinks> && weir::eviction_policy<weir::window>);
+static_assert(weir::eviction_policy<longest_keys> && weir::eviction_policy<greedy>);
+static_assert(!weir::eviction_policy<nothing_to_say> && !weir::eviction_policy<no_budget>);
+static_assert(!weir::eviction_policy<two_minds> && !weir::eviction_policy<int>);
 static_assert(weir::kv_codec<weir::f32> && weir::kv_codec<weir::f16> && weir::kv_codec<weir::bf16>);
 static_assert(!weir::kv_codec<int> && !weir::kv_codec<double> && !weir::kv_codec<weir::sinks>);
 static_assert(weir::position_policy<weir::positions::original>);
@@ -77,22 +77,22 @@ static_assert(weir::is_positional_keep<weir::keep<weir::sinks, weir::window>>);
 static_assert(!weir::is_positional_keep<weir::keep<weir::window, longest_keys>>);
 static_assert(!weir::is_positional_keep<weir::keep<greedy>>);
 
-/// Members that remember nothing.
+/// Policies that remember nothing.
 template <class Keep>
 struct members_budgets {
   const Keep& keep;
   weir::entry_memory memory(std::size_t, const weir::deciding_head&) const { return {}; }
   std::size_t budget(std::size_t m, std::size_t) const {
     std::size_t i = 0, found = 0;
-    keep.for_each([&](const auto& member) { found = i++ == m ? member.budget : found; });
+    keep.for_each([&](const auto& policy) { found = i++ == m ? policy.budget : found; });
     return found;
   }
-  void set_report(std::size_t, std::size_t, float) const {}
+  void set_layer_statistic(std::size_t, std::size_t, float) const {}
 };
 
 /// Stream indices that stay of `indices`, which lie in slots of falling number.
-template <class... Members>
-std::vector<std::uint64_t> stay(const weir::keep<Members...>& keep,
+template <class... Policies>
+std::vector<std::uint64_t> stay(const weir::keep<Policies...>& keep,
                                 const std::vector<std::uint64_t>& indices,
                                 std::uint64_t first_index = 0) {
   const std::size_t n = indices.size();
@@ -125,7 +125,8 @@ std::vector<std::uint64_t> stay(const weir::keep<Members...>& keep,
                                  .score = score,
                                  .ranking = ranking};
   weir::executor alone;
-  claim_round(keep, std::span(&head, 1), n, members_budgets<weir::keep<Members...>>{keep}, alone);
+  selection_round(keep, std::span(&head, 1), n, members_budgets<weir::keep<Policies...>>{keep},
+                  alone);
   std::vector<std::uint64_t> left;
   for (std::size_t i = 0; i < n; ++i)
     if (taken[i] != 0) left.push_back(indices[i]);
@@ -142,7 +143,7 @@ using token_indices = std::vector<std::uint64_t>;
 
 }  // namespace
 
-TEST_CASE("members claim in order, each from what is left") {
+TEST_CASE("policies select in order, each from what is left") {
   const weir::sinks first{2};
   const weir::window last{3};
   const longest_keys longest{2};
@@ -154,7 +155,7 @@ TEST_CASE("members claim in order, each from what is left") {
   CHECK(stay(weir::keep(longest, first), up_to(20)) == token_indices{0, 1, 9, 19});
 }
 
-TEST_CASE("sinks named twice claim twice as many, whoever claims in between") {
+TEST_CASE("sinks named twice select twice as many, whoever selects in between") {
   CHECK(stay(weir::keep(weir::sinks{2}, weir::sinks{3}, longest_keys{1}), up_to(20)) ==
         token_indices{0, 1, 2, 3, 4, 9});
   CHECK(stay(weir::keep(weir::sinks{1}, longest_keys{1}, weir::sinks{1}), up_to(20)) ==
@@ -233,7 +234,7 @@ TEST_CASE("NaN ranks lowest, with minus infinity") {
   CHECK(stay(weir::keep(table{1, {nan, nan, nan}}), up_to(3)) == token_indices{0});
 }
 
-TEST_CASE("a free claim takes what it likes, up to its budget") {
+TEST_CASE("a policy that selects by itself takes what it likes, up to its budget") {
   CHECK(stay(weir::keep(greedy{3, 2}), up_to(10)) == token_indices{0, 2, 4});
   CHECK(stay(weir::keep(weir::sinks{1}, greedy{3, 2}, weir::window{1}), up_to(10)) ==
         token_indices{0, 2, 4, 6, 9});
@@ -268,8 +269,8 @@ TEST_CASE("a view tells where it is and reads keys and values") {
 TEST_CASE("budgets add up, and absurd ones are refused") {
   const weir::keep keep(weir::sinks{4}, weir::window{60}, longest_keys{100});
   CHECK(keep.budget() == 164);
-  CHECK(keep.budget(weir::claimed_end::first) == 4);
-  CHECK(keep.budget(weir::claimed_end::last) == 60);
+  CHECK(keep.budget(weir::anchor::first) == 4);
+  CHECK(keep.budget(weir::anchor::last) == 60);
   const std::size_t most = std::numeric_limits<std::size_t>::max();
   CHECK_THROWS_AS(weir::keep(weir::sinks{most}, weir::window{2}).budget(), weir::error::bad_config);
   CHECK_THROWS_AS(weir::keep(weir::sinks{4}, weir::window{most - 3}).budget(),
@@ -302,8 +303,8 @@ TEST_CASE("the worked example of sinks and a window") {
       weir_test::append(*cache, s.shape, weir_test::names_of(1, t), 1);
       CHECK(kept(*cache) == live[t]);  // what row t + 1 reads beside itself
     }
-    CHECK(cache->most_entries() == 4);
-    CHECK(cache->stats().evicted_entries == 3 * s.shape.units());
+    CHECK(cache->max_entries() == 4);
+    CHECK(cache->stats().evicted_entries == 3 * s.shape.total_kv_heads());
   }
 }
 
@@ -335,7 +336,7 @@ TEST_CASE("boundaries run lazily, at multiples of the cadence, and hold the budg
       s.options.first_index = first;
       const auto cache = make_cache(s);
       const std::size_t budget = 34;
-      CHECK(cache->most_entries() == budget + cadence);
+      CHECK(cache->max_entries() == budget + cadence);
       const auto names = names_of(300, cadence);
       std::uint64_t evicted = 0;
       for (std::size_t t = 0; t < 300; ++t) {
@@ -358,7 +359,8 @@ TEST_CASE("boundaries run lazily, at multiples of the cadence, and hold the budg
               REQUIRE(now[now.size() - 1 - i] == first + t - i);
           }
         evicted = cache->stats().evicted_entries;
-        if ((t + 1) % cadence != 0) REQUIRE(evicted + entries == (t + 1) * s.shape.units());
+        if ((t + 1) % cadence != 0)
+          REQUIRE(evicted + entries == (t + 1) * s.shape.total_kv_heads());
       }
       CHECK(evicted > 0);
     }
